@@ -1,0 +1,248 @@
+"""What a cube is: its spectrum, its place on the map, its numbers; the protocols of both ends.
+
+Inside hsisr a block of pixels is always float32 (bands, rows, cols) in physical values, with NaN
+where there is no data. How a file stores them (integers, gains, a no-data value) is described by
+`CubeSpec`, and `decode` and `encode` are the only places that convert.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hsisr.window import Window
+
+Block = NDArray[np.float32]
+Interleave = Literal["bsq", "bil", "bip"]
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """Where the bands lie; all lengths are nanometres whatever unit the file used."""
+
+    centres_nm: tuple[float, ...]
+    widths_nm: tuple[float, ...] | None = None
+    """Full width at half maximum of each band."""
+    good: tuple[bool, ...] | None = None
+    """False for a band that the producer marked as bad (ENVI `bbl` = 0)."""
+
+    def nearest(self, wavelength_nm: float) -> int:
+        """The index of the good band whose centre is closest to `wavelength_nm`."""
+        good = self.good if self.good and any(self.good) else (True,) * len(self.centres_nm)
+        usable = [i for i, fine in enumerate(good) if fine]
+        return min(usable, key=lambda i: abs(self.centres_nm[i] - wavelength_nm))
+
+
+@dataclass(frozen=True)
+class Geo:
+    """Where the pixels lie on the map.
+
+    `transform` = (a, b, c, d, e, f): the point at column `col` and row `row`, counted from the
+    upper left *corner* of the first pixel, is x = a col + b row + c, y = d col + e row + f.
+    """
+
+    transform: tuple[float, float, float, float, float, float]
+    crs: str | None = None
+    """A WKT string or `EPSG:n`."""
+
+    def zoomed(self, scale: int) -> Geo:
+        """The same ground on a grid `scale` times finer: pixels shrink, the corner stays."""
+        a, b, c, d, e, f = self.transform
+        return replace(self, transform=(a / scale, b / scale, c, d / scale, e / scale, f))
+
+    def corners(self, rows: int, cols: int) -> tuple[tuple[float, float], ...]:
+        """The map coordinates of the four outer corners, clockwise from the upper left."""
+        a, b, c, d, e, f = self.transform
+        points = ((0, 0), (cols, 0), (cols, rows), (0, rows))
+        return tuple((a * x + b * y + c, d * x + e * y + f) for x, y in points)
+
+
+@dataclass(frozen=True)
+class CubeSpec:
+    """Everything about a cube but its pixels."""
+
+    bands: int
+    rows: int
+    cols: int
+    dtype: np.dtype[Any]
+    """The numbers as stored in the file, in native byte order."""
+    nodata: float | None = None
+    """The stored value that means "no data"."""
+    gain: tuple[float, ...] | None = None
+    """physical = stored * gain + offset, one number for all bands or one per band."""
+    offset: tuple[float, ...] | None = None
+    spectrum: Spectrum | None = None
+    geo: Geo | None = None
+    band_names: tuple[str, ...] | None = None
+    description: str | None = None
+    interleave: Interleave = "bsq"
+    zoom: int = 1
+    """How much finer this grid is than the one `native` describes."""
+    native: object | None = field(default=None, repr=False)
+    """The metadata of the file this came from, for a writer of the same format to carry over."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(bands, rows, cols)."""
+        return self.bands, self.rows, self.cols
+
+    @property
+    def window(self) -> Window:
+        """The whole scene."""
+        return Window(0, 0, self.rows, self.cols)
+
+    @property
+    def nbytes(self) -> int:
+        """The size of the pixels as stored, uncompressed."""
+        return self.bands * self.rows * self.cols * self.dtype.itemsize
+
+    def upscaled(self, scale: int) -> CubeSpec:
+        """The same scene on a grid `scale` times finer; corners, bands and numbers unchanged."""
+        return replace(
+            self,
+            rows=self.rows * scale,
+            cols=self.cols * scale,
+            geo=self.geo and self.geo.zoomed(scale),
+            zoom=self.zoom * scale,
+        )
+
+    def with_bands(self, names: Sequence[str], *, description: str | None = None) -> CubeSpec:
+        """The same grid with other bands: float32 in plain units, NaN as no data, no spectrum."""
+        return replace(
+            self,
+            bands=len(names),
+            dtype=np.dtype(np.float32),
+            nodata=float("nan"),
+            gain=None,
+            offset=None,
+            spectrum=None,
+            band_names=tuple(names),
+            description=description,
+            interleave="bsq",
+        )
+
+
+class Cube(Protocol):
+    """A scene opened for reading; nothing is loaded before `read`."""
+
+    @property
+    def spec(self) -> CubeSpec:
+        """The shape and metadata."""
+
+    @property
+    def format(self) -> str:
+        """The name of the file format."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Every file the scene consists of, the one to name first."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What had to be decided or assumed while opening, in words."""
+
+    def read(self, window: Window) -> Block:
+        """The pixels of `window`: float32 (bands, rows, cols), physical, NaN = no data."""
+
+    def close(self) -> None:
+        """Release the file."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class CubeWriter(Protocol):
+    """A scene being written; it appears under its name only when left without an error."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that will appear."""
+
+    @property
+    def clipped(self) -> int:
+        """How many samples did not fit the stored type and were clipped to its limits."""
+
+    def write(self, window: Window, block: Block) -> None:
+        """Store physical values (bands, rows, cols) at `window`; every pixel exactly once."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+def decode(stored: NDArray[Any], spec: CubeSpec) -> Block:
+    """Stored numbers (bands, ...) to physical float32; no-data and infinities become NaN."""
+    values = stored.astype(np.float32)
+    if spec.gain is not None:
+        values *= _per_band(spec.gain, values.ndim)
+    if spec.offset is not None:
+        values += _per_band(spec.offset, values.ndim)
+    missing = _is_nodata(stored, spec.nodata)
+    if missing is not None:
+        values[missing] = np.nan
+    if stored.dtype.kind == "f":
+        values[~np.isfinite(values)] = np.nan
+    return values
+
+
+def encode(block: Block, spec: CubeSpec) -> tuple[NDArray[Any], int]:
+    """Physical values (bands, ...) to stored numbers, and how many had to be clipped.
+
+    Integers are rounded to the nearest, halves to even, and clipped to the range of the type.
+    NaN becomes the no-data value (0 in an integer cube that has none); a valid sample that would
+    land on the no-data value is moved by one step, so that data never turns into a hole.
+    """
+    values = block.astype(np.float64)
+    if spec.offset is not None:
+        values -= _per_band(spec.offset, values.ndim)
+    if spec.gain is not None:
+        values /= _per_band(spec.gain, values.ndim)
+    missing = np.isnan(values)
+    if spec.dtype.kind == "f":
+        if spec.nodata is not None:
+            values[missing] = spec.nodata
+        return values.astype(spec.dtype), 0
+    limits = np.iinfo(spec.dtype)
+    values = np.rint(values)
+    clipped = int(np.count_nonzero((values < limits.min) | (values > limits.max)))
+    # 2^63 and 2^64 are not representable below their limit as float64, hence the second clip
+    top = np.nextafter(float(limits.max), 0) if limits.bits == 64 else float(limits.max)
+    values = np.clip(values, float(limits.min), top)
+    fill = _representable(spec.nodata, spec.dtype)
+    if fill is not None:
+        values[values == fill] += -1 if fill == limits.max else 1
+    values[missing] = 0 if fill is None else fill
+    return values.astype(spec.dtype), clipped
+
+
+def _per_band(numbers: tuple[float, ...], ndim: int) -> NDArray[np.float64]:
+    return np.asarray(numbers, np.float64).reshape((-1,) + (1,) * (ndim - 1))
+
+
+def _representable(nodata: float | None, dtype: np.dtype[Any]) -> int | None:
+    if nodata is None or not np.isfinite(nodata) or nodata != int(nodata):
+        return None
+    limits = np.iinfo(dtype)
+    return int(nodata) if limits.min <= nodata <= limits.max else None
+
+
+def _is_nodata(stored: NDArray[Any], nodata: float | None) -> NDArray[np.bool_] | None:
+    if nodata is None or np.isnan(nodata):
+        return None
+    if stored.dtype.kind == "f":
+        # compare in the file's own precision: -1.23e34 as text is not the float32 nearest to it
+        with np.errstate(over="ignore"):
+            return np.asarray(stored == np.asarray(nodata).astype(stored.dtype))
+    fill = _representable(nodata, stored.dtype)
+    return None if fill is None else np.asarray(stored == fill)

@@ -1,0 +1,102 @@
+"""File formats, one per file; the format of a file is told by its bytes, not by its name.
+
+A format module defines NAME, SUFFIXES, `sniff(path, head)`, `read(path, options)` and, where it
+can write, `write(path, spec)` and `outputs(path)`. Adding a format is adding such a file.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, cast
+
+from hsisr.cube import Cube, CubeSpec, CubeWriter
+from hsisr.errors import InputError, UsageError
+
+FORMATS = ("envi", "tiff", "mat5", "hdf5", "npy")
+"""In the order in which they are asked whether a file is theirs."""
+
+_HEAD = 4096
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """What a user may have to say about a file that does not say it itself."""
+
+    var: str | None = None
+    """The variable of a MAT or HDF5 file."""
+    axes: str | None = None
+    """The order of the axes as stored, e.g. `YXB` for rows, columns, bands."""
+
+
+class Format(Protocol):
+    """What a module of this folder provides."""
+
+    NAME: str
+    SUFFIXES: tuple[str, ...]
+
+    def sniff(self, path: Path, head: bytes) -> bool:
+        """Whether the file is of this format, told by its first 4096 bytes."""
+
+    def read(self, path: Path, options: ReadOptions) -> Cube:
+        """Open the file at `path`; raises `InputError`."""
+
+    def write(self, path: Path, spec: CubeSpec) -> CubeWriter:
+        """Begin a new file at `path`; raises `OutputError`."""
+
+    def outputs(self, path: Path) -> tuple[Path, ...]:
+        """The files that `write` would make appear."""
+
+
+def load(name: str) -> Format:
+    """The format called `name`; raises `UsageError`."""
+    if name not in FORMATS:
+        raise UsageError(f"no format '{name}'", hint=f"one of: {', '.join(FORMATS)}")
+    return cast(Format, importlib.import_module(f"hsisr.formats.{name}"))
+
+
+def open_cube(path: str | Path, options: ReadOptions | None = None) -> Cube:
+    """Open a scene in any known format; raises `InputError`.
+
+    Of an ENVI pair either file may be named. Nothing but metadata is read.
+    """
+    path = Path(path)
+    head = _head(path)
+    for name in FORMATS:
+        module = load(name)
+        if module.sniff(path, head):
+            return module.read(path, options or ReadOptions())
+    raise InputError(
+        "not a format that hsisr knows",
+        where=path,
+        hint="ENVI (with its .hdr), TIFF, MAT, HDF5 or NumPy files can be read",
+    )
+
+
+def create_cube(path: Path, spec: CubeSpec, format_name: str) -> CubeWriter:
+    """Begin a new cube at `path`; it appears when the writer is left without an error."""
+    return load(format_name).write(path, spec)
+
+
+def _head(path: Path) -> bytes:
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise InputError("not a regular file", where=path)
+        with path.open("rb") as handle:
+            return handle.read(_HEAD)
+    except FileNotFoundError:
+        raise InputError("no such file", where=path, hint=_similar(path)) from None
+    except OSError as error:
+        raise InputError(f"cannot be read: {os.strerror(error.errno or 0)}", where=path) from error
+
+
+def _similar(path: Path) -> str | None:
+    from difflib import get_close_matches
+
+    if not path.parent.is_dir():
+        return None
+    names = get_close_matches(path.name, [entry.name for entry in path.parent.iterdir()], n=3)
+    return f"did you mean {' or '.join(names)}?" if names else None

@@ -1,0 +1,94 @@
+"""What a file on each shelf provides, and `Outcome`, the one thing every loss is a function of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a training step produced, in the form that every loss term reads.
+
+    Unmixing (step I) fills it with the low-resolution scene and its reconstruction,
+    super-resolution (step II) with the true and the estimated high-resolution scene, so Eq. 8 and
+    Eq. 12 of the paper are the same weighted sum of terms.
+    """
+
+    truth: Tensor
+    """(N, B, h, w), normalised."""
+    estimate: Tensor
+    """(N, B, h, w)."""
+    endmembers: Tensor | None = None
+    """(p, B), the spectra the abundances refer to."""
+    abundances: Tensor | None = None
+    """(N, p, h, w), on the simplex."""
+    expected: Tensor | None = None
+    """(N, p, h, w), what the abundances should be by the low-resolution scene."""
+
+
+class SrFile(Protocol):
+    """A file on the shelf `sr/`: one super-resolution network."""
+
+    SOURCE: str
+    """Where the network is described."""
+    SCALES: tuple[int, ...]
+    """The scale factors it can be built for."""
+
+    def build(self, *, bands: int, scale: int, endmembers: int, **numbers: Any) -> nn.Module:
+        """A network `f(scene (N, B, h, w), abundances (N, p, h, w) | None) -> (N, B, nh, nw)`.
+
+        `endmembers` is 0 where no abundances will be given. The network has an attribute `reach`:
+        how many low-resolution pixels around an output pixel can influence it once its attention
+        is frozen (`blocks.freeze_attention`), or None if it always sees the whole image.
+        """
+
+
+class UnmixFile(Protocol):
+    """A file on the shelf `unmix/`: one unmixing method."""
+
+    SOURCE: str
+
+    def build(self, *, bands: int, endmembers: int, **numbers: Any) -> nn.Module:
+        """A network with `encode(scene) -> abundances`, `decode(abundances) -> scene`,
+        `endmembers -> (p, B)`, `set_endmembers((p, B))` and `reach` as in `SrFile.build`.
+        """
+
+
+class LossFile(Protocol):
+    """A file on the shelf `losses/`: one term of the training loss."""
+
+    SOURCE: str
+
+    def loss(self, outcome: Outcome) -> Tensor:
+        """The term as a scalar, zero or smallest where the estimate equals the truth."""
+
+
+class Meter(Protocol):
+    """A measure being taken over a scene that arrives in pieces."""
+
+    def update(self, truth: Tensor, estimate: Tensor) -> None:
+        """Take in the next full-width strip, top to bottom: (B, h, w), NaN = no data."""
+
+    def result(self) -> float:
+        """The measure over everything taken in so far."""
+
+
+class MetricFile(Protocol):
+    """A file on the shelf `metrics/`: one measure of quality."""
+
+    LABEL: str
+    """The column's heading."""
+    UNIT: str
+    IDEAL: float
+    """The value for a perfect estimate."""
+    HIGHER_IS_BETTER: bool
+
+    def meter(self, *, peak: float, ratio: int) -> Meter:
+        """Begin to measure; `peak` is the range of the data, `ratio` the scale factor."""
+
+    def definition(self, *, peak: float, ratio: int) -> str:
+        """One line that says exactly what is measured, for the foot of a table."""

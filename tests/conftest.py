@@ -1,0 +1,29 @@
+"""What many tests share: the folder of real scenes, where there is one, and small made-up cubes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture
+def shared_data() -> Callable[[str], Path]:
+    """The path of a real scene; the test is skipped where the scenes are not at hand."""
+
+    def path(relative: str) -> Path:
+        found = SHARED / relative
+        if not found.exists():
+            pytest.skip(f"no real scenes beside the repository ({relative})")
+        return found
+
+    return path
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
