@@ -181,6 +181,32 @@ class CubeWriter(Protocol):
     ) -> None: ...
 
 
+class ArrayCube:
+    """A cube held in memory, for blocks that are on disk in a form of our own."""
+
+    format = "array"
+    notes: tuple[str, ...] = ()
+
+    def __init__(self, block: Block, path: Path, spectrum: Spectrum | None = None) -> None:
+        bands, rows, cols = block.shape
+        self._block = block
+        self.files = (path,)
+        self.spec = CubeSpec(bands, rows, cols, np.dtype(np.float32), spectrum=spectrum)
+
+    def read(self, window: Window) -> Block:
+        """A copy of the pixels of `window`."""
+        return np.array(self._block[:, *window.slices])
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+
 def decode(stored: NDArray[Any], spec: CubeSpec) -> Block:
     """Stored numbers (bands, ...) to physical float32; no-data and infinities become NaN."""
     values = stored.astype(np.float32)

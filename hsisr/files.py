@@ -87,7 +87,7 @@ class PartFile:
             self._lock()
             os.ftruncate(self._fd, 0)
             if size:
-                self._reserve(size)
+                self.reserve(size)
 
     def _lock(self) -> None:
         try:
@@ -96,14 +96,16 @@ class PartFile:
             os.close(self._fd)
             raise OutputError("another run is writing this file", where=self.path) from None
 
-    def _reserve(self, size: int) -> None:
-        try:
-            os.posix_fallocate(self._fd, 0, size)
-        except OSError as error:
-            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
-                self.discard()
-                raise
-            os.ftruncate(self._fd, size)
+    def reserve(self, size: int) -> None:
+        """Claim the room for `size` bytes; raises `OutputError` and drops the part if it is not there."""
+        with explained(self.path, size):
+            try:
+                os.posix_fallocate(self._fd, 0, size)
+            except OSError as error:
+                if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+                    self.discard()
+                    raise
+                os.ftruncate(self._fd, size)
 
     def pwrite(self, data: bytes | memoryview, offset: int) -> None:
         """Write all of `data` at byte `offset`."""

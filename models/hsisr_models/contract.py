@@ -54,7 +54,8 @@ class UnmixFile(Protocol):
 
     def build(self, *, bands: int, endmembers: int, **numbers: Any) -> nn.Module:
         """A network with `encode(scene) -> abundances`, `decode(abundances) -> scene`,
-        `endmembers -> (p, B)`, `set_endmembers((p, B))` and `reach` as in `SrFile.build`.
+        `endmembers -> (p, B)`, `set_endmembers((p, B))`, `project()`, called after every training
+        step, and `reach` as in `SrFile.build`.
         """
 
 

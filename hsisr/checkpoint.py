@@ -1,0 +1,228 @@
+"""One self-describing .safetensors file per model: tensors, and a card as JSON in its header.
+
+No class is pickled and no name in a file is imported: a card names a network on the shelf and the
+numbers to build it with, the tensors have to fit that network exactly, and a SHA-256 over both has
+to match. Anything else is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from hsisr import __version__
+from hsisr.errors import ModelError
+from hsisr.files import write_durably
+from hsisr_models.resolver import SuperResolver
+from hsisr_models.sr import SHELF as NETWORKS
+from hsisr_models.unmix import SHELF as METHODS
+
+FORMAT = "hsisr/1"
+SUFFIX = ".safetensors"
+_HEADER_LIMIT = 1 << 20
+_LARGEST_NUMBER = 4096
+
+
+@dataclass(frozen=True)
+class Part:
+    """One network of a model: its name on the shelf and the numbers it is built with."""
+
+    name: str
+    numbers: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a model says of itself."""
+
+    kind: str
+    """`sr` or `unmix`."""
+    bands: int
+    scale: int
+    """1 for an unmixing model."""
+    peak: float
+    """Physical values are divided by this before the network."""
+    network: Part | None = None
+    unmixer: Part | None = None
+    endmembers: int = 0
+    wavelengths_nm: tuple[float, ...] | None = None
+    degradation: str = "bicubic"
+    recipe: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
+    """Where the training data came from: files, splits, their SHA-256."""
+    scores: dict[str, float] = field(default_factory=dict)
+    """On the validation blocks."""
+    parent: str | None = None
+    """SHA-256 of the unmixing model this one was trained through."""
+    made_by: str = f"hsisr {__version__}"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model as read from its file."""
+
+    path: Path
+    card: Card
+    tensors: dict[str, Tensor]
+    sha256: str
+
+    def unmixer(self) -> nn.Module:
+        """The unmixing network, frozen; raises `ModelError`."""
+        if self.card.unmixer is None:
+            raise ModelError(
+                "holds no unmixing network",
+                where=self.path,
+                hint="train one: hsisr train-unmix RUN",
+            )
+        part = self.card.unmixer
+        return self._fill(
+            lambda: METHODS[part.name].build(
+                bands=self.card.bands, endmembers=self.card.endmembers, **part.numbers
+            ),
+            "unmixer.",
+        )
+
+    def resolver(self) -> SuperResolver:
+        """The super-resolution network with its unmixing network, frozen; raises `ModelError`."""
+        part = self.card.network
+        if part is None:
+            raise ModelError(
+                "is an unmixing model, not a super-resolution model",
+                where=self.path,
+                hint="train one: hsisr train-sr RUN",
+            )
+        network = self._fill(
+            lambda: NETWORKS[part.name].build(
+                bands=self.card.bands,
+                scale=self.card.scale,
+                endmembers=self.card.endmembers,
+                **part.numbers,
+            ),
+            "network.",
+        )
+        unmixer = self.unmixer() if self.card.unmixer else None
+        return SuperResolver(network, unmixer).eval().requires_grad_(False)
+
+    def _fill(self, build: Any, prefix: str) -> nn.Module:
+        tensors = {
+            name.removeprefix(prefix): tensor
+            for name, tensor in self.tensors.items()
+            if name.startswith(prefix)
+        }
+        try:
+            # nothing is allocated before the file's tensors are known to fit
+            with torch.device("meta"):
+                network = cast(nn.Module, build())
+            network.load_state_dict(tensors, assign=True)
+        except (LookupError, TypeError, ValueError, RuntimeError) as error:
+            what = f"does not fit its own card: {str(error).splitlines()[0]}"
+            raise ModelError(what, where=self.path) from error
+        return network.eval().requires_grad_(False)
+
+
+def save(path: Path, card: Card, parts: Mapping[str, nn.Module]) -> None:
+    """Write a model durably; `parts` are its networks by their prefix in the file."""
+    tensors = {
+        f"{prefix}.{name}": tensor
+        for prefix, network in parts.items()
+        for name, tensor in network.state_dict().items()
+    }
+    write_tensors(path, tensors, asdict(card))
+
+
+def load(path: Path) -> Checkpoint:
+    """Read a model; raises `ModelError` for anything but an intact file of this version."""
+    tensors, about, digest = read_tensors(path)
+    try:
+        card = _card(about)
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"its card is malformed: {error}", where=path) from error
+    if any(not bool(torch.isfinite(tensor).all()) for tensor in tensors.values()):
+        raise ModelError("holds weights that are not finite", where=path)
+    return Checkpoint(path, card, tensors, digest)
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
+    """Write tensors and a JSON object to one file, sealed by a SHA-256 over both."""
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    text = json.dumps(about, sort_keys=True)
+    metadata = {"format": FORMAT, "about": text, "sha256": _digest(plain, text)}
+    write_durably(path, safetensors.torch.save(plain, metadata))
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], str]:
+    """Read what `write_tensors` wrote: tensors, object, SHA-256; raises `ModelError`."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"cannot be read: {error.strerror}", where=path) from error
+    metadata = _metadata(data, path)
+    try:
+        tensors = safetensors.torch.load(data)
+        about = json.loads(metadata["about"])
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise ModelError(f"is corrupt: {error}", where=path) from error
+    digest = _digest(tensors, metadata["about"])
+    if digest != metadata.get("sha256"):
+        raise ModelError("is corrupt: its SHA-256 does not match its content", where=path)
+    return tensors, about, digest
+
+
+def _metadata(data: bytes, path: Path) -> dict[str, str]:
+    length = int.from_bytes(data[:8], "little")
+    if len(data) < 10 or length > min(len(data) - 8, _HEADER_LIMIT) or data[8:9] != b"{":
+        raise ModelError(
+            "not a .safetensors file",
+            where=path,
+            hint="hsisr never opens pickled models (.pt, .pth, .ckpt): they can run code",
+        )
+    try:
+        metadata = json.loads(data[8 : 8 + length])["__metadata__"]
+    except (ValueError, KeyError, RecursionError) as error:
+        raise ModelError("not a model of hsisr: its header has no card", where=path) from error
+    if metadata.get("format") != FORMAT:
+        raise ModelError(
+            f"has format {metadata.get('format')!r}, this hsisr reads {FORMAT!r}", where=path
+        )
+    return cast(dict[str, str], metadata)
+
+
+def _digest(tensors: Mapping[str, Tensor], text: str) -> str:
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _card(about: dict[str, Any]) -> Card:
+    parts = {key: _part(about.get(key)) for key in ("network", "unmixer")}
+    wavelengths = about.get("wavelengths_nm")
+    card = Card(**{**about, **parts, "wavelengths_nm": wavelengths and tuple(wavelengths)})
+    for number in (card.bands, card.scale, card.endmembers):
+        if not isinstance(number, int) or not 0 <= number <= 1 << 16:
+            raise ValueError(f"{number!r} is not a plausible count")
+    if not isinstance(card.peak, float | int) or not card.peak > 0:
+        raise ValueError(f"peak is {card.peak!r}")
+    return card
+
+
+def _part(table: dict[str, Any] | None) -> Part | None:
+    if table is None:
+        return None
+    part = Part(**table)
+    for key, number in part.numbers.items():
+        if isinstance(number, int) and not 0 <= number <= _LARGEST_NUMBER:
+            raise ValueError(f"{key} = {number} is out of bounds")
+    return part
+

@@ -1,0 +1,113 @@
+"""`hsisr info`: what was understood of a file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hsisr.cli import _shared as shared
+
+if TYPE_CHECKING:
+    from hsisr.cube import Cube, CubeSpec
+
+import typer
+
+
+def command(
+    scene: shared.Scene,
+    var: shared.Var = None,
+    axes: shared.Axes = None,
+    json: shared.Json = False,
+) -> None:
+    """Say how a scene was understood: shape, numbers, spectrum, map, and every assumption made.
+
+    Example: hsisr info scene.hdr
+    """
+    from hsisr.formats import ReadOptions, open_cube
+
+    with open_cube(scene, ReadOptions(var, axes)) as cube:
+        if json:
+            shared.print_json(_facts(cube))
+            return
+        for line in _words(cube):
+            typer.echo(shared.plain(line))
+
+
+def _facts(cube: Cube) -> dict[str, Any]:
+    spec = cube.spec
+    spectrum, geo = spec.spectrum, spec.geo
+    return {
+        "schema": "hsisr/info/1",
+        "files": [str(path) for path in cube.files],
+        "format": cube.format,
+        "bands": spec.bands,
+        "rows": spec.rows,
+        "cols": spec.cols,
+        "dtype": spec.dtype.name,
+        "interleave": spec.interleave,
+        "bytes": spec.nbytes,
+        "nodata": None if spec.nodata is None else str(spec.nodata),
+        "gain": spec.gain,
+        "offset": spec.offset,
+        "wavelengths_nm": spectrum and spectrum.centres_nm,
+        "fwhm_nm": spectrum and spectrum.widths_nm,
+        "good_bands": spectrum and spectrum.good,
+        "band_names": spec.band_names,
+        "transform": geo and geo.transform,
+        "crs": geo and geo.crs,
+        "corners": geo and geo.corners(spec.rows, spec.cols),
+        "description": spec.description,
+        "notes": cube.notes,
+    }
+
+
+def _words(cube: Cube) -> list[str]:
+    from hsisr.files import human_size
+
+    spec = cube.spec
+    lines = [
+        f"{cube.format.upper()} {spec.interleave.upper()} {spec.dtype.name}  {spec.cols} x "
+        f"{spec.rows} pixels x {spec.bands} bands  {human_size(spec.nbytes)}",
+        *(f"  file      {path}" for path in cube.files),
+        f"  values    {_values(spec)}",
+        f"  spectrum  {_spectrum(spec)}",
+        f"  map       {_map(spec)}",
+    ]
+    if spec.description:
+        lines.append(f"  about     {spec.description[:200]}")
+    lines += [f"  note      {note}" for note in cube.notes]
+    for scale in (2, 4, 8):
+        lines.append(f"  x{scale} output {human_size(spec.upscaled(scale).nbytes)}")
+    return lines
+
+
+def _values(spec: CubeSpec) -> str:
+    def told(numbers: tuple[float, ...] | None, neutral: str) -> str:
+        if numbers is None:
+            return neutral
+        return f"{numbers[0]:g}" if len(set(numbers)) == 1 else "one per band"
+
+    nodata = "none" if spec.nodata is None else f"{spec.nodata:g}"
+    return f"stored x {told(spec.gain, '1')} + {told(spec.offset, '0')}; no-data value {nodata}"
+
+
+def _spectrum(spec: CubeSpec) -> str:
+    spectrum = spec.spectrum
+    if spectrum is None:
+        return "no wavelengths"
+    text = f"{min(spectrum.centres_nm):.1f} - {max(spectrum.centres_nm):.1f} nm"
+    if spectrum.widths_nm:
+        text += f", FWHM {min(spectrum.widths_nm):.1f} - {max(spectrum.widths_nm):.1f} nm"
+    if spectrum.good:
+        text += f", {spectrum.good.count(False)} bad bands"
+    return text
+
+
+def _map(spec: CubeSpec) -> str:
+    if spec.geo is None:
+        return "no coordinates"
+    a, b, _, d, e, _ = spec.geo.transform
+    width, height = (a**2 + d**2) ** 0.5, (b**2 + e**2) ** 0.5
+    x, y = spec.geo.corners(spec.rows, spec.cols)[0]
+    turned = ", rotated" if b or d else ""
+    crs = (spec.geo.crs or "unknown reference system").splitlines()[0][:60]
+    return f"{crs}; pixel {width:g} x {height:g}{turned}; upper left corner {x:.10g}, {y:.10g}"

@@ -1,0 +1,67 @@
+"""`hsisr train-unmix`: step I of the paper, the unmixing network on low-resolution data."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated
+
+import typer
+
+from hsisr.cli import _shared as shared
+from hsisr.cli import _training as training
+
+
+def command(
+    run: shared.RunFolder,
+    recipe: shared.RecipeName = "default",
+    endmembers: Annotated[
+        int | None,
+        typer.Option("-p", "--endmembers", min=2, help="Materials.", rich_help_panel=shared.TRAINING),
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, rich_help_panel=shared.TRAINING)] = None,
+    settings: shared.Settings = None,
+    seed: shared.Seed = 0,
+    max_time: shared.Minutes = None,
+    device: shared.Device = "auto",
+    precision: shared.Precision = "auto",
+    threads: shared.Threads = None,
+    overwrite: shared.Overwrite = False,
+) -> None:
+    """Train the unmixing network on a prepared run; the same command continues a stopped one.
+
+    Example: hsisr train-unmix runs/scene --endmembers 5
+    """
+    from hsisr import recipe as recipes
+    from hsisr.export import write_endmembers
+    from hsisr.fit import MODEL
+    from hsisr.model import load_unmix
+    from hsisr.patches import open_patches
+    from hsisr.steps import UnmixStep
+
+    numbers = recipes.load(recipe, settings or ())
+    count = endmembers or numbers.unmix.endmembers
+    lasting = training.with_epochs(numbers.unmix.training, epochs)
+    numbers = replace(numbers, unmix=replace(numbers.unmix, endmembers=count, training=lasting))
+    patches, folder = open_patches(run), run / "unmix"
+    runtime = training.runtime_for(device, precision, threads, seed)
+    shared.say(f"device     {runtime.description}")
+    training.clear(folder, overwrite=overwrite)
+    best = training.train(
+        UnmixStep(patches, numbers, seed),
+        numbers.unmix.loss,
+        lasting,
+        run,
+        folder,
+        seed=seed,
+        runtime=runtime,
+        minutes=max_time,
+        again=f"hsisr train-unmix {run}",
+    )
+    model = load_unmix(str(folder / MODEL))
+    spectra = (model.network.endmembers * model.checkpoint.card.peak).detach().numpy()
+    files = write_endmembers(folder / "endmembers", spectra, patches.spectrum)
+    shared.say(
+        f"{count} endmembers in {files[0]}; reconstruction RMSE {best['rmse']:.4g} of the peak, "
+        f"spectral angle {best['sam']:.3g} degrees on the validation blocks"
+    )
+    shared.say(f"Next: hsisr train-sr {run}")

@@ -1,0 +1,173 @@
+"""`map info` and its kin: where the pixels of an ENVI scene lie, and the same on a finer grid.
+
+The reference pixel counts from 1 at the outer corner of the first pixel, so 1.5 is its centre; on
+a grid n times finer the same place is (ref - 1) n + 1.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from operator import mul, truediv
+
+from hsisr.cube import Geo
+from hsisr.formats._envi_header import Entry, inner, items, shown, to_integer, to_number
+
+Transform = tuple[float, float, float, float, float, float]
+
+_WKT = re.compile(r"(PROJ|GEOG|GEOD|COMPD?_?|BOUND|LOCAL_|ENG)[A-Z_]*\[")
+_LONGEST_WKT = 1 << 16
+_NAMED = re.compile(r"(units|rotation)\b[\s=]*(.*)", re.IGNORECASE | re.DOTALL)
+_WGS84 = ("wgs-84", "wgs84", "wgs 84", "wgs_1984")
+# some sensors write the letter of the latitude band instead; S could be either and stays unread
+_NORTH = {"north", *"npqrtuvwx"}
+_SOUTH = {"south", *"cdefghjklm"}
+_PIXEL_GRID: Transform = (1.0, 0.0, 0.0, 0.0, -1.0, 0.0)
+
+
+def read_geo(map_info: str, wkt: str | None = None) -> tuple[Geo | None, str | None]:
+    """The place that `map info` gives, and what could not be used, in words.
+
+    `wkt` is the `coordinate system string`, which is believed rather than the name of the
+    projection. Rotation is counter-clockwise, in degrees, about the reference pixel.
+    """
+    texts = items(map_info)
+    named = {m[1].lower(): m[2] for text in texts if (m := _NAMED.fullmatch(text))}
+    texts = [text for text in texts if not _NAMED.fullmatch(text)]
+    numbers = [to_number(text) for text in (*texts[1:7], named.get("rotation", "0"))]
+    known = [number for number in numbers if number is not None]
+    if len(known) != 7 or not known[4] or not known[5]:
+        return None, f"'map info' is not understood and not used: {shown(inner(map_info))}"
+    transform = _transform(*known)
+    crs, note = _crs(texts, wkt)
+    if crs is None and transform == _PIXEL_GRID:
+        return None, None
+    return Geo(transform, crs), note
+
+
+def _transform(
+    ref_x: float, ref_y: float, x: float, y: float, width: float, height: float, rotation: float
+) -> Transform:
+    cos, sin = math.cos(math.radians(rotation)), math.sin(math.radians(rotation))
+    a, b, d, e = cos * width, sin * height, sin * width, -cos * height
+    return a, b, x - a * (ref_x - 1) - b * (ref_y - 1), d, e, y - d * (ref_x - 1) - e * (ref_y - 1)
+
+
+def _crs(texts: list[str], wkt: str | None) -> tuple[str | None, str | None]:
+    if wkt:
+        if len(wkt) <= _LONGEST_WKT and _WKT.match(wkt):
+            return wkt, None
+        return None, f"'coordinate system string' is not understood and not used: {shown(wkt)}"
+    projection, *rest = (text.lower() for text in (texts[0], *texts[7:]))
+    crs = None
+    if projection == "geographic lat/lon" and rest[:1] and rest[0] in _WGS84:
+        crs = "EPSG:4326"
+    if projection == "utm" and len(rest) > 2 and rest[2] in _WGS84:
+        crs = _utm(rest[0], rest[1])
+    if crs is None and projection != "arbitrary":
+        name = ", ".join((texts[0], *texts[7:]))
+        return None, f"the map projection {shown(name)} has no code here; coordinates are kept"
+    return crs, None
+
+
+def _utm(zone: str, hemisphere: str) -> str | None:
+    number = to_integer(zone) or 0
+    if not 1 <= number <= 60 or hemisphere not in _NORTH | _SOUTH:
+        return None
+    return f"EPSG:{(32600 if hemisphere in _NORTH else 32700) + number}"
+
+
+def geo_entries(geo: Geo) -> list[Entry]:
+    """The entries of a header that put a scene at `geo`, as far as ENVI can say it.
+
+    A sheared or mirrored grid, and one with rotated pixels that are not square (programs differ in
+    what that means), gets none: no place is better than a wrong one.
+    """
+    a, b, x, d, e, y = geo.transform
+    width, height = math.hypot(a, d), math.hypot(b, e)
+    rotation = math.degrees(math.atan2(d, a))
+    if not same_place(geo, Geo(_transform(1, 1, x, y, width, height, rotation), geo.crs)):
+        return []
+    if rotation and not math.isclose(width, height, rel_tol=1e-9):
+        return []
+    projection, *rest = _projection(geo.crs)
+    turned = [f"rotation={rotation!r}"] if rotation else []
+    numbers = [number_text(number) for number in (1, 1, x, y, width, height)]
+    entries = [("map info", "{" + ", ".join([projection, *numbers, *rest, *turned]) + "}")]
+    if geo.crs and _WKT.match(geo.crs) and not set("{}") & set(geo.crs):
+        entries.append(("coordinate system string", "{" + geo.crs + "}"))
+    return entries
+
+
+def same_place(one: Geo | None, other: Geo | None) -> bool:
+    """Whether two grids agree to a billionth of a pixel, or of the coordinates' precision."""
+    if one is None or other is None:
+        return one is other
+    pixel = max(abs(one.transform[i]) for i in (0, 1, 3, 4))
+    return one.crs == other.crs and all(
+        math.isclose(p, q, rel_tol=1e-13, abs_tol=1e-9 * pixel)
+        for p, q in zip(one.transform, other.transform, strict=True)
+    )
+
+
+def zoomed(key: str, value: str, scale: int) -> str | None:
+    """The value of a spatial `key` on a grid `scale` times finer; None if it is not understood.
+
+    What does not depend on the grid (a projection, a datum, a unit) stays word for word.
+    """
+    if scale == 1 or key not in _SCALED:
+        return value
+    pieces = inner(value).split(",")
+    for position, rule in _SCALED[key](len(pieces)).items():
+        number = to_number(pieces[position].strip()) if position < len(pieces) else None
+        if number is None:
+            return None
+        blank = pieces[position][: -len(pieces[position].lstrip())]
+        pieces[position] = blank + number_text(rule(number, scale))
+    text = ",".join(pieces)
+    return "{" + text + "}" if value.startswith("{") else text
+
+
+def number_text(number: float) -> str:
+    """A number with all its digits, a whole one without a point."""
+    whole = float(number).is_integer() and abs(number) < 1e15
+    return str(int(number)) if whole else repr(float(number))
+
+
+def _projection(crs: str | None) -> list[str]:
+    """The first item of `map info` for a reference system, and those after the pixel size."""
+    kind, _, code = (crs or "").partition(":")
+    if kind == "EPSG" and code == "4326":
+        return ["Geographic Lat/Lon", "WGS-84", "units=Degrees"]
+    if (
+        kind == "EPSG"
+        and len(code) == 5
+        and code[:3] in ("326", "327")
+        and 1 <= int(code[3:]) <= 60
+    ):
+        side = "North" if code[:3] == "326" else "South"
+        return ["UTM", str(int(code[3:])), side, "WGS-84", "units=Meters"]
+    if kind.startswith("GEOG"):
+        return ["Geographic Lat/Lon", "units=Degrees"]
+    return ["Arbitrary"]
+
+
+def _corner(position: float, scale: int) -> float:
+    return (position - 1) * scale + 1
+
+
+def _centre(position: float, scale: int) -> float:
+    return (position + 0.5) * scale - 0.5
+
+
+_Rule = Callable[[float, int], float]
+_SCALED: Mapping[str, Callable[[int], Mapping[int, _Rule]]] = {
+    "map info": lambda _: {1: _corner, 2: _corner, 5: truediv, 6: truediv},
+    "pixel size": lambda _: {0: truediv, 1: truediv},
+    "geo points": lambda count: {i: _corner for i in range(count) if i % 4 < 2},
+    # line and sample offsets count from the centre of the first pixel; 90 and 91 are tile offsets
+    "rpc info": lambda _: {0: _centre, 1: _centre, 5: mul, 6: mul, 90: mul, 91: mul},
+    "x start": lambda _: {0: _corner},
+    "y start": lambda _: {0: _corner},
+}

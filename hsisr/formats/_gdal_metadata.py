@@ -1,0 +1,121 @@
+"""What GDAL says about a raster in words: the XML of TIFF tag 42112 and of `NAME.aux.xml`.
+
+Both are read into one table, and what has a `role` (a description, a scale) becomes an item of
+the domain `role`. GDAL escapes the values of the tag twice. Sources: GDAL's GTiff driver and its
+Persistent Auxiliary Metadata (PAM).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from xml.etree import ElementTree
+from xml.sax.saxutils import escape, unescape
+
+Key = tuple[str, int | None, str]
+"""Domain, band (None: the whole raster) and name."""
+Items = dict[Key, str]
+
+ROLE = "role"
+"""The domain of what GDAL knows the meaning of: description, scale, offset, nodata, srs."""
+
+_TAG_LIMIT = 1 << 20
+_SIDE_LIMIT = 16 << 20
+"""Histograms of many bands are kept in side files."""
+_QUOTES = {"&quot;": '"', "&apos;": "'"}
+_PAM_ROLES = {
+    "Description": "description",
+    "Scale": "scale",
+    "Offset": "offset",
+    "NoDataValue": "nodata",
+    "SRS": "srs",
+    "GeoTransform": "transform",
+}
+
+
+def side_file(path: Path) -> Path:
+    """Where GDAL keeps what does not fit into the file at `path` itself."""
+    return path.with_name(path.name + ".aux.xml")
+
+
+def parse_tag(text: str) -> Items:
+    """The items of tag 42112; raises `ValueError` if it is no such XML or larger than 1 MB."""
+    if len(text) > _TAG_LIMIT:
+        raise ValueError(f"{len(text)} characters")
+    return dict(_tag_items(_root(text, "GDALMetadata")))
+
+
+def read_side_file(path: Path) -> Items:
+    """The items of the side file at `path`; raises `ValueError` and `OSError`."""
+    with path.open("rb") as file:
+        data = file.read(_SIDE_LIMIT + 1)
+    if len(data) > _SIDE_LIMIT:
+        raise ValueError(f"more than {_SIDE_LIMIT >> 20} MB")
+    root = _root(data.decode(), "PAMDataset")
+    items = dict(_pam_items(root, None))
+    for band in root.iter("PAMRasterBand"):
+        items |= _pam_items(band, int(band.get("band", "")) - 1)
+    return items
+
+
+def _root(text: str, name: str) -> ElementTree.Element:
+    # entities can be declared nowhere else, and expanding them is how small XML becomes huge
+    if "<!DOCTYPE" in text:
+        raise ValueError("a document type, which no writer of rasters declares")
+    try:
+        root = ElementTree.fromstring(text)
+    except ElementTree.ParseError as error:
+        raise ValueError(str(error)) from error
+    if root.tag != name:
+        raise ValueError(f"<{root.tag[:40]}> instead of <{name}>")
+    return root
+
+
+def _tag_items(root: ElementTree.Element) -> Iterator[tuple[Key, str]]:
+    for item in root.iter("Item"):
+        role, sample = item.get("role"), item.get("sample")
+        name = item.get("name", "") if role is None else role
+        domain = item.get("domain", "") if role is None else ROLE
+        text = unescape(item.text or "", _QUOTES).strip()
+        yield (domain, None if sample is None else int(sample), name), text
+
+
+def _pam_items(parent: ElementTree.Element, band: int | None) -> Iterator[tuple[Key, str]]:
+    for child in parent:
+        if child.tag in _PAM_ROLES:
+            yield (ROLE, band, _PAM_ROLES[child.tag]), (child.text or "").strip()
+        elif child.tag == "Metadata":
+            for item in child.iter("MDI"):
+                yield (
+                    (child.get("domain", ""), band, item.get("key", "")),
+                    (item.text or "").strip(),
+                )
+
+
+def render_tag(items: Mapping[Key, str]) -> bytes:
+    """The value of tag 42112 for `items`, in their order."""
+    root = ElementTree.Element("GDALMetadata")
+    for (domain, band, name), text in items.items():
+        shown = name.upper() if domain == ROLE else _printable(name)
+        item = ElementTree.SubElement(root, "Item", name=shown)
+        if band is not None:
+            item.set("sample", str(band))
+        if domain:
+            item.set(*(("role", name) if domain == ROLE else ("domain", domain)))
+        item.text = escape(_printable(text))
+    ElementTree.indent(root)
+    return ElementTree.tostring(root)
+
+
+def render_side_file(srs: str) -> bytes:
+    """A side file that holds a coordinate reference system: WKT, or a code such as `EPSG:3035`."""
+    root = ElementTree.Element("PAMDataset")
+    # without a mapping of axes GDAL takes x as easting or longitude, whatever the system's order
+    ElementTree.SubElement(root, "SRS").text = _printable(srs)
+    ElementTree.indent(root)
+    return ElementTree.tostring(root) + b"\n"
+
+
+def _printable(text: str) -> str:
+    """`text` without the control characters that XML cannot hold."""
+    return "".join(character for character in text if character >= " " or character in "\t\n\r")

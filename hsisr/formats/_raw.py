@@ -1,0 +1,213 @@
+"""Cubes stored as one plain run of numbers: where a window lies in it, reading and writing it.
+
+Files are read with `preadv` and written with `pwrite`, never mapped: a file that shrinks under a
+map, or a disk that fills under one, kills the process without a word.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from hsisr.cube import Block, CubeSpec, decode, encode
+from hsisr.errors import InputError
+from hsisr.files import PartFile, publish
+from hsisr.formats._axes import Axes
+from hsisr.window import Window
+
+
+@dataclass(frozen=True, slots=True)
+class RawLayout:
+    """A cube that begins at byte `offset` and is stored without gaps."""
+
+    axes: Axes
+    shape: tuple[int, int, int]
+    """(bands, rows, cols)."""
+    dtype: np.dtype[Any]
+    """In the byte order of the file."""
+    offset: int = 0
+
+    @property
+    def file_size(self) -> int:
+        """The bytes from the beginning of the file to the end of the cube."""
+        return self.offset + math.prod(self.shape) * self.dtype.itemsize
+
+    def window_shape(self, window: Window) -> tuple[int, int, int]:
+        """The shape of all bands of `window` as stored."""
+        return self.axes.stored((self.shape[0], window.height, window.width))
+
+    def pieces(self, window: Window) -> tuple[list[int], int]:
+        """The bytes at which the contiguous pieces of `window` begin, and their common length.
+
+        The fastest axes join in one piece as far as the window covers them wholly: a window of
+        full rows is one piece in BIL and BIP, and one per band in BSQ.
+        """
+        if not Window(0, 0, *self.shape[1:]).contains(window):
+            raise ValueError(f"{window} is not inside a scene of {self.shape[1:]} pixels")
+        whole, part = self.axes.stored(self.shape), self.window_shape(window)
+        size = self.dtype.itemsize
+        strides = (whole[1] * whole[2] * size, whole[2] * size, size)
+        starts = [rows.start or 0 for rows in self.axes.index(window)]
+        axis = 2
+        while axis and part[axis] == whole[axis]:
+            axis -= 1
+        offsets = np.array([self.offset + sum(map(operator.mul, starts, strides))])
+        for count, stride in zip(part[:axis], strides[:axis], strict=True):
+            offsets = np.add.outer(offsets, np.arange(count) * stride).ravel()
+        return offsets.tolist(), math.prod(part[axis:]) * size
+
+
+class RawCube:
+    """A scene in one plain file, opened for reading."""
+
+    def __init__(
+        self,
+        layout: RawLayout,
+        spec: CubeSpec,
+        *,
+        format: str,  # noqa: A002 - the protocol's name
+        files: tuple[Path, ...],
+        notes: Sequence[str],
+    ) -> None:
+        self.spec = spec
+        self.format = format
+        self.files = files
+        self.notes = tuple(notes)
+        self._layout = layout
+        self._fd = _open(files[0])
+        self._stamp = self._now()
+        if self._stamp[0] != layout.file_size:
+            self.close()
+            raise _wrong_size(files[0], layout, self._stamp[0])
+
+    def read(self, window: Window) -> Block:
+        """The pixels of `window`; raises `InputError` if the file changed or cannot be read."""
+        stored = np.empty(self._layout.window_shape(window), self._layout.dtype)
+        view = stored.reshape(-1).view(np.uint8).data
+        offsets, length = self._layout.pieces(window)
+        for i, offset in enumerate(offsets):
+            self._fill(view[i * length : (i + 1) * length], offset)
+        if self._now() != self._stamp:
+            raise InputError("changed while it was being read", where=self.files[0])
+        return decode(np.ascontiguousarray(self._layout.axes.to_block(stored)), self.spec)
+
+    def _fill(self, view: memoryview, offset: int) -> None:
+        while view:
+            try:
+                count = os.preadv(self._fd, [view], offset)
+            except OSError as error:
+                raise InputError(
+                    f"cannot be read at byte {offset}: {error.strerror}", where=self.files[0]
+                ) from error
+            if not count:
+                raise InputError(
+                    f"ended at byte {offset} while it was being read", where=self.files[0]
+                )
+            view, offset = view[count:], offset + count
+
+    def _now(self) -> tuple[int, int]:
+        status = os.fstat(self._fd)
+        return status.st_size, status.st_mtime_ns
+
+    def close(self) -> None:
+        """Release the file."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class RawWriter:
+    """A scene in one plain file under construction; `texts` are the small files around it.
+
+    The text of the data file itself, if any, stands before the samples; every other file holds
+    nothing but its text and is published after the data.
+    """
+
+    def __init__(
+        self, path: Path, layout: RawLayout, spec: CubeSpec, texts: dict[Path, bytes]
+    ) -> None:
+        self.files = tuple({path: None, **texts})
+        self.clipped = 0
+        self._layout = layout
+        self._spec = spec
+        self._parts: list[PartFile] = []
+        try:
+            for file in self.files:
+                self._parts.append(PartFile(file, layout.file_size if file == path else None))
+                self._parts[-1].pwrite(texts.get(file, b""), 0)
+        except BaseException:
+            self._discard()
+            raise
+
+    def write(self, window: Window, block: Block) -> None:
+        """Store physical values (bands, rows, cols) at `window`; every pixel exactly once."""
+        values, clipped = encode(block, self._spec)
+        self.clipped += clipped
+        stored = np.ascontiguousarray(self._layout.axes.from_block(values), self._layout.dtype)
+        view = stored.reshape(-1).view(np.uint8).data
+        offsets, length = self._layout.pieces(window)
+        for i, offset in enumerate(offsets):
+            self._parts[0].pwrite(view[i * length : (i + 1) * length], offset)
+
+    def _discard(self) -> None:
+        for part in self._parts:
+            part.discard()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is not None:
+            self._discard()
+            return
+        try:
+            for part in self._parts:
+                part.finish()
+        except BaseException:
+            self._discard()
+            raise
+        publish(self._parts)
+
+
+def _open(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", where=path) from error
+
+
+def _wrong_size(path: Path, layout: RawLayout, found: int) -> InputError:
+    bands, rows, cols = layout.shape
+    surplus = found - layout.file_size
+    return InputError(
+        f"has {found} bytes; {layout.file_size} were expected: offset {layout.offset} + "
+        f"{bands} bands x {rows} rows x {cols} columns x {layout.dtype.itemsize} bytes",
+        where=path,
+        hint=f"{surplus} bytes too many: is the header offset {layout.offset + surplus}?"
+        if surplus > 0
+        else "the file is cut short, or the numbers in its header are wrong",
+    )

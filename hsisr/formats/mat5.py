@@ -1,0 +1,133 @@
+"""MAT files of MATLAB 5 to 7 (`save -v6`, `-v7`, SciPy, Octave), by SciPy in a confined process.
+
+A cube is a numeric variable of rows x columns x bands; metadata are variables beside it, named as
+in `_metadata`. Files of `save -v7.3` are HDF5 and read by `hdf5`. Level 4 files have no 3-D arrays.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from hsisr.cube import Block, Cube, CubeSpec, CubeWriter, encode
+from hsisr.files import PartFile, publish, require_room
+from hsisr.formats import ReadOptions, hdf5
+from hsisr.formats._array_cube import Found
+from hsisr.formats._axes import MATLAB
+from hsisr.formats._mat5_decoder import Decoder
+from hsisr.formats._metadata import as_matlab, candidates, cube_name, describe
+from hsisr.formats._variables import choose
+from hsisr.window import Window
+
+NAME = "mat5"
+SUFFIXES = (".mat",)
+
+_LARGEST = 256 * 2**20
+"""Beyond this a cube is written as v7.3: SciPy needs several times the cube in memory at once,
+and only v7.3 can be written, and read again, piece by piece."""
+_BYTE_ORDERS = {b"IM": "<", b"MI": ">"}
+_CLASSES = {"double": "float64", "single": "float32"}
+
+
+def sniff(path: Path, head: bytes) -> bool:
+    """Whether the file has the header of level 5, or one that level 4 could have."""
+    if len(head) >= 128 and head[126:128] in _BYTE_ORDERS:
+        return struct.unpack(_BYTE_ORDERS[head[126:128]] + "H", head[124:126]) == (0x0100,)
+    return _is_level_4(head, 0, "<") or _is_level_4(head, 1, ">")
+
+
+def _is_level_4(head: bytes, machine: int, order: str) -> bool:
+    if len(head) < 22:
+        return False
+    kind, rows, cols, imaginary, length = struct.unpack(f"{order}5i", head[:20])
+    name, end = head[20 : 19 + length], head[19 + length : 20 + length]
+    return (
+        kind // 100 == machine * 10
+        and kind // 10 % 10 <= 5
+        and kind % 10 <= 2
+        and min(rows, cols) >= 0
+        and imaginary in (0, 1)
+        and 2 <= length <= 64
+        and end == b"\0"
+        and name.replace(b"_", b"a").isalnum()
+    )
+
+
+def read(path: Path, options: ReadOptions) -> Cube:
+    """Decode the cube into a nameless temporary file; raises `InputError`."""
+    with Decoder(path) as decoder:
+        variables = decoder.variables()
+        variable, why = choose(variables, options.var, path)
+        dtype = np.dtype(_CLASSES.get(variable.kind, variable.kind))
+        stored, metadata = decoder.extract(variable, dtype, candidates(variables, variable))
+    found = Found(variable, why, dtype, metadata, order="F")
+    return found.cube(NAME, path, stored.T, options, release=lambda: None)
+
+
+def write(path: Path, spec: CubeSpec) -> CubeWriter:
+    """Begin a MAT file: compressed level 5 if the cube is small, else v7.3."""
+    if spec.nbytes >= _LARGEST:
+        return hdf5.write(path, spec)
+    return _Writer(path, spec)
+
+
+def outputs(path: Path) -> tuple[Path, ...]:
+    """The file itself."""
+    return (path,)
+
+
+class _Writer:
+    """Gathers the cube in memory and writes it when left."""
+
+    def __init__(self, path: Path, spec: CubeSpec) -> None:
+        self._spec = as_matlab(spec)
+        self._stored = np.zeros(self._spec.shape, self._spec.dtype)
+        self.files = outputs(path)
+        self.clipped = 0
+        require_room(path, spec.nbytes)
+        self._part = PartFile(path)
+
+    def write(self, window: Window, block: Block) -> None:
+        """Store physical values (bands, rows, cols) at `window`."""
+        rows, cols = window.slices
+        self._stored[:, rows, cols], clipped = encode(block, self._spec)
+        self.clipped += clipped
+
+    def _content(self) -> dict[str, Any]:
+        columns = {
+            name: value if isinstance(value, str) else np.array(value, np.float64)
+            for name, value in describe(self._spec).items()
+        }
+        return {cube_name(self._spec): MATLAB.from_block(self._stored), **columns}
+
+    def _finish(self) -> None:
+        from scipy.io import savemat
+
+        buffer = io.BytesIO()
+        savemat(buffer, self._content(), do_compression=True, oned_as="column")
+        self._part.pwrite(buffer.getbuffer(), 0)
+        self._part.finish()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is not None:
+            self._part.discard()
+            return
+        try:
+            self._finish()
+        except BaseException:
+            self._part.discard()
+            raise
+        publish([self._part])

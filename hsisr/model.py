@@ -1,0 +1,127 @@
+"""Models as a user names them, and whether they fit a scene."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from hsisr import checkpoint
+from hsisr.checkpoint import SUFFIX, Checkpoint
+from hsisr.cube import CubeSpec
+from hsisr.errors import ModelError
+from hsisr.fit import MODEL
+from hsisr.patches import spectral_mismatch
+from hsisr.run import Sharpen, Survey, Unmix, freeze
+from hsisr.runtime import Runtime
+from hsisr_models.sr import bicubic
+
+STEPS = {"sr": "sr", "unmix": "unmix"}
+"""The folder of each kind of model in a run folder."""
+
+
+def find(name: str, kind: str) -> Path:
+    """The file of a model named by its path or by its run folder; raises `ModelError`."""
+    path = Path(name)
+    if path.is_dir():
+        inside = path / STEPS[kind] / MODEL
+        path = inside if inside.exists() or not (path / MODEL).exists() else path / MODEL
+    if not path.exists():
+        command = "train-sr" if kind == "sr" else "train-unmix"
+        raise ModelError("no such model", where=path, hint=f"train one: hsisr {command} RUN")
+    if path.suffix != SUFFIX:
+        raise ModelError(
+            f"models are {SUFFIX} files; pickled ones (.pt, .pth, .ckpt) are never opened, "
+            "because they can run code",
+            where=path,
+        )
+    return path
+
+
+@dataclass(frozen=True)
+class SrModel:
+    """A super-resolution model, ready for any scene that it fits."""
+
+    name: str
+    scale: int
+    peak: float
+    network: nn.Module
+    checkpoint: Checkpoint | None = None
+
+    def require_fit(self, spec: CubeSpec) -> None:
+        """Raise `ModelError` unless the scene has the bands this model was trained for."""
+        if self.checkpoint is not None:
+            _require_bands(self.checkpoint, spec)
+
+    def operation(self, seen: Survey, runtime: Runtime, *, dynamic: bool = False) -> Sharpen:
+        """The model as an operation on the tiles of a surveyed scene.
+
+        `dynamic` lets attention pool over every tile by itself, which is not local.
+        """
+        self.network.to(runtime.device)
+        reach = self.network.reach
+        if dynamic:
+            reach = None
+        else:
+            freeze(self.network, seen, self.peak, runtime)
+        return Sharpen(self.network, self.scale, reach, self.peak)
+
+
+def load_sr(name: str, scale: int | None) -> SrModel:
+    """The super-resolution model `name` (`bicubic`, a file or a run) for `scale`.
+
+    Raises `ModelError` if there is none or it was trained for another scale.
+    """
+    if name == "bicubic":
+        factor = scale or 2
+        return SrModel(name, factor, 1.0, bicubic.build(bands=1, scale=factor))
+    found = checkpoint.load(find(name, "sr"))
+    network = found.resolver()
+    if scale not in (None, found.card.scale):
+        raise ModelError(
+            f"was trained for scale {found.card.scale}, not {scale}",
+            where=found.path,
+            hint=f"--scale {found.card.scale}, or train one: hsisr prepare SCENE --scale {scale}",
+        )
+    return SrModel(name, found.card.scale, found.card.peak, network, found)
+
+
+@dataclass(frozen=True)
+class UnmixModel:
+    """An unmixing model, ready for any scene that it fits."""
+
+    name: str
+    checkpoint: Checkpoint
+    network: nn.Module
+
+    def require_fit(self, spec: CubeSpec) -> None:
+        """Raise `ModelError` unless the scene has the bands this model was trained for."""
+        _require_bands(self.checkpoint, spec)
+
+    def operation(self, seen: Survey, runtime: Runtime) -> Unmix:
+        """The model as an operation on the tiles of a surveyed scene."""
+        self.network.to(runtime.device)
+        peak = self.checkpoint.card.peak
+        freeze(self.network, seen, peak, runtime)
+        return Unmix(self.network.encode, self.network.decode, self.network.reach, peak)
+
+
+def load_unmix(name: str) -> UnmixModel:
+    """The unmixing model `name` (a file or a run); raises `ModelError`."""
+    found = checkpoint.load(find(name, "unmix"))
+    return UnmixModel(name, found, found.unmixer())
+
+
+def _require_bands(model: Checkpoint, spec: CubeSpec) -> None:
+    card = model.card
+    if spec.bands != card.bands:
+        raise ModelError(
+            f"was trained for {card.bands} bands, this scene has {spec.bands}",
+            where=model.path,
+            hint="train one on this sensor: hsisr prepare SCENE, hsisr train-unmix, hsisr train-sr",
+        )
+    found = spec.spectrum.centres_nm if spec.spectrum else None
+    worst = spectral_mismatch(found, card.wavelengths_nm)
+    if worst is not None:
+        raise ModelError(f"was trained for other wavelengths: {worst} there", where=model.path)

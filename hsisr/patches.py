@@ -1,0 +1,332 @@
+"""The folder that `prepare` writes and training reads: blocks of scenes in both resolutions.
+
+A scene is cut along its longer side into runs of train | gap | validation | gap | test, repeated
+on large scenes. Blocks of different splits never touch: `gap` pixels between them belong to none.
+Every block is degraded by itself, so no low-resolution pixel mixes two splits.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hsisr import gaps
+from hsisr.cube import Block, Cube, CubeSpec, Spectrum
+from hsisr.degraded import degrade_block
+from hsisr.errors import InputError, UsageError
+from hsisr.files import write_json
+from hsisr.window import Window
+from hsisr_models.imaging import OPERATORS
+
+SPLITS = ("train", "validation", "test")
+MANIFEST = "manifest.json"
+_BLOCK = 64
+"""Longest side of a block, in low-resolution pixels."""
+_PERIOD = 256
+"""Length of one run of train, validation and test on large scenes, in low-resolution pixels."""
+_SMALLEST = 4
+"""Shortest side of a useful block, in low-resolution pixels."""
+_SAMPLE = 1 << 20
+_PEAK_QUANTILE = 0.999
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How scenes are cut."""
+
+    scale: int
+    operator: str = "bicubic"
+    shares: tuple[float, float, float] = (0.6, 0.15, 0.25)
+    """Of training, validation and test along the longer side."""
+    gap: int = 2
+    """Between splits, in low-resolution pixels."""
+
+    def __post_init__(self) -> None:
+        if self.operator not in OPERATORS:
+            raise UsageError(
+                f"no degradation '{self.operator}'", hint=f"one of {', '.join(OPERATORS)}"
+            )
+        if len(self.shares) != 3 or min(self.shares) <= 0:
+            raise UsageError(
+                f"--split {self.shares} should be three positive shares", hint="0.6,0.15,0.25"
+            )
+
+
+def cut(spec: CubeSpec, layout: Layout) -> dict[str, list[Window]]:
+    """The windows of a scene that belong to each split, sides a multiple of the scale.
+
+    Raises `InputError` if a split would be too small to be of use.
+    """
+    along_rows = spec.rows >= spec.cols
+    length, breadth = (spec.rows, spec.cols) if along_rows else (spec.cols, spec.rows)
+    windows: dict[str, list[Window]] = {split: [] for split in SPLITS}
+    for split, start, stop in _runs(length // layout.scale, layout):
+        if min(stop - start, breadth // layout.scale) < _SMALLEST:
+            raise InputError(
+                f"the scene of {spec.rows} x {spec.cols} pixels is too small to be split at scale "
+                f"{layout.scale}: its {split} part would be {stop - start} x "
+                f"{breadth // layout.scale} low-resolution pixels, {_SMALLEST} are needed"
+            )
+        for low in _blocks(start, stop, breadth // layout.scale, along_rows):
+            windows[split].append(low.zoomed(layout.scale))
+    return windows
+
+
+def _runs(length: int, layout: Layout) -> Iterator[tuple[str, int, int]]:
+    periods = max(1, length // _PERIOD)
+    edges = np.cumsum([0, *layout.shares]) / sum(layout.shares)
+    for period in range(periods):
+        first, last = length * period // periods, length * (period + 1) // periods
+        cuts = [first + round((last - first) * edge) for edge in edges]
+        for split, start, stop in zip(SPLITS, cuts, cuts[1:], strict=False):
+            # the gap is taken from the larger neighbour: training gives way, then test
+            before = layout.gap if split == "test" or (split == "train" and period) else 0
+            after = layout.gap if split == "train" else 0
+            yield split, start + before, stop - after
+
+
+def _blocks(start: int, stop: int, breadth: int, along_rows: bool) -> Iterator[Window]:
+    for first, last in _pieces(start, stop):
+        for left, right in _pieces(0, breadth):
+            window = Window(first, left, last - first, right - left)
+            yield window if along_rows else Window(left, first, right - left, last - first)
+
+
+def _pieces(start: int, stop: int) -> Iterator[tuple[int, int]]:
+    count = -(-(stop - start) // _BLOCK)
+    edges = [start + (stop - start) * i // count for i in range(count + 1)]
+    return zip(edges, edges[1:], strict=False)
+
+
+@dataclass(frozen=True)
+class PatchSet:
+    """A prepared folder, opened; pixels stay on disk until they are used."""
+
+    folder: Path
+    manifest: Mapping[str, Any]
+
+    @property
+    def bands(self) -> int:
+        """Bands of every block."""
+        return int(self.manifest["bands"])
+
+    @property
+    def scale(self) -> int:
+        """Factor between the two resolutions."""
+        return int(self.manifest["scale"])
+
+    @property
+    def peak(self) -> float:
+        """The physical value that networks see as 1."""
+        return float(self.manifest["peak"])
+
+    @property
+    def spectrum(self) -> Spectrum | None:
+        """The bands' wavelengths, where the scenes knew them."""
+        centres = self.manifest["wavelengths_nm"]
+        return Spectrum(tuple(centres)) if centres else None
+
+    def blocks(self, split: str) -> list[tuple[Block, Block]]:
+        """(low, high) resolution of every block of a split: (B, h, w) physical, mapped."""
+        return [
+            (self._map(entry["low"]), self._map(entry["high"]))
+            for entry in self.manifest["blocks"]
+            if entry["split"] == split
+        ]
+
+    def _map(self, name: str) -> Block:
+        array: Block = np.load(self.folder / name, mmap_mode="r", allow_pickle=False)
+        return array
+
+
+def open_patches(run: Path) -> PatchSet:
+    """The prepared data of a run folder; raises `InputError`."""
+    path = run / "data" / MANIFEST
+    try:
+        manifest = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise InputError(
+            "holds no prepared data", where=run, hint=f"hsisr prepare SCENE --scale 4 -o {run}"
+        ) from None
+    except ValueError as error:
+        raise InputError(f"is not a manifest: {error}", where=path) from error
+    return PatchSet(run / "data", manifest)
+
+
+def prepare(cubes: Sequence[Cube], run: Path, layout: Layout) -> Iterator[tuple[int, int]]:
+    """Cut and degrade scenes into `run`/data, yielding (blocks done, blocks in all).
+
+    Raises `InputError` if the scenes differ in their bands or are too small.
+    """
+    _require_alike(cubes)
+    jobs = [
+        (cube, split, window)
+        for cube in cubes
+        for split, windows in cut(cube.spec, layout).items()
+        for window in windows
+    ]
+    folder = run / "data"
+    folder.mkdir(parents=True, exist_ok=True)
+    entries, values = [], _Sample(len(jobs))
+    for index, (cube, split, window) in enumerate(jobs):
+        high = cube.read(window)
+        low = degrade_block(high, layout.scale, layout.operator)
+        if split == "train":
+            values.take(high)
+        entry = {"split": split, "scene": str(cube.files[0].name), "window": asdict(window)}
+        for kind, block in (("low", low), ("high", high)):
+            entry[kind] = f"{split}_{index:04d}_{kind}.npy"
+            np.save(folder / entry[kind], block.astype(np.float32))
+        entries.append(entry)
+        yield index + 1, len(jobs)
+    spec = cubes[0].spec
+    manifest = {
+        "scale": layout.scale,
+        "degradation": layout.operator,
+        "shares": layout.shares,
+        "gap": layout.gap,
+        "bands": spec.bands,
+        "wavelengths_nm": spec.spectrum.centres_nm if spec.spectrum else None,
+        "peak": values.peak(),
+        "peak_is": f"the {_PEAK_QUANTILE:.1%} quantile of the training pixels",
+        "scenes": [_describe(cube) for cube in cubes],
+        "blocks": entries,
+    }
+    # written last: a folder with a manifest is complete
+    write_json(folder / MANIFEST, manifest)
+
+
+class _Sample:
+    """A bounded sample of values from many blocks, for a quantile."""
+
+    def __init__(self, blocks: int) -> None:
+        self._share = max(1, _SAMPLE // blocks)
+        self._taken: list[Block] = []
+
+    def take(self, block: Block) -> None:
+        finite = block[np.isfinite(block)]
+        self._taken.append(finite[:: max(1, len(finite) // self._share)])
+
+    def peak(self) -> float:
+        values = np.concatenate(self._taken)
+        peak = float(np.quantile(values, _PEAK_QUANTILE)) if len(values) else 0.0
+        if peak <= 0:
+            raise InputError(
+                f"the training pixels hold no positive values (their peak is {peak:g})",
+                hint="check the scene: hsisr info SCENE",
+            )
+        return peak
+
+
+def _require_alike(cubes: Sequence[Cube]) -> None:
+    first = cubes[0]
+    for cube in cubes[1:]:
+        if cube.spec.bands != first.spec.bands:
+            raise InputError(
+                f"has {cube.spec.bands} bands, {first.files[0].name} has {first.spec.bands}; "
+                "scenes of one training set must agree",
+                where=cube.files[0],
+            )
+        worst = spectral_mismatch(
+            cube.spec.spectrum and cube.spec.spectrum.centres_nm,
+            first.spec.spectrum and first.spec.spectrum.centres_nm,
+        )
+        if worst is not None:
+            raise InputError(f"{worst} in {first.files[0].name}", where=cube.files[0])
+
+
+def spectral_mismatch(
+    found: Sequence[float] | None, expected: Sequence[float] | None
+) -> str | None:
+    """Where two lists of band centres differ by more than half a band spacing, in words."""
+    if not found or not expected or len(expected) < 2:
+        return None
+    spacing = float(np.median(np.abs(np.diff(expected))))
+    errors = np.abs(np.asarray(found) - np.asarray(expected))
+    band = int(errors.argmax())
+    if errors[band] <= max(spacing / 2, 1.0):
+        return None
+    return f"band {band + 1} lies at {found[band]:.1f} nm, but at {expected[band]:.1f} nm"
+
+
+def _describe(cube: Cube) -> dict[str, Any]:
+    return {
+        "file": cube.files[0].name,
+        "format": cube.format,
+        "shape": cube.spec.shape,
+        "bytes": sum(path.stat().st_size for path in cube.files),
+        "notes": list(cube.notes),
+    }
+
+
+class Sampler:
+    """Draws training batches of aligned patches; batch k depends on the seed and k alone.
+
+    So a resumed run sees what an uninterrupted one would have seen. Patches lie wholly inside a
+    block, hold no missing values, and are flipped and rotated at random (the 8 symmetries of the
+    square, under which the degradations are symmetric).
+    """
+
+    def __init__(self, patches: PatchSet, *, patch: int, batch: int, seed: int) -> None:
+        self._scale, self._batch, self._seed = patches.scale, batch, seed
+        self._gain = 1 / patches.peak
+        self._blocks = patches.blocks("train")
+        self.patch = min(patch, *(min(low.shape[1:]) for low, _ in self._blocks))
+        self._places = _places(self._blocks, self.patch, self._scale)
+        if not self._places:
+            raise InputError(
+                f"no patch of {self.patch} x {self.patch} low-resolution pixels is without "
+                "missing values",
+                where=patches.folder,
+                hint="train on smaller ones: --set sr.training.patch=8",
+            )
+
+    def draw(self, step: int) -> tuple[Tensor, Tensor]:
+        """Batch number `step`: low (N, B, p, p) and high (N, B, np, np), normalised."""
+        rng = np.random.default_rng((self._seed, step))
+        chosen = rng.choice(len(self._places), self._batch, len(self._places) < self._batch)
+        turns = rng.integers(0, 8, self._batch)
+        pairs = [
+            self._patch(*self._places[i], int(turn)) for i, turn in zip(chosen, turns, strict=True)
+        ]
+        low, high = (torch.stack(side) for side in zip(*pairs, strict=True))
+        return low * self._gain, high * self._gain
+
+    def _patch(self, block: int, row: int, col: int, turn: int) -> tuple[Tensor, Tensor]:
+        window = Window(row, col, self.patch, self.patch)
+        low, high = self._blocks[block]
+        return (
+            _turned(low[:, *window.slices], turn),
+            _turned(high[:, *window.zoomed(self._scale).slices], turn),
+        )
+
+
+def _turned(patch: Block, turn: int) -> Tensor:
+    """One of the 8 symmetries of the square."""
+    turned = np.rot90(patch, turn % 4, (1, 2))
+    return torch.from_numpy(np.ascontiguousarray(turned[:, :, ::-1] if turn >= 4 else turned))
+
+
+def _places(
+    blocks: Iterable[tuple[Block, Block]], patch: int, scale: int
+) -> list[tuple[int, int, int]]:
+    """Every (block, row, column) at which a patch fits and nothing is missing."""
+    places = []
+    for index, (low, high) in enumerate(blocks):
+        complete = np.isfinite(low).all(0) & _complete_below(high, scale)
+        fits = np.lib.stride_tricks.sliding_window_view(complete, (patch, patch)).all((2, 3))
+        places += [(index, int(row), int(col)) for row, col in np.argwhere(fits)]
+    return places
+
+
+def _complete_below(high: Block, scale: int) -> NDArray[np.bool_]:
+    """Which low-resolution pixels have no missing value under them."""
+    return ~gaps.pooled(np.isnan(high).any(0), scale)

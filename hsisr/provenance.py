@@ -1,0 +1,45 @@
+"""What a result was made from and by, as stored beside it in run.json."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hsisr import __version__
+from hsisr.checkpoint import Checkpoint
+from hsisr.cube import Cube
+from hsisr.runtime import Runtime
+
+
+def describe(
+    command: str,
+    cube: Cube,
+    runtime: Runtime,
+    model: Checkpoint | None,
+    outcome: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The record of one run: command, input, model, machine and what came out."""
+    import torch
+
+    return {
+        "schema": "hsisr/run/1",
+        "command": command,
+        "hsisr": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "runtime": runtime.description,
+        "input": [_identity(path) for path in cube.files],
+        "input_format": cube.format,
+        "notes": list(cube.notes),
+        "model": None
+        if model is None
+        else {"file": model.path.name, "sha256": model.sha256, "made_by": model.card.made_by},
+        **outcome,
+    }
+
+
+def _identity(path: Path) -> dict[str, Any]:
+    state = path.stat()
+    return {"file": path.name, "bytes": state.st_size, "modified_ns": state.st_mtime_ns}

@@ -1,0 +1,273 @@
+"""The only tiled loop: a generator of finished windows.
+
+Whatever a network has to know about the whole scene is gathered once, before the tiles, from
+windows that do not depend on the tile size (`survey`). After it the network is local, and with a
+halo as wide as its reach the tiles are bit for bit what the whole scene would give.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from hsisr import gaps
+from hsisr.cube import Block, Cube
+from hsisr.errors import InputError
+from hsisr.runtime import Runtime
+from hsisr.window import TilePlan, Window
+from hsisr_models.blocks import freeze_attention
+
+_SAMPLES = 16
+_SAMPLE_SIDE = 32
+
+
+class Operation(Protocol):
+    """What is done to every tile."""
+
+    scale: int
+    reach: int | None
+    """In pixels of the scene; None if the network sees its whole image."""
+
+    def __call__(self, scene: Tensor) -> Tensor:
+        """Physical, complete (1, B, h, w) to (1, C, scale h, scale w)."""
+
+    def missing(self, holes: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Which output samples (C or 1, h, w) have no data, given those of the input (B, h, w)."""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What is known about a scene before its tiles are run."""
+
+    means: NDArray[np.float32]
+    """Of each band, over the samples (B,)."""
+    samples: tuple[Block, ...]
+    """Windows of the scene, spread over it, without missing pixels (B, h, w)."""
+
+
+def survey(cube: Cube) -> Survey:
+    """Read a fixed sample of windows spread over the scene; raises `InputError` if it is empty."""
+    blocks = [cube.read(window) for window in _spread(cube.spec.window)]
+    there = [block for block in blocks if np.isfinite(block).any()]
+    if not there:
+        raise InputError(
+            "no pixel holds data", where=cube.files[0], hint=f"hsisr info {cube.files[0]}"
+        )
+    means = np.mean([gaps.band_means(block) for block in there], 0, dtype=np.float32)
+    return Survey(means, tuple(gaps.fill(block, means) for block in there))
+
+
+def _spread(scene: Window) -> Iterator[Window]:
+    """Windows on a regular grid over the scene, the same for every tile size."""
+    height, width = min(scene.height, _SAMPLE_SIDE), min(scene.width, _SAMPLE_SIDE)
+    down = min(math.ceil(scene.height / height), math.isqrt(_SAMPLES))
+    across = min(math.ceil(scene.width / width), math.isqrt(_SAMPLES))
+    for row in np.linspace(0, scene.height - height, down).astype(int):
+        for col in np.linspace(0, scene.width - width, across).astype(int):
+            yield Window(int(row), int(col), height, width)
+
+
+def freeze(network: nn.Module, seen: Survey, peak: float, runtime: Runtime) -> None:
+    """Fix the attention of a network to what it sees in this scene."""
+
+    def samples() -> Iterable[Tensor]:
+        return (_tensor(block, runtime) / peak for block in seen.samples)
+
+    # in full precision: it is done once, and all tiles depend on it
+    freeze_attention(network, samples)
+
+
+def run(
+    cube: Cube, operation: Operation, seen: Survey, *, tile: int, runtime: Runtime
+) -> Iterator[tuple[Window, Block]]:
+    """Apply a local operation to a scene, yielding each window of the output grid once."""
+    assert operation.reach is not None
+    spec, scale = cube.spec, operation.scale
+    plan = TilePlan(spec.rows, spec.cols, tile, operation.reach + gaps.REACH, scale)
+    for step in plan:
+        block = cube.read(step.read)
+        yield step.write, _apply(operation, block, seen, runtime)[:, *step.crop.slices]
+
+
+@dataclass
+class Seam:
+    """How much neighbouring tiles disagreed where they overlapped, in physical units."""
+
+    worst: float = 0.0
+    squares: float = 0.0
+    count: int = 0
+
+    @property
+    def rms(self) -> float:
+        """Root of the mean square."""
+        return math.sqrt(self.squares / max(self.count, 1))
+
+    def note(self, difference: Block) -> None:
+        """Take in another overlap."""
+        finite = difference[np.isfinite(difference)]
+        if finite.size:
+            self.worst = max(self.worst, float(np.abs(finite).max()))
+            self.squares += float(np.square(finite, dtype=np.float64).sum())
+            self.count += finite.size
+
+
+def run_blended(
+    cube: Cube,
+    operation: Operation,
+    seen: Survey,
+    seam: Seam,
+    *,
+    tile: int,
+    overlap: int,
+    runtime: Runtime,
+) -> Iterator[tuple[Window, Block]]:
+    """Apply an operation that is not local: tiles overlap and fade into one another.
+
+    In an overlap the weights of two tiles are linear ramps that add up to one. Yields full-width
+    strips of the output grid; `seam` is told how much the tiles disagreed.
+    """
+    spec, scale = cube.spec, operation.scale
+    starts = list(_starts(spec.rows, tile, overlap))
+    carried: _Strip | None = None
+    for index, row in enumerate(starts):
+        height = min(tile, spec.rows - row)
+        strip = _Strip(row, height, spec.cols, scale, carried)
+        for col in _starts(spec.cols, tile, overlap):
+            window = Window(row, col, height, min(tile, spec.cols - col))
+            result = _apply(operation, cube.read(window), seen, runtime)
+            strip.add(window, result, overlap, spec.window, seam)
+        stop = starts[index + 1] if index + 1 < len(starts) else spec.rows
+        yield strip.finished(stop)
+        carried = strip
+
+
+def _starts(length: int, tile: int, overlap: int) -> Iterator[int]:
+    last = max(length - overlap, 1)
+    return iter(range(0, last, max(tile - overlap, 1)))
+
+
+class _Strip:
+    """A full-width strip of the output being blended together."""
+
+    def __init__(
+        self, row: int, height: int, cols: int, scale: int, above: _Strip | None
+    ) -> None:
+        self._row, self._scale, self._cols = row, scale, cols
+        self._height = height * scale
+        self._weight = np.zeros((self._height, cols * scale), np.float32)
+        self._sum: Block | None = None
+        if above is not None and above._sum is not None:
+            first = (row - above._row) * scale
+            shared = above._weight[first:]
+            self._weight[: len(shared)] = shared
+            self._sum = np.zeros((len(above._sum), *self._weight.shape), np.float32)
+            self._sum[:, : len(shared)] = above._sum[:, first:]
+
+    def add(
+        self, window: Window, result: Block, overlap: int, scene: Window, seam: Seam
+    ) -> None:
+        if self._sum is None:
+            self._sum = np.zeros((len(result), *self._weight.shape), np.float32)
+        cols = slice(window.col * self._scale, window.col_stop * self._scale)
+        total, weight = self._sum[:, :, cols], self._weight[:, cols]
+        known = weight > 0
+        seam.note(result[:, known] - total[:, known] / weight[known])
+        share = _ramps(window, overlap, scene, self._scale)
+        total += result * share
+        weight += share
+
+    def finished(self, stop: int) -> tuple[Window, Block]:
+        assert self._sum is not None
+        rows = (stop - self._row) * self._scale
+        window = Window(self._row * self._scale, 0, rows, self._cols * self._scale)
+        return window, self._sum[:, :rows] / self._weight[:rows]
+
+
+def _ramps(window: Window, overlap: int, scene: Window, scale: int) -> NDArray[np.float32]:
+    """Weights that rise over the overlap at inner borders and stay 1 at the scene's own."""
+
+    def ramp(length: int, rises: bool, falls: bool) -> NDArray[np.float32]:
+        distance = np.arange(length, dtype=np.float32) + 0.5
+        rise = np.minimum(distance / (overlap * scale), 1) if rises else np.ones_like(distance)
+        fall = np.minimum(distance[::-1] / (overlap * scale), 1) if falls else 1
+        return (rise * fall).astype(np.float32)
+
+    down = ramp(window.height * scale, window.row > 0, window.row_stop < scene.height)
+    across = ramp(window.width * scale, window.col > 0, window.col_stop < scene.width)
+    return down[:, None] * across
+
+
+def gather_strips(
+    windows: Iterable[tuple[Window, Block]], cols: int
+) -> Iterator[tuple[Window, Block]]:
+    """Join windows that come row by row into full-width strips."""
+    row: list[Block] = []
+    for window, block in windows:
+        row.append(block)
+        if window.col_stop == cols:
+            yield Window(window.row, 0, window.height, cols), np.concatenate(row, 2)
+            row = []
+
+
+@torch.no_grad()
+def _apply(operation: Operation, block: Block, seen: Survey, runtime: Runtime) -> Block:
+    holes = np.isnan(block)
+    missing = gaps.zoomed(operation.missing(holes), operation.scale)
+    filled = _tensor(gaps.fill(block, seen.means), runtime)
+    with runtime.precision():
+        result: Block = operation(filled)[0].float().cpu().numpy()
+    if missing.any():
+        result[np.broadcast_to(missing, result.shape)] = np.nan
+    return result
+
+
+def _tensor(block: Block, runtime: Runtime) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(block))[None].to(
+        runtime.device, memory_format=torch.channels_last
+    )
+
+
+@dataclass(frozen=True)
+class Sharpen:
+    """Super-resolution as an operation on tiles."""
+
+    resolver: Callable[[Tensor], Tensor]
+    scale: int
+    reach: int | None
+    peak: float
+
+    def __call__(self, scene: Tensor) -> Tensor:
+        """The sharper scene, in the units of the input."""
+        return self.resolver(scene / self.peak) * self.peak
+
+    def missing(self, holes: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """A sample is missing where its own band is."""
+        return holes
+
+
+@dataclass(frozen=True)
+class Unmix:
+    """Unmixing as an operation on tiles: abundances, then the error of the reconstruction."""
+
+    encode: Callable[[Tensor], Tensor]
+    decode: Callable[[Tensor], Tensor]
+    reach: int | None
+    peak: float
+    scale: int = 1
+
+    def __call__(self, scene: Tensor) -> Tensor:
+        """Abundances (1, p, h, w) and the root mean square error (1, 1, h, w), one after another."""
+        abundances = self.encode(scene / self.peak)
+        error = self.decode(abundances) * self.peak - scene
+        return torch.cat((abundances, error.square().mean(1, keepdim=True).sqrt()), 1)
+
+    def missing(self, holes: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """A pixel cannot be unmixed where half of its bands or more are missing."""
+        return holes.mean(0, keepdims=True) >= 0.5

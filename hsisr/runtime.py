@@ -1,0 +1,123 @@
+"""The machine: device, precision, threads, and what its errors mean."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+
+from hsisr.errors import OutputError, UsageError
+
+PRECISIONS = ("auto", "fp32", "bf16")
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_KEPT = 1 << 30
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """Where and in which precision networks run."""
+
+    device: torch.device
+    dtype: torch.dtype
+    """float32 or bfloat16."""
+
+    @property
+    def description(self) -> str:
+        """The device and precision in words."""
+        name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else ""
+        precision = "bf16" if self.dtype == torch.bfloat16 else "fp32"
+        return " ".join(part for part in (str(self.device), name, precision) if part)
+
+    @contextmanager
+    def precision(self) -> Iterator[None]:
+        """Convolutions in this runtime's precision, everything delicate in float32."""
+        reduced = self.dtype != torch.float32
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=reduced):
+            yield
+
+
+def choose(device: str, precision: str) -> Runtime:
+    """The runtime for options as a user writes them.
+
+    `auto` takes a GPU if there is one, and bfloat16 where it is computed natively. Raises
+    `UsageError` for a device that is not there.
+    """
+    chosen = _device(device)
+    if precision not in PRECISIONS:
+        raise UsageError(f"no precision '{precision}'", hint=f"one of {', '.join(PRECISIONS)}")
+    reduced = precision == "bf16" or (precision == "auto" and _native_bf16(chosen))
+    return Runtime(chosen, torch.bfloat16 if reduced else torch.float32)
+
+
+def limit_threads(threads: int | None) -> None:
+    """Use so many processor cores; all that this process may use where None."""
+    torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
+    _keep_memory()
+
+
+def _keep_memory() -> None:
+    """Ask the C library not to return freed memory to the system.
+
+    Large temporaries that are handed back and faulted in again cost as much as the arithmetic.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):  # not glibc
+        return
+    mallopt(_M_MMAP_THRESHOLD, _KEPT)
+    mallopt(_M_TRIM_THRESHOLD, _KEPT)
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UsageError(f"no device '{name}'", hint="auto, cpu, cuda or cuda:1") from error
+    found = torch.cuda.device_count()
+    if device.type == "cuda" and (device.index or 0) >= found:
+        raise UsageError(f"device '{name}' is not there: {found} GPUs found", hint="--device cpu")
+    if device.type not in ("cpu", "cuda"):
+        raise UsageError(f"device '{name}' is not supported", hint="auto, cpu, cuda or cuda:1")
+    return device
+
+
+def _native_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()) and _has_avx512_bf16()
+
+
+def _has_avx512_bf16() -> bool:
+    try:
+        with open("/proc/cpuinfo") as info:  # noqa: PTH123 - not a file of anyone's
+            return "avx512_bf16" in info.read()
+    except OSError:
+        return False
+
+
+@contextmanager
+def explained(advice: str) -> Iterator[None]:
+    """Turn running out of memory into an `OutputError` that carries `advice`."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise OutputError(f"not enough memory: {str(error).splitlines()[0]}", hint=advice) from error
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error means that memory ran out, on the device or in the machine.
+
+    torch has a class of its own only for the GPU; its CPU allocator raises a RuntimeError.
+    """
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)

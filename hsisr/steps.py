@@ -1,0 +1,271 @@
+"""The two training steps of the paper (III-E), as tasks for `fit`.
+
+Step I trains the unmixing network on low-resolution scenes. Step II trains the super-resolution
+network *through* the frozen unmixing network: gradients flow through it, its weights do not move.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hsisr import checkpoint
+from hsisr.checkpoint import Card, Checkpoint, Part
+from hsisr.cube import Block
+from hsisr.errors import UsageError
+from hsisr.patches import PatchSet
+from hsisr.recipe import Recipe
+from hsisr_models.contract import Outcome
+from hsisr_models.losses import SHELF as LOSSES
+from hsisr_models.metrics import SHELF as METRICS
+from hsisr_models.relation import AbundanceRelation
+from hsisr_models.resolver import SuperResolver
+from hsisr_models.sr import SHELF as NETWORKS
+from hsisr_models.sr import bicubic
+from hsisr_models.subspace import vca
+from hsisr_models.unmix import SHELF as METHODS
+
+_POOLED_PIXELS = 100_000
+Scores = dict[str, float]
+
+
+class UnmixStep:
+    """Step I: reconstruct the low-resolution scene from its abundances (Eq. 8)."""
+
+    def __init__(self, patches: PatchSet, recipe: Recipe, seed: int) -> None:
+        numbers = recipe.unmix
+        self._patches, self._recipe = patches, recipe
+        with _explained(numbers.method):
+            self.network = METHODS[numbers.method].build(
+                bands=patches.bands, endmembers=numbers.endmembers, **numbers.numbers
+            )
+        if numbers.initialise == "vca":
+            pixels = _pooled_pixels(patches, seed)
+            self.network.set_endmembers(vca(pixels, numbers.endmembers, seed=seed).clamp_min(0))
+        elif numbers.initialise != "random":
+            raise UsageError(
+                f"no initialisation '{numbers.initialise}'", hint="vca or random"
+            )
+        self.trainable: nn.Module = self.network
+
+    def outcome(self, low: Tensor, high: Tensor) -> Outcome:
+        """The reconstruction of `low`; the high resolution is not looked at."""
+        del high
+        abundances = self.network.encode(low)
+        return Outcome(
+            truth=low,
+            estimate=self.network.decode(abundances),
+            endmembers=self.network.endmembers,
+            abundances=abundances,
+        )
+
+    def after_step(self) -> None:
+        """Keep the endmembers non-negative, where the method leaves that to projection."""
+        self.network.project()
+
+    def validate(self) -> Scores:
+        """The loss and the spectral angle of the reconstruction on the validation blocks."""
+        lows = [_tensor(low, self._patches.peak) for low, _ in self._patches.blocks("validation")]
+        outcomes = [self.outcome(_without_holes(low), low) for low in lows]
+        losses = [float(total_loss(outcome, self._recipe.unmix.loss)[0]) for outcome in outcomes]
+        pairs = ((low[0], outcome.estimate[0]) for low, outcome in zip(lows, outcomes, strict=True))
+        return {"loss": float(np.mean(losses)), **score(pairs, ("rmse", "sam"), ratio=1)}
+
+    @staticmethod
+    def merit(scores: Scores) -> float:
+        """What the best weights are chosen by; higher is better."""
+        return -scores["loss"]
+
+    def reference(self) -> Scores:
+        """Nothing to compare with."""
+        return {}
+
+    def save(self, path: Path, scores: Scores) -> None:
+        """Write the network as a model."""
+        numbers = self._recipe.unmix
+        card = Card(
+            kind="unmix",
+            bands=self._patches.bands,
+            scale=1,
+            peak=self._patches.peak,
+            unmixer=Part(numbers.method, numbers.numbers),
+            endmembers=numbers.endmembers,
+            **_provenance(self._patches, self._recipe),
+            scores=scores,
+        )
+        checkpoint.save(path, card, {"unmixer": self.network})
+
+
+class SrStep:
+    """Step II: sharpen, and let the frozen unmixing network judge the materials (Eq. 12)."""
+
+    def __init__(
+        self,
+        patches: PatchSet,
+        recipe: Recipe,
+        unmix: Checkpoint | None,
+        device: torch.device,
+    ) -> None:
+        self._patches, self._unmix = patches, unmix
+        self._recipe = recipe if unmix else _without_unmixing(recipe)
+        numbers = self._recipe.sr
+        endmembers = unmix.card.endmembers if unmix else 0
+        with _explained(numbers.network):
+            self.network = NETWORKS[numbers.network].build(
+                bands=patches.bands, scale=patches.scale, endmembers=endmembers, **numbers.numbers
+            )
+        self._unmixer = unmix.unmixer().to(device) if unmix else None
+        self._relation = (
+            AbundanceRelation(numbers.relation, endmembers, patches.scale) if unmix else None
+        )
+        parts = {"network": self.network, "relation": self._relation}
+        self.trainable: nn.Module = nn.ModuleDict({k: v for k, v in parts.items() if v is not None})
+
+    @property
+    def loss(self) -> dict[str, float]:
+        """The weights of the loss terms; without an unmixing network none needs abundances."""
+        return self._recipe.sr.loss
+
+    def after_step(self) -> None:
+        """Nothing to keep in bounds."""
+
+    def outcome(self, low: Tensor, high: Tensor) -> Outcome:
+        """The sharpened scene, and the abundances of both resolutions."""
+        if self._unmixer is None or self._relation is None:
+            return Outcome(truth=high, estimate=self.network(low))
+        with torch.no_grad():
+            coarse = self._unmixer.encode(low)
+        estimate = self.network(low, coarse)
+        if not self._recipe.sr.loss.get("abundance"):
+            return Outcome(truth=high, estimate=estimate)
+        fine = self._unmixer.encode(estimate)
+        with torch.no_grad():
+            true = self._unmixer.encode(high) if self._recipe.sr.relation == "hr" else None
+        abundances, expected = self._relation(fine, coarse, true)
+        return Outcome(
+            truth=high,
+            estimate=estimate,
+            endmembers=self._unmixer.endmembers,
+            abundances=abundances,
+            expected=expected,
+        )
+
+    def validate(self) -> Scores:
+        """PSNR and spectral angle on the validation blocks."""
+        return self._scores(SuperResolver(self.network, self._unmixer))
+
+    @staticmethod
+    def merit(scores: Scores) -> float:
+        """What the best weights are chosen by; higher is better."""
+        return scores["psnr"]
+
+    def reference(self) -> Scores:
+        """The same for bicubic interpolation."""
+        return self._scores(bicubic.build(bands=self._patches.bands, scale=self._patches.scale))
+
+    def _scores(self, resolve: nn.Module) -> Scores:
+        device = next(self.network.parameters()).device
+        pairs = (
+            (
+                _tensor(high, self._patches.peak)[0],
+                resolve(_without_holes(_tensor(low, self._patches.peak)).to(device))[0].cpu(),
+            )
+            for low, high in self._patches.blocks("validation")
+        )
+        return score(pairs, ("psnr", "sam"), ratio=self._patches.scale)
+
+    def save(self, path: Path, scores: Scores) -> None:
+        """Write both networks as one model."""
+        numbers, unmix = self._recipe.sr, self._unmix
+        card = Card(
+            kind="sr",
+            bands=self._patches.bands,
+            scale=self._patches.scale,
+            peak=self._patches.peak,
+            network=Part(numbers.network, numbers.numbers),
+            unmixer=unmix.card.unmixer if unmix else None,
+            endmembers=unmix.card.endmembers if unmix else 0,
+            **_provenance(self._patches, self._recipe),
+            scores=scores,
+            parent=unmix.sha256 if unmix else None,
+        )
+        parts = {"network": self.network}
+        if self._unmixer is not None:
+            parts["unmixer"] = self._unmixer
+        checkpoint.save(path, card, parts)
+
+
+def total_loss(outcome: Outcome, weights: dict[str, float]) -> tuple[Tensor, Scores]:
+    """The weighted sum of the loss terms, and each term's unweighted value."""
+    total = outcome.estimate.new_zeros(())
+    values = {}
+    for name, weight in weights.items():
+        if weight:
+            term = LOSSES[name].loss(outcome)
+            total = total + weight * term
+            values[name] = float(term.detach())
+    return total, values
+
+
+def score(pairs: Iterable[tuple[Tensor, Tensor]], metrics: Sequence[str], ratio: int) -> Scores:
+    """The mean over blocks of measures of (truth, estimate), both (B, h, w) and normalised."""
+    rows = []
+    for truth, estimate in pairs:
+        meters = {name: METRICS[name].meter(peak=1.0, ratio=ratio) for name in metrics}
+        for meter in meters.values():
+            meter.update(truth, estimate.float())
+        rows.append({name: meter.result() for name, meter in meters.items()})
+    return {name: float(np.mean([row[name] for row in rows])) for name in metrics}
+
+
+@contextmanager
+def _explained(name: str) -> Iterator[None]:
+    """Turn a network's refusal of its numbers into a `UsageError`."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError) as error:
+        raise UsageError(f"cannot build '{name}': {error.args[0]}") from error
+
+
+def _without_unmixing(recipe: Recipe) -> Recipe:
+    loss = {name: weight for name, weight in recipe.sr.loss.items() if name != "abundance"}
+    return replace(recipe, sr=replace(recipe.sr, loss=loss))
+
+
+def _provenance(patches: PatchSet, recipe: Recipe) -> dict[str, Any]:
+    manifest = patches.manifest
+    return {
+        "wavelengths_nm": patches.spectrum and patches.spectrum.centres_nm,
+        "degradation": manifest["degradation"],
+        "recipe": asdict(recipe),
+        "data": {key: manifest[key] for key in ("scenes", "shares", "gap", "peak_is")},
+    }
+
+
+def _tensor(block: Block, peak: float) -> Tensor:
+    return torch.from_numpy(np.array(block))[None] / peak
+
+
+def _without_holes(scene: Tensor) -> Tensor:
+    return torch.nan_to_num(scene)
+
+
+def _pooled_pixels(patches: PatchSet, seed: int) -> Tensor:
+    """Low-resolution training pixels of all blocks, complete and not dark, (N, B)."""
+    pixels = np.concatenate(
+        [np.asarray(low).reshape(len(low), -1).T for low, _ in patches.blocks("train")]
+    )
+    norms = np.linalg.norm(pixels, axis=1)
+    usable = np.isfinite(norms)
+    pixels = pixels[usable & (norms > 0.01 * np.median(norms[usable]))]
+    if len(pixels) > _POOLED_PIXELS:
+        rng = np.random.default_rng(seed)
+        pixels = pixels[rng.choice(len(pixels), _POOLED_PIXELS, replace=False)]
+    return torch.from_numpy(np.ascontiguousarray(pixels)) / patches.peak

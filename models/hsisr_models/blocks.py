@@ -1,0 +1,195 @@
+"""The parts that networks are built from (paper III-C, III-D)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+LEAK = 0.2
+"""Slope of LeakyReLU; the paper gives none, this is the value of its author's MSNet."""
+
+
+def conv(inputs: int, outputs: int, kernel: int) -> nn.Conv2d:
+    """A convolution that keeps the size, with zeros beyond the border."""
+    return nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)
+
+
+class ChannelNorm(nn.LayerNorm):
+    """Layer normalisation across the channels of each pixel (paper III-C).
+
+    Works on (N, C, h, w). A pixel is normalised by itself, so a tile and the whole scene agree.
+    """
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Normalise every pixel; same shape."""
+        return super().forward(features.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class ChannelAttention(nn.Module):
+    """Weighs the channels by their mean over the image (paper III-C; Zhang et al. 2018).
+
+    Pooling over the image makes every output pixel depend on every input pixel. `freeze` fixes the
+    pooled mean to a given one, after which the layer is local.
+    """
+
+    frozen: Tensor | None
+
+    def __init__(self, channels: int, reduction: int) -> None:
+        super().__init__()
+        hidden = max(4, channels // reduction)
+        self.weigh = nn.Sequential(
+            nn.Conv2d(channels, hidden, 1),
+            nn.ReLU(),
+            nn.Conv2d(hidden, channels, 1),
+            nn.Sigmoid(),
+        )
+        self.register_buffer("frozen", None, persistent=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Scale the channels of (N, C, h, w)."""
+        if self.frozen is not None:
+            return features * self.frozen
+        return features * self.weigh(features.mean((2, 3), keepdim=True))
+
+    @torch.no_grad()
+    def freeze(self, pooled: Tensor | None) -> None:
+        """Fix the pooled mean (1, C, 1, 1); None pools over the image again."""
+        self.frozen = None if pooled is None else self.weigh(pooled)
+
+
+class GRAM(nn.Module):
+    """General residual attention module: a spectral, then a spatial residual block (Fig. 5)."""
+
+    def __init__(self, channels: int, *, kernel: int, spectral_kernel: int, reduction: int) -> None:
+        super().__init__()
+        self.spectral = nn.Sequential(
+            ChannelNorm(channels),
+            conv(channels, channels, spectral_kernel),
+            nn.LeakyReLU(LEAK),
+            ChannelAttention(channels, reduction),
+        )
+        self.spatial = nn.Sequential(
+            ChannelNorm(channels),
+            conv(channels, channels, kernel),
+            nn.ReLU(),
+            conv(channels, channels, kernel),
+        )
+        self.reach = spectral_kernel // 2 + 2 * (kernel // 2)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, C, h, w) to the same shape."""
+        features = features + self.spectral(features)
+        return features + self.spatial(features)
+
+
+class UpsampleStage(nn.Sequential):
+    """One stage of progressive up-sampling: convolution and pixel shuffle (paper III-D)."""
+
+    def __init__(self, channels: int, factor: int) -> None:
+        wide = conv(channels, channels * factor**2, 3)
+        super().__init__(wide, nn.PixelShuffle(factor), nn.LeakyReLU(LEAK))
+
+
+class MaterialAwareModule(nn.Module):
+    """Lets the abundances of the low-resolution scene steer the features (Fig. 3).
+
+    The paper leaves the module undefined. `film` gives every pixel a gain and a shift per channel,
+    computed from the replicated abundances; `concat` mixes them in by a 1x1 convolution. Both
+    start as the identity, so a network without the module is their exact starting point.
+    """
+
+    KINDS = ("film", "concat")
+
+    def __init__(self, channels: int, endmembers: int, kind: str) -> None:
+        super().__init__()
+        if kind not in self.KINDS:
+            raise ValueError(f"no material-aware module '{kind}'; known: {', '.join(self.KINDS)}")
+        self.kind = kind
+        self.read = nn.Sequential(conv(endmembers, channels, 3), nn.ReLU())
+        self.steer = conv(channels, 2 * channels, 1) if kind == "film" else conv(2 * channels, channels, 1)
+        nn.init.zeros_(self.steer.weight)
+        nn.init.zeros_(self.steer.bias)
+
+    def forward(self, features: Tensor, abundances: Tensor) -> Tensor:
+        """(N, C, zh, zw) and (N, p, h, w) to (N, C, zh, zw), z being the zoom so far."""
+        zoom = features.shape[-1] // abundances.shape[-1]
+        replicated = abundances.repeat_interleave(zoom, 2).repeat_interleave(zoom, 3)
+        materials = self.read(replicated.to(features.dtype))
+        if self.kind == "concat":
+            return features + self.steer(torch.cat((features, materials), 1))
+        gain, shift = self.steer(materials).chunk(2, 1)
+        return features * (1 + gain) + shift
+
+
+def stages(scale: int) -> list[int]:
+    """The factors of progressive up-sampling: to n/2 first, then the last factor of 2.
+
+    A factor that is not a product of twos is one stage: 8 is 2, 2, 2; 6 is 3, 2; 5 is 5.
+    """
+    factors = []
+    while scale % 2 == 0:
+        factors.append(2)
+        scale //= 2
+    return [scale, *factors] if scale > 1 else factors
+
+
+def attention_layers(network: nn.Module) -> Iterator[ChannelAttention]:
+    """The channel attention layers of a network, in the order in which they are run."""
+    return (layer for layer in network.modules() if isinstance(layer, ChannelAttention))
+
+
+def thaw_attention(network: nn.Module) -> None:
+    """Let every attention layer pool over its image again."""
+    for layer in attention_layers(network):
+        layer.freeze(None)
+
+
+@torch.no_grad()
+def freeze_attention(network: nn.Module, samples: Callable[[], Iterable[Tensor]]) -> None:
+    """Fix all attention of a network to what it sees, on average, in samples of one scene.
+
+    `samples()` yields inputs of the network, each (1, B, h, w), the same ones at every call.
+    Layers are fixed one after another, each with the earlier ones already fixed, so the averages
+    are those of the network that will run. Afterwards the network is local.
+    """
+    thaw_attention(network)
+    for layer in attention_layers(network):
+        layer.freeze(_mean_pooled(network, layer, samples()))
+
+
+class _Reached(Exception):  # noqa: N818 - a signal, not an error
+    """Ends a forward pass at the layer whose input was wanted."""
+
+
+def _mean_pooled(network: nn.Module, layer: nn.Module, samples: Iterable[Tensor]) -> Tensor:
+    pooled: list[Tensor] = []
+
+    def note(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        pooled.append(inputs[0].float().mean((0, 2, 3)))
+        raise _Reached
+
+    hook = layer.register_forward_pre_hook(note)
+    try:
+        for sample in samples:
+            try:
+                network(sample)
+            except _Reached:
+                continue
+    finally:
+        hook.remove()
+    mean = torch.stack(pooled).mean(0)
+    return mean.reshape(1, -1, 1, 1).to(next(layer.parameters()).dtype)
+
+
+def inverse_softplus(values: Tensor) -> Tensor:
+    """The x for which softplus(x) = `values`; stable for large and for tiny values."""
+    values = values.clamp_min(1e-6)
+    return values + torch.log(-torch.expm1(-values))
+
+
+def positive(raw: Tensor, how: str) -> Tensor:
+    """Non-negative numbers from free ones: `softplus`, or `clamp` at zero."""
+    return F.softplus(raw) if how == "softplus" else raw.clamp_min(0)

@@ -1,0 +1,6 @@
+"""Measures of quality, one per file; the file's name is the column's and the option's."""
+
+from hsisr_models.contract import MetricFile
+from hsisr_models.shelf import Shelf
+
+SHELF = Shelf[MetricFile]("metrics")

@@ -1,0 +1,36 @@
+"""Peak signal-to-noise ratio."""
+
+from __future__ import annotations
+
+import math
+
+from hsisr_models.contract import Meter
+from hsisr_models.metrics._strips import BandErrors
+
+LABEL = "PSNR"
+UNIT = "dB"
+IDEAL = math.inf
+HIGHER_IS_BETTER = True
+
+
+def meter(*, peak: float, ratio: int) -> Meter:
+    """Begin to measure a scene whose values range up to `peak`."""
+    return _Psnr(peak)
+
+
+def definition(*, peak: float, ratio: int) -> str:
+    """What is measured, in one line."""
+    return f"PSNR: mean over bands of 10 log10(peak²/MSE), peak {peak:g}, flawless bands left out"
+
+
+class _Psnr(BandErrors):
+    def __init__(self, peak: float) -> None:
+        super().__init__()
+        self._peak = peak
+
+    def result(self) -> float:
+        """In dB; infinite if no band has an error, NaN if there were no samples."""
+        errors = self.mean_squares
+        # a dead band is reproduced exactly by anything: its infinity would hide all the others
+        errors = errors[errors > 0] if (errors > 0).any() else errors
+        return float((10 * (self._peak**2 / errors).log10()).nanmean())

@@ -1,0 +1,47 @@
+"""Spectral angle mapper (Kruse et al. 1993)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.linalg import vector_norm
+
+from hsisr_models.contract import Meter
+from hsisr_models.metrics._strips import paired
+
+LABEL = "SAM"
+UNIT = "°"
+IDEAL = 0.0
+HIGHER_IS_BETTER = False
+
+
+def meter(*, peak: float, ratio: int) -> Meter:
+    """Begin to measure."""
+    return _Sam()
+
+
+def definition(*, peak: float, ratio: int) -> str:
+    """What is measured, in one line."""
+    return "SAM: mean over pixels of the angle between spectra, in degrees, zero spectra left out"
+
+
+class _Sam:
+    def __init__(self) -> None:
+        self._radians, self._pixels = 0.0, 0
+
+    def update(self, truth: Tensor, estimate: Tensor) -> None:
+        """Take in the next strip; missing bands are left out of both spectra of a pixel."""
+        spectra = torch.stack(paired(truth, estimate)).nan_to_num(nan=0).flatten(2)
+        lengths = vector_norm(spectra, dim=1, keepdim=True)
+        lit = (lengths > 0).all(0)[0]
+        u, v = spectra[..., lit] / lengths[..., lit]
+        # exact at every angle, unlike the arc cosine of the cosine
+        angles = 2 * torch.atan2(vector_norm(u - v, dim=0), vector_norm(u + v, dim=0))
+        self._radians += float(angles.sum())
+        self._pixels += len(angles)
+
+    def result(self) -> float:
+        """In degrees; NaN if no pixel has two spectra."""
+        return math.degrees(self._radians / self._pixels) if self._pixels else math.nan

@@ -1,0 +1,33 @@
+"""Bicubic interpolation, the row that every table starts with: no parameter, any band count."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from hsisr_models.imaging import upscale_bicubic
+
+SOURCE = "Keys, IEEE TASSP 29(6), 1981; MATLAB imresize"
+SCALES = (2, 3, 4, 5, 6, 7, 8)
+
+
+class Bicubic(nn.Module):
+    """Cubic convolution with a = -0.5."""
+
+    reach = 2
+    abundance_reach = 0
+    uses_abundances = False
+
+    def __init__(self, scale: int) -> None:
+        super().__init__()
+        self.scale = scale
+
+    def forward(self, scene: Tensor, abundances: Tensor | None = None) -> Tensor:
+        """Scene (N, B, h, w) to (N, B, nh, nw); abundances are ignored."""
+        del abundances
+        return upscale_bicubic(scene, self.scale)
+
+
+def build(*, bands: int, scale: int, endmembers: int = 0) -> Bicubic:
+    """Interpolation by `scale`; bands and endmembers do not matter."""
+    del bands, endmembers
+    return Bicubic(scale)

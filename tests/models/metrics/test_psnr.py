@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from skimage.metrics import peak_signal_noise_ratio
+from torchmetrics.functional.image import peak_signal_noise_ratio as torch_psnr
+
+from hsisr_models.metrics import psnr
+
+from .conftest import Measure, Scene
+
+
+@pytest.mark.parametrize("peak", [1.0, 4095.0])
+def test_it_is_the_mean_over_bands_of_the_psnr(
+    pair: tuple[Scene, Scene], measure: Measure, peak: float
+) -> None:
+    truth, estimate = (scene * peak for scene in pair)
+    per_band = [
+        peak_signal_noise_ratio(t, e, data_range=peak) for t, e in zip(truth, estimate, strict=True)
+    ]
+    assert measure("psnr", truth, estimate, peak=peak) == pytest.approx(np.mean(per_band))
+    by_torchmetrics = torch_psnr(
+        torch.from_numpy(estimate[2]), torch.from_numpy(truth[2]), data_range=peak
+    )
+    assert measure("psnr", truth[2:3], estimate[2:3], peak=peak) == pytest.approx(
+        float(by_torchmetrics)
+    )
+
+
+def test_a_dead_band_does_not_hide_the_others(pair: tuple[Scene, Scene], measure: Measure) -> None:
+    truth, estimate = pair
+    expected = measure("psnr", truth[1:], estimate[1:])
+    truth[0] = estimate[0] = 0
+    assert measure("psnr", truth, estimate) == expected
+
+
+def test_an_infinite_error_is_the_worst(pair: tuple[Scene, Scene], measure: Measure) -> None:
+    truth, estimate = pair
+    estimate[0, 0, 0] = np.inf
+    assert measure("psnr", truth, estimate) == -math.inf
+
+
+def test_its_definition_names_the_peak() -> None:
+    assert "peak 0.25" in psnr.definition(peak=0.25, ratio=4)
