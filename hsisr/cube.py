@@ -207,6 +207,8 @@ class ArrayCube:
         return None
 
 
+# numbers beyond float32 become infinite, and infinities no data: nothing to warn of
+@np.errstate(over="ignore", invalid="ignore")
 def decode(stored: NDArray[Any], spec: CubeSpec) -> Block:
     """Stored numbers (bands, ...) to physical float32; no-data and infinities become NaN."""
     values = stored.astype(np.float32)
@@ -222,6 +224,7 @@ def decode(stored: NDArray[Any], spec: CubeSpec) -> Block:
     return values
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def encode(block: Block, spec: CubeSpec) -> tuple[NDArray[Any], int]:
     """Physical values (bands, ...) to stored numbers, and how many had to be clipped.
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
+# tests run side by side: torch must not start a thread per core in each of them
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from collections.abc import Callable
 from pathlib import Path
 

@@ -1,23 +1,21 @@
-"""Where a GeoTIFF lies on the map: its tags to `Geo` and back.
+"""Where a GeoTIFF lies on the map: its tags to an affine transform and a system, and back.
 
 Source: OGC GeoTIFF 1.1 (19-008r4). The tags place either the upper left corner of a pixel
-(PixelIsArea) or its centre (PixelIsPoint); `Geo` counts from the corner, and so does what is
-written.
+(PixelIsArea) or its centre (PixelIsPoint); here, and in what is written, it is the corner.
 """
 
 from __future__ import annotations
 
 import math
-import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hsisr.cube import Geo
-from hsisr.formats._tiff_errors import Malformed
+from hsisr.formats._tiff_errors import MalformedError
 
 SCALE, TIEPOINTS, MATRIX = 33550, 33922, 34264
 DIRECTORY, DOUBLES, TEXTS = 34735, 34736, 34737
+NUMBERS = (SCALE, TIEPOINTS, MATRIX, DIRECTORY, DOUBLES)
 RPC = 50844
 
 _MODEL_TYPE, _RASTER_TYPE, _GEOGRAPHIC, _PROJECTED = 1024, 1025, 2048, 3072
@@ -49,14 +47,14 @@ class GeoKeys:
         return [self.directory[i : i + 4] for i in range(4, 4 * self.directory[3] + 4, 4)]
 
     def check(self) -> None:
-        """Raise `Malformed` if the directory is cut short or points outside its parameters."""
+        """Raise `MalformedError` if the directory is cut short or points outside its parameters."""
         directory = self.directory
         if len(directory) < 4 or directory[0] != 1 or len(directory) < 4 * directory[3] + 4:
-            raise Malformed("the directory of GeoKeys is cut short")
+            raise MalformedError("the directory of GeoKeys is cut short")
         lengths = {DIRECTORY: len(directory), DOUBLES: len(self.doubles), TEXTS: len(self.texts)}
         for key, tag, count, value in self._entries():
             if tag and (tag not in lengths or value + count > lengths[tag]):
-                raise Malformed(f"GeoKey {key} points outside its parameters")
+                raise MalformedError(f"GeoKey {key} points outside its parameters")
 
     @property
     def crs(self) -> str | None:
@@ -101,32 +99,43 @@ def epsg_keys(crs: str) -> GeoKeys | None:
     return None
 
 
-def read_transform(numbers: Mapping[int, Sequence[float]], *, centres: bool) -> Transform | None:
-    """The corner-based affine transform of the tags; None if there is none.
+def read_keys(tags: Mapping[int, Sequence[Any]], texts: bytes) -> GeoKeys | None:
+    """The GeoKeys in `tags`, if any; `texts` is tag 34737 as stored. Raises `MalformedError`."""
+    if DIRECTORY not in tags:
+        return None
+    keys = GeoKeys(tuple(tags[DIRECTORY]), tuple(map(float, tags.get(DOUBLES, ()))), texts)
+    keys.check()
+    return keys
 
-    `centres` tells that the tags place pixel centres. Raises `Malformed`.
-    """
-    scale, ties, matrix = (numbers.get(tag, ()) for tag in (SCALE, TIEPOINTS, MATRIX))
+
+def read_transform(tags: Mapping[int, Sequence[float]], keys: GeoKeys | None) -> Transform | None:
+    """The corner-based affine transform of `tags`, if any; raises `MalformedError`."""
+    scale, ties, matrix = (tags.get(tag, ()) for tag in (SCALE, TIEPOINTS, MATRIX))
     if len(scale) >= 2 and len(ties) >= 6 and scale[0] and scale[1]:
         col, row, _, x, y = ties[:5]
         # rows go south whatever the sign, as GDAL has it
         width, height = scale[0], abs(scale[1])
-        found = width, 0.0, x - col * width, 0.0, -height, y + row * height
+        a, b, c, d, e, f = width, 0.0, x - col * width, 0.0, -height, y + row * height
     elif len(matrix) == 16:
-        found = matrix[0], matrix[1], matrix[3], matrix[4], matrix[5], matrix[7]
+        a, b, c, d, e, f = (matrix[i] for i in (0, 1, 3, 4, 5, 7))
     else:
         return None
-    a, b, c, d, e, f = found
-    if centres:
+    if keys is not None and keys.places_centres:
         c, f = c - (a + b) / 2, f - (d + e) / 2
     return checked((a, b, c, d, e, f))
 
 
+def parse_transform(text: str) -> Transform:
+    """The transform of a side file, in GDAL's order (c, a, b, f, d, e); raises `ValueError`."""
+    c, a, b, f, d, e = map(float, text.split(","))
+    return checked((a, b, c, d, e, f))
+
+
 def checked(transform: Transform) -> Transform:
-    """`transform`, if it places pixels; raises `Malformed` if it does not."""
+    """`transform`, if it places pixels; raises `MalformedError` if it does not."""
     a, b, _, d, e, _ = transform
     if not all(map(math.isfinite, transform)) or a * e == b * d:
-        raise Malformed("the position on the map is not an affine transform")
+        raise MalformedError("the position on the map is not an affine transform")
     return transform
 
 

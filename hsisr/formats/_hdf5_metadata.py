@@ -38,9 +38,11 @@ _ATTRIBUTES = {
 }
 _LARGEST_ATTRIBUTE = 2**20
 _DIMENSIONS = {
-    "Y": "y row rows line lines lat latitude northing downtrack".split(),
-    "X": "x col cols column columns sample samples lon longitude easting crosstrack".split(),
-    "B": "b band bands wavelength wavelengths wl lambda channel channels".split(),
+    **dict.fromkeys(("y", "row", "rows", "line", "lines", "lat", "latitude"), "Y"),
+    **dict.fromkeys(("northing", "downtrack"), "Y"),
+    **dict.fromkeys(("x", "col", "cols", "column", "columns", "sample", "samples"), "X"),
+    **dict.fromkeys(("lon", "longitude", "easting", "crosstrack"), "X"),
+    **dict.fromkeys(("b", "band", "bands", "wavelength", "wavelengths", "wl", "channel"), "B"),
 }
 
 
@@ -69,16 +71,17 @@ def metadata_of(
 
 def named_axes(dataset: h5py.Dataset) -> Axes | None:
     """The order of the axes if the file names all three, as NetCDF does."""
-    if dataset.attrs.keys().isdisjoint({"DIMENSION_LIST", "DIMENSION_LABELS"}):
-        return None
-    order = "".join(_axis(dimension) for dimension in dataset.dims)
+    # h5py's `dims` are not used: the library behind them crashes on damaged files
+    labels = dataset.attrs.get("DIMENSION_LABELS", ())
+    scales = dataset.attrs.get("DIMENSION_LIST", ())
+    names = list(labels) or [_name_of(dataset.file, scale) for scale in scales]
+    order = "".join(_DIMENSIONS.get(str(name).lower(), "") for name in names)
     return Axes(order) if sorted(order) == sorted("YXB") else None
 
 
-def _axis(dimension: Any) -> str:
-    name = dimension.label or (dimension[0].name if len(dimension) else "")
-    base = name.rsplit("/", 1)[-1].lower()
-    return next((axis for axis, names in _DIMENSIONS.items() if base in names), "")
+def _name_of(file: h5py.File, references: Sequence[h5py.Reference]) -> str:
+    name = file[references[0]].name if len(references) else None
+    return name.rsplit("/", 1)[-1] if name else ""
 
 
 def _attribute(dataset: h5py.Dataset, name: str) -> Value | None:

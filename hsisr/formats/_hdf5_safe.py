@@ -17,7 +17,7 @@ import h5py
 
 from hsisr.errors import HsisrError, InputError
 from hsisr.files import human_size
-from hsisr.formats._variables import Variable, printable
+from hsisr.formats._variables import NUMBERS, Variable, printable
 
 _MOST_OBJECTS = 10_000
 _INFLATION = 1000
@@ -25,9 +25,6 @@ _LARGEST_CHUNK = 2**28
 # deflate, shuffle, fletcher32, szip, nbit, scaleoffset, lzf: the ones that need no plug-in
 _FILTERS = frozenset({1, 2, 3, 4, 5, 6, 32000})
 _MATLAB_INTERNAL = frozenset({"#refs#", "#subsystem#"})
-_MATLAB_NUMBERS = frozenset(
-    "double single int8 int16 int32 int64 uint8 uint16 uint32 uint64".split()
-)
 
 
 @contextlib.contextmanager
@@ -112,7 +109,7 @@ def _require_sane_chunks(name: str, dataset: h5py.Dataset, path: Path) -> int:
             f"{name} is stored in chunks of {human_size(max([size, *stored]))}", where=path
         )
     counts = (-(-n // chunk) for n, chunk in zip(dataset.shape, dataset.chunks, strict=True))
-    return prod(counts) - len(stored)
+    return int(prod(counts)) - len(stored)
 
 
 def _members(file: h5py.File, path: Path) -> Iterator[tuple[str, h5py.Dataset | str]]:
@@ -149,7 +146,7 @@ def _foreign(name: str, what: str, path: Path) -> InputError:
     return InputError(
         f"'{printable(name)}' {what}",
         where=path,
-        hint="only what is inside the file is read; copy the data into it, for example with h5repack",
+        hint="only what is inside the file is read; copy the data into it, e.g. with h5repack",
     )
 
 
@@ -170,10 +167,10 @@ def _kind(dataset: h5py.Dataset) -> str:
         return "of a type that NumPy lacks"
     if matlab is not None:
         name = matlab.decode("ascii", "replace") if isinstance(matlab, bytes) else str(matlab)
-        if name not in _MATLAB_NUMBERS:
+        if name not in NUMBERS:
             return name
     if h5py.check_string_dtype(dtype) is not None:
         return "text"
     if dtype.kind in "iuf":
-        return dtype.newbyteorder("=").name
-    return "complex" if dtype.kind in "cV" else dtype.name
+        return str(dtype.newbyteorder("=").name)
+    return "complex" if dtype.kind in "cV" else str(dtype.name)

@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from math import prod
 from pathlib import Path
 from threading import Timer
-from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
@@ -132,12 +131,7 @@ class Decoder:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._process.kill()
         self._process.communicate()
 

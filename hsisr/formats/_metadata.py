@@ -4,7 +4,7 @@ Written names, and what they mean:
 
     wavelength, fwhm          centre and full width at half maximum of each band, nanometres
     good_wavelengths          0 for a band that its producer marked as bad
-    scale_factor, add_offset  physical = stored * scale_factor + add_offset; one number or one per band
+    scale_factor, add_offset  physical = stored * scale_factor + add_offset; one for all or per band
     fill_value                the stored value that means "no data"
     transform                 (a, b, c, d, e, f) of `hsisr.cube.Geo`
     crs, band_names, description    texts, several lines separated by line feeds
@@ -13,10 +13,10 @@ Written names, and what they mean:
 from __future__ import annotations
 
 import math
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -49,7 +49,7 @@ _UNITS = {
     "nanometer": 1.0,
     "nanometre": 1.0,
     "um": 1e3,
-    "µm": 1e3,  # noqa: RUF001 - the micro sign; the next line has the Greek letter
+    "µm": 1e3,
     "μm": 1e3,
     "micron": 1e3,
     "micrometer": 1e3,
@@ -85,7 +85,8 @@ def candidates(variables: Sequence[Variable], cube: Variable) -> dict[str, Varia
 
 
 def _closeness(variable: Variable, cube: Variable) -> tuple[int, bool]:
-    shared = len(os.path.commonprefix([variable.name, cube.name]))
+    pairs = zip(variable.name.split("/"), cube.name.split("/"), strict=False)
+    shared = len(list(takewhile(lambda pair: pair[0] == pair[1], pairs)))
     return shared, variable.base.lower() == meaning(variable.name)
 
 
@@ -121,11 +122,12 @@ def describe(spec: CubeSpec) -> dict[str, Value]:
         "scale_factor": spec.gain,
         "add_offset": spec.offset,
         "fill_value": None if spec.nodata is None or math.isnan(spec.nodata) else (spec.nodata,),
-        "transform": spec.geo and spec.geo.transform,
-        "crs": spec.geo and spec.geo.crs,
-        "band_names": spec.band_names and "\n".join(spec.band_names),
+        "band_names": "\n".join(spec.band_names or ()),
         "description": spec.description,
     }
+    if spec.geo is not None:
+        found["transform"] = spec.geo.transform
+        found["crs"] = spec.geo.crs
     if spec.spectrum is not None:
         good = spec.spectrum.good
         found["wavelength"] = spec.spectrum.centres_nm
@@ -187,8 +189,8 @@ def _spectrum(
     good = _of_length(numbers.get("good_wavelengths"), bands)
     return Spectrum(
         _scaled(centres, factor),
-        widths and _scaled(widths, factor),
-        good and tuple(value != 0 for value in good),
+        None if widths is None else _scaled(widths, factor),
+        None if good is None else tuple(value != 0 for value in good),
     )
 
 

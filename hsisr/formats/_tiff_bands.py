@@ -16,9 +16,11 @@ from typing import Any
 from hsisr.cube import CubeSpec, Spectrum
 from hsisr.formats import _metadata
 from hsisr.formats._gdal_metadata import ROLE, Items, Key
-from hsisr.formats._tiff_errors import Malformed
+from hsisr.formats._tiff_errors import MalformedError
 
-_LENGTH = re.compile(r"(\d+(?:\.\d+)?)\s*(nm|nanomet(?:er|re)s?|[uµμ]m|micromet(?:er|re)s?)\b", re.I)
+_LENGTH = re.compile(
+    r"(\d+(?:\.\d+)?)\s*(nm|nanomet(?:er|re)s?|[uµμ]m|micromet(?:er|re)s?)\b", re.I
+)
 _UNIT_NAMES = ("wavelength_units", "wavelength units")
 _NOT_A_UNIT = ("", "unknown")
 _FALSE = ("0", "false")
@@ -28,7 +30,7 @@ Found = tuple[list[str], list[str] | None, list[str] | None]
 
 
 def read_bands(items: Items, bands: int) -> tuple[dict[str, Any], list[str]]:
-    """The fields of a `CubeSpec` about its bands, and notes; raises `Malformed`."""
+    """The fields of a `CubeSpec` about its bands, and notes; raises `MalformedError`."""
     spectrum, notes = _spectrum(items, bands)
     fields = {
         "gain": _factors(items, bands, "scale", 1.0),
@@ -46,12 +48,10 @@ def band_items(spec: CubeSpec) -> Items:
     items: Items = {}
     if spec.spectrum is not None:
         items |= _spectrum_items(spec.spectrum)
-    for name, factors, default in (("scale", spec.gain, 1.0), ("offset", spec.offset, 0.0)):
-        if spec.gain or spec.offset:
-            for band in range(spec.bands):
-                # GDAL takes neither for given unless both are
-                value = (factors or (default,))[band if factors and len(factors) > 1 else 0]
-                items[ROLE, band, name] = repr(float(value))
+    for name, factors in (("scale", spec.gain), ("offset", spec.offset)):
+        if factors:
+            each = factors if len(factors) > 1 else factors * spec.bands
+            items |= {(ROLE, band, name): repr(float(each[band])) for band in range(spec.bands)}
     for band, text in enumerate(spec.band_names or _wavelength_names(spec.spectrum)):
         items[ROLE, band, "description"] = text
     return items
@@ -69,7 +69,9 @@ def _spectrum_items(spectrum: Spectrum) -> Items:
             items["", band, "fwhm"] = repr(float(widths[band]))
         if good is not None:
             items["", band, "good_band"] = "true" if good[band] else "false"
-    items["ENVI", None, "wavelength"] = _braced(repr(float(centre)) for centre in spectrum.centres_nm)
+    items["ENVI", None, "wavelength"] = _braced(
+        repr(float(centre)) for centre in spectrum.centres_nm
+    )
     items["ENVI", None, "wavelength_units"] = "Nanometers"
     if widths is not None:
         items["ENVI", None, "fwhm"] = _braced(repr(float(width)) for width in widths)
@@ -90,7 +92,7 @@ def _factors(items: Items, bands: int, role: str, default: float) -> tuple[float
     texts = [items.get((ROLE, band, role), repr(default)) for band in range(bands)]
     numbers = _numbers(texts)
     if numbers is None or (role == "scale" and 0 in numbers):
-        raise Malformed(f"a {role} of the bands is not a number that can be applied")
+        raise MalformedError(f"a {role} of the bands is not a number that can be applied")
     if set(numbers) == {default}:
         return None
     return numbers[:1] if len(set(numbers)) == 1 else numbers
@@ -116,6 +118,8 @@ def _spectrum(items: Items, bands: int) -> tuple[Spectrum | None, list[str]]:
         values["good_wavelengths"] = good
     fields, notes = _metadata.fields(values, _common(found[1]), bands)
     spectrum: Spectrum | None = fields["spectrum"]
+    if spectrum is not None and not 100 <= max(spectrum.centres_nm) <= 1e5:
+        raise MalformedError(f"wavelengths up to {max(centres):g} cannot be {_common(found[1])}")
     imagery = _numbers(_per_band(items, bands, "IMAGERY", "FWHM_UM") or ())
     if spectrum is not None and spectrum.widths_nm is None and imagery:
         spectrum = replace(spectrum, widths_nm=tuple(1e3 * width for width in imagery))
@@ -150,11 +154,8 @@ def _described(items: Items, bands: int) -> Found | None:
 
 
 def _good(items: Items, bands: int) -> tuple[float, ...] | None:
-    texts = (
-        _per_band(items, bands, "", "good_band", "bbl")
-        or _envi(items, bands, "bbl")
-    )
-    return texts and tuple(float(text.lower() not in _FALSE) for text in texts)
+    texts = _per_band(items, bands, "", "good_band", "bbl") or _envi(items, bands, "bbl")
+    return None if texts is None else tuple(float(text.lower() not in _FALSE) for text in texts)
 
 
 def _envi(items: Items, bands: int, name: str) -> list[str] | None:

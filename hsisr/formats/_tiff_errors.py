@@ -13,11 +13,11 @@ from hsisr.errors import HsisrError, InputError
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 
-class Malformed(ValueError):
+class MalformedError(ValueError):
     """A file that contradicts itself or the TIFF specification, in words."""
 
 
-class Unsupported(ValueError):
+class UnsupportedError(ValueError):
     """A valid file that is not a cube of plain numbers, in words."""
 
 
@@ -28,7 +28,7 @@ def reading(path: Path) -> Iterator[None]:
         yield
     except (HsisrError, MemoryError):
         raise
-    except Unsupported as error:
+    except UnsupportedError as error:
         raise InputError(
             f"cannot be read as a cube: {error}",
             where=path,

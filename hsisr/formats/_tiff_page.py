@@ -9,7 +9,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from hsisr.formats._tiff_errors import Malformed, Unsupported
+from hsisr.formats._tiff_errors import MalformedError, UnsupportedError
 
 _RAW = 1
 _PREDICTED = (5, 8, 32946, 50000)
@@ -72,8 +72,8 @@ class Page:
 def open_page(ifd: tifffile.TiffPage, size: int, *, holes_are_nodata: bool) -> Page:
     """The image that `ifd` describes in a file of `size` bytes.
 
-    Raises `Unsupported` if it is of a kind that is not read, `Malformed` if it contradicts itself
-    or declares far more than the file can hold.
+    Raises `UnsupportedError` if it is of a kind that is not read, `MalformedError` if it
+    contradicts itself or declares far more than the file can hold.
     """
     _check_kind(ifd)
     samples = _count(ifd.samplesperpixel, "SamplesPerPixel")
@@ -96,47 +96,51 @@ def open_page(ifd: tifffile.TiffPage, size: int, *, holes_are_nodata: bool) -> P
 def _check_kind(ifd: tifffile.TiffPage) -> None:
     compression, predictor = int(ifd.compression), int(ifd.predictor)
     if compression not in _CODECS:
-        raise Unsupported(f"compressed as {getattr(ifd.compression, 'name', compression)}")
+        raise UnsupportedError(f"compressed as {getattr(ifd.compression, 'name', compression)}")
     if ifd.photometric in _COLOURS:
-        raise Unsupported(f"the pixels are {_COLOURS[ifd.photometric]} colours")
+        raise UnsupportedError(f"the pixels are {_COLOURS[ifd.photometric]} colours")
     if ifd.fillorder != 1:
-        raise Unsupported("the bits are stored in reverse order (FillOrder 2)")
+        raise UnsupportedError("the bits are stored in reverse order (FillOrder 2)")
     if ifd.imagedepth != 1 or (ifd.is_tiled and ifd.tiledepth != 1):
-        raise Unsupported("a volume of voxels (ImageDepth)")
+        raise UnsupportedError("a volume of voxels (ImageDepth)")
     if ifd.planarconfig not in (1, 2):
-        raise Malformed(f"PlanarConfiguration is {ifd.planarconfig}; 1 or 2 was expected")
+        raise MalformedError(f"PlanarConfiguration is {ifd.planarconfig}; 1 or 2 was expected")
     allowed = {1: "uif", 2: "uif", 3: "f"}.get(predictor, "")
     if _dtype(ifd).kind not in allowed or (predictor > 1 and compression not in _PREDICTED):
-        raise Malformed(f"predictor {predictor} does not go with this compression and data type")
+        raise MalformedError(
+            f"predictor {predictor} does not go with this compression and data type"
+        )
 
 
 def _dtype(ifd: tifffile.TiffPage) -> np.dtype[Any]:
     bits, dtype = ifd.bitspersample, ifd.dtype
     if dtype is None or dtype.kind not in "uif" or dtype == np.float16:
-        raise Unsupported(f"samples of {bits} bits, {getattr(ifd.sampleformat, 'name', '')}")
+        raise UnsupportedError(f"samples of {bits} bits, {getattr(ifd.sampleformat, 'name', '')}")
     if bits != dtype.itemsize * 8:
-        raise Unsupported(f"samples of {bits} bits")
+        raise UnsupportedError(f"samples of {bits} bits")
     stated = ifd.tags.get(258)
     if stated is not None and stated.count not in (1, ifd.samplesperpixel):
-        raise Malformed(f"{ifd.samplesperpixel} samples per pixel, BitsPerSample of {stated.count}")
+        raise MalformedError(
+            f"{ifd.samplesperpixel} samples per pixel, BitsPerSample of {stated.count}"
+        )
     return dtype
 
 
 def _count(value: object, name: str) -> int:
     if not isinstance(value, int) or not 0 < value < 2**31:
-        raise Malformed(f"{name} is {value!r}; a positive number was expected")
+        raise MalformedError(f"{name} is {value!r}; a positive number was expected")
     return value
 
 
 def _table(values: Any, grid: tuple[int, int, int], name: str) -> Table:
     expected = grid[0] * grid[1] * grid[2]
     if len(values) != expected:
-        raise Malformed(f"{len(values)} {name} of segments; {expected} were expected")
+        raise MalformedError(f"{len(values)} {name} of segments; {expected} were expected")
     return np.array(values, np.uint64).reshape(grid)
 
 
 def _raw_sizes(page: Page) -> Table:
-    """The sizes that follow from the shape; raises `Malformed` where the file says otherwise."""
+    """The sizes that follow from the shape; raises `MalformedError` if the file tells others."""
     full = page.height * page.row_bytes
     down = np.arange(page.starts.shape[1])
     rows = np.full_like(down, page.height)
@@ -146,23 +150,25 @@ def _raw_sizes(page: Page) -> Table:
     # some writers store the last strip as long as the others
     wrong = (page.sizes != sizes) & (page.sizes != full) & (page.sizes > 0)
     if wrong.any():
-        raise Malformed(f"a segment of {page.sizes[wrong][0]} bytes that holds {sizes[wrong][0]}")
+        raise MalformedError(
+            f"a segment of {page.sizes[wrong][0]} bytes that holds {sizes[wrong][0]}"
+        )
     return np.where(page.sizes > 0, sizes, 0).astype(np.uint64)
 
 
 def _check_segments(page: Page, size: int) -> None:
     starts, sizes = page.starts.ravel(), page.sizes.ravel()
     if ((starts == 0) != (sizes == 0)).any():
-        raise Malformed("a segment has an offset without a size or a size without an offset")
+        raise MalformedError("a segment has an offset without a size or a size without an offset")
     # compared one by one, because their sum may pass 2^64
     if (starts > size).any() or (sizes > size).any() or (starts + sizes > size).any():
-        raise Malformed(f"the file is cut short: segments lie beyond its {size} bytes")
+        raise MalformedError(f"the file is cut short: segments lie beyond its {size} bytes")
     order = np.lexsort((sizes, starts))
     first, second = order[:-1], order[1:]
     # writers may store equal tiles once
     equal = (starts[first] == starts[second]) & (sizes[first] == sizes[second])
     if ((starts[first] + sizes[first] > starts[second]) & ~equal).any():
-        raise Malformed("segments overlap")
+        raise MalformedError("segments overlap")
 
 
 def _check_declared(page: Page, size: int, holes_are_nodata: bool) -> None:
@@ -171,11 +177,13 @@ def _check_declared(page: Page, size: int, holes_are_nodata: bool) -> None:
     share = stored.mean() if holes_are_nodata else 1.0
     pixels = page.planes * page.rows * page.cols * page.depth * page.dtype.itemsize
     if pixels * share > max(_HARMLESS, _MOST_PER_BYTE * size):
-        raise Malformed(f"{size} bytes cannot hold the {pixels} bytes of pixels they declare")
+        raise MalformedError(f"{size} bytes cannot hold the {pixels} bytes of pixels they declare")
     segment = page.height * page.row_bytes
     least = int(page.sizes[stored].min(initial=size))
     if not page.is_raw and segment > max(16 * _HARMLESS, _MOST_PER_BYTE * least):
-        raise Malformed(f"{least} bytes cannot hold the segment of {segment} bytes they declare")
+        raise MalformedError(
+            f"{least} bytes cannot hold the segment of {segment} bytes they declare"
+        )
 
 
 def _joined(page: Page) -> Page:

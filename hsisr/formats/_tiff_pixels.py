@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hsisr.errors import InputError
-from hsisr.formats._tiff_errors import Malformed, reading
+from hsisr.formats._tiff_errors import MalformedError, reading
 from hsisr.formats._tiff_page import Page
 
 _Key = tuple[int, int, int, int]
@@ -37,7 +37,7 @@ class _Piece:
 class Raster:
     """The samples of equal pages, sliced like an array; raises `InputError`.
 
-    The axes are (rows, cols, bands) if the bands are interleaved by pixel, else (bands, rows, cols).
+    The axes are (rows, cols, bands) if bands are interleaved by pixel, else (bands, rows, cols).
     """
 
     def __init__(
@@ -62,9 +62,9 @@ class Raster:
             range(*part.indices(length)) for part, length in zip(index, self.shape, strict=True)
         )
         with reading(self._path):
-            if self.by_pixel:
-                return self._read(range(1), first, second)[0][:, :, third.start : third.stop]
-            return self._read(first, second, third)[:, :, :, 0]
+            if not self.by_pixel:
+                return self._read(first, second, third)[..., 0]
+            return self._read(range(1), first, second)[0, ..., third.start : third.stop]
 
     def _read(self, planes: range, rows: range, cols: range) -> NDArray[Any]:
         page = self._pages[0]
@@ -123,7 +123,7 @@ class Raster:
             # one call returns 2 GiB at most
             part = os.pread(self._descriptor, count, start)
             if not part:
-                raise Malformed(f"the file ends at byte {start}")
+                raise MalformedError(f"the file ends at byte {start}")
             parts.append(part)
             count, start = count - len(part), start + len(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
@@ -148,7 +148,7 @@ def _decode(page: Page, segment: tuple[int, int, int], data: bytes) -> NDArray[A
     index = int(np.ravel_multi_index(segment, page.starts.shape))
     samples = page.ifd.decode(data, index)[0]
     if samples is None:
-        raise Malformed(f"segment {index} holds nothing")
+        raise MalformedError(f"segment {index} holds nothing")
     return np.asarray(samples[0])
 
 

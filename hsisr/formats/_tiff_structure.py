@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from hsisr.formats._tiff_errors import Malformed, Unsupported
+from hsisr.formats._tiff_errors import MalformedError, UnsupportedError
 
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 """The first four bytes: little and big endian, classic and BigTIFF."""
@@ -41,7 +41,7 @@ class _Dialect:
 
 
 def count_pages(file: BinaryIO) -> int:
-    """How many directories a TIFF file holds; raises `Malformed` if any of them is not sound.
+    """How many directories a TIFF file holds; raises `MalformedError` if any of them is not sound.
 
     Every tag has a known type and a value inside the file, no tag comes twice, and the chain of
     directories ends without a loop.
@@ -52,16 +52,16 @@ def count_pages(file: BinaryIO) -> int:
     values = 0
     while offset:
         if offset in seen:
-            raise Malformed(f"the directories form a loop at byte {offset}")
+            raise MalformedError(f"the directories form a loop at byte {offset}")
         if len(seen) == _MAX_PAGES:
-            raise Malformed(f"more than {_MAX_PAGES} directories")
+            raise MalformedError(f"more than {_MAX_PAGES} directories")
         seen.add(offset)
         entries, offset = _directory(file, dialect, offset)
         values += sum(_check_tags(dialect, entries, size))
         if values > size:
-            raise Malformed("the values of the tags overlap")
+            raise MalformedError("the values of the tags overlap")
     if not seen:
-        raise Malformed("the file holds no image")
+        raise MalformedError("the file holds no image")
     return len(seen)
 
 
@@ -74,7 +74,7 @@ def _header(file: BinaryIO) -> tuple[_Dialect, int]:
     elif magic in MAGIC and _take(file, 4) == struct.pack(f"{order}HH", 8, 0):
         dialect = _Dialect(order, "Q", "Q", 8)
     else:
-        raise Malformed("the file does not begin as a TIFF")
+        raise MalformedError("the file does not begin as a TIFF")
     return dialect, _number(file, order + dialect.offset)
 
 
@@ -83,7 +83,7 @@ def _directory(file: BinaryIO, dialect: _Dialect, offset: int) -> tuple[bytes, i
     file.seek(min(offset, 2**63 - 1))
     count = _number(file, dialect.order + dialect.entries)
     if not 0 < count <= _MAX_TAGS:
-        raise Malformed(f"a directory of {count} tags at byte {offset}")
+        raise MalformedError(f"a directory of {count} tags at byte {offset}")
     entries = _take(file, count * dialect.entry.size)
     return entries, _number(file, dialect.order + dialect.offset)
 
@@ -93,18 +93,18 @@ def _check_tags(dialect: _Dialect, entries: bytes, size: int) -> Iterator[int]:
     codes = set()
     for code, kind, count, value in dialect.entry.iter_unpack(entries):
         if code in codes:
-            raise Malformed(f"tag {code} comes twice")
+            raise MalformedError(f"tag {code} comes twice")
         if code in _MICROSCOPES:
-            raise Unsupported(f"tag {code} marks the file of a microscope")
+            raise UnsupportedError(f"tag {code} marks the file of a microscope")
         codes.add(code)
         if kind not in _TYPE_BYTES:
-            raise Malformed(f"tag {code} has the unknown type {kind}")
+            raise MalformedError(f"tag {code} has the unknown type {kind}")
         length = count * _TYPE_BYTES[kind]
         if length <= dialect.inline:
             continue
         (start,) = struct.unpack(dialect.order + dialect.offset, value)
         if start < 8 or start + length > size:
-            raise Malformed(f"the value of tag {code} lies outside the file")
+            raise MalformedError(f"the value of tag {code} lies outside the file")
         yield length
 
 
@@ -116,5 +116,5 @@ def _number(file: BinaryIO, form: str) -> int:
 def _take(file: BinaryIO, count: int) -> bytes:
     data = file.read(count)
     if len(data) != count:
-        raise Malformed("the file ends inside a directory")
+        raise MalformedError("the file ends inside a directory")
     return data

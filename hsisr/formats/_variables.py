@@ -9,12 +9,12 @@ from pathlib import Path
 
 from hsisr.errors import InputError, UsageError
 
-_SCENES = frozenset(
-    "cube data datacube hsi hsi_img hypercube hyperspectral image img rad radiance "
-    "radiance_data refl reflectance reflectance_data scene".split()
-)
-_NUMBERS = frozenset("int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32".split())
-_MATLAB_NUMBERS = frozenset({"float64", "single", "double"})
+_SCENES = frozenset({"cube", "datacube", "hypercube", "scene", "data", "img", "image"}) | {
+    *("hsi", "hsi_img", "hyperspectral", "refl", "reflectance", "reflectance_data"),
+    *("rad", "radiance", "radiance_data"),
+}
+_INTEGERS = {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
+NUMBERS = frozenset({*_INTEGERS, "float16", "float32", "float64", "single", "double"})
 _LISTED = 10
 
 
@@ -40,7 +40,7 @@ class Variable:
     @property
     def is_numeric(self) -> bool:
         """Whether it is a dense array of real numbers."""
-        return self.kind in _NUMBERS or self.kind in _MATLAB_NUMBERS
+        return self.kind in NUMBERS
 
     @property
     def is_cube(self) -> bool:

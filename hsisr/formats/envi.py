@@ -58,6 +58,7 @@ def read(path: Path, options: ReadOptions) -> RawCube:
     layout = read_layout(fields, spec)
     data = find_data(header) if named_header else path
     require_paired(fields, data)
+    fields.note_typos()
     return RawCube(layout, spec, format=NAME, files=(data, header), notes=fields.notes)
 
 

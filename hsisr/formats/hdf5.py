@@ -7,28 +7,22 @@ here as MATLAB shows them. Nothing outside the file is read (see `_hdf5_safe`).
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import h5py
-import numpy as np
-from numpy.typing import NDArray
 
 from hsisr.cube import Cube, CubeSpec, CubeWriter
 from hsisr.formats import ReadOptions
-from hsisr.formats._array_cube import ArrayCube, Found
-from hsisr.formats._axes import Axes
 from hsisr.formats._hdf5_metadata import metadata_of, named_axes
 from hsisr.formats._hdf5_safe import explained, is_matlab, open_file, require_readable, walk
+from hsisr.formats._hdf5_source import Hyperslabs
 from hsisr.formats._hdf5_writer import Hdf5Writer
+from hsisr.formats._variable_cube import Found, VariableCube
 from hsisr.formats._variables import choose
 
 NAME = "hdf5"
 SUFFIXES = (".h5", ".hdf5", ".he5", ".nc")
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
-_LARGEST_CACHE = 2**28
-_CACHE_SLOTS = 12421
-"""A prime well above the number of chunks at a time, as HDF5 advises."""
 
 
 def sniff(path: Path, head: bytes) -> bool:
@@ -56,42 +50,22 @@ def read(path: Path, options: ReadOptions) -> Cube:
         raise
 
 
-def _open(file: h5py.File, path: Path, options: ReadOptions) -> ArrayCube:
+def _open(file: h5py.File, path: Path, options: ReadOptions) -> VariableCube:
     variables = walk(file, path)
     variable, why = choose(variables, options.var, path)
     dataset = file[variable.name]
     missing = require_readable(dataset, path)
     metadata, units = metadata_of(file, variables, variable, path)
     dtype = dataset.dtype.newbyteorder("=")
-    order, axes = ("F", None) if is_matlab(dataset) else ("C", named_axes(dataset))
-    found = Found(variable, why, dtype, metadata, units, order, axes)
+    if is_matlab(dataset):
+        found = Found(variable, why, dtype, metadata, units, order="F")
+    else:
+        found = Found(variable, why, dtype, metadata, units, axes=named_axes(dataset))
     cube = found.cube(NAME, path, dataset, options, file.close)
-    cube.source = _Hyperslabs(dataset, cube.axes, path)
+    cube.source = Hyperslabs(dataset, cube.axes, path)
     if missing:
         cube.notes += (f"{missing} chunks were never written and read as {dataset.fillvalue}",)
     return cube
-
-
-class _Hyperslabs:
-    """A data set that is read piece by piece, each chunk once per strip of rows."""
-
-    def __init__(self, dataset: h5py.Dataset, axes: Axes, path: Path) -> None:
-        self._path = path
-        self._dataset = _with_cache(dataset, axes) if dataset.chunks else dataset
-
-    def __getitem__(self, index: tuple[slice, slice, slice]) -> NDArray[Any]:
-        with explained(self._path):
-            return np.asarray(self._dataset[index])
-
-
-def _with_cache(dataset: h5py.Dataset, axes: Axes) -> h5py.Dataset:
-    """The same data set with room to keep the chunks of one strip while the next one is read."""
-    row = str(axes).index("Y")
-    rows_of_chunks = -(-dataset.shape[row] // dataset.chunks[row])
-    size = min(_LARGEST_CACHE, -(-dataset.nbytes // rows_of_chunks) * 2)
-    access = h5py.h5p.create(h5py.h5p.DATASET_ACCESS)
-    access.set_chunk_cache(_CACHE_SLOTS, size, 0.75)
-    return h5py.Dataset(h5py.h5d.open(dataset.file.id, dataset.name.encode(), access))
 
 
 def write(path: Path, spec: CubeSpec) -> CubeWriter:

@@ -6,21 +6,19 @@ in `_metadata`. Files of `save -v7.3` are HDF5 and read by `hdf5`. Level 4 files
 
 from __future__ import annotations
 
-import io
 import struct
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 
 from hsisr.cube import Block, Cube, CubeSpec, CubeWriter, encode
-from hsisr.files import PartFile, publish, require_room
-from hsisr.formats import ReadOptions, hdf5
-from hsisr.formats._array_cube import Found
+from hsisr.files import PartFile, explained, publish, require_room
+from hsisr.formats import ReadOptions
 from hsisr.formats._axes import MATLAB
 from hsisr.formats._mat5_decoder import Decoder
 from hsisr.formats._metadata import as_matlab, candidates, cube_name, describe
+from hsisr.formats._variable_cube import Found
 from hsisr.formats._variables import choose
 from hsisr.window import Window
 
@@ -72,6 +70,8 @@ def read(path: Path, options: ReadOptions) -> Cube:
 def write(path: Path, spec: CubeSpec) -> CubeWriter:
     """Begin a MAT file: compressed level 5 if the cube is small, else v7.3."""
     if spec.nbytes >= _LARGEST:
+        from hsisr.formats import hdf5  # brings h5py, which small files do not need
+
         return hdf5.write(path, spec)
     return _Writer(path, spec)
 
@@ -108,20 +108,15 @@ class _Writer:
     def _finish(self) -> None:
         from scipy.io import savemat
 
-        buffer = io.BytesIO()
-        savemat(buffer, self._content(), do_compression=True, oned_as="column")
-        self._part.pwrite(buffer.getbuffer(), 0)
+        with explained(self._part.path):
+            target = str(self._part.part)
+            savemat(target, self._content(), False, do_compression=True, oned_as="column")
         self._part.finish()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None:
             self._part.discard()
             return

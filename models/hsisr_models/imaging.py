@@ -57,11 +57,12 @@ def weights(size: int, scale: int, operator: str, *, mtf: float = 0.3) -> Tensor
 def degrade(scene: Tensor, scale: int, operator: str, *, mtf: float = 0.3) -> Tensor:
     """The scene (N, B, H, W) as seen at 1/`scale` of its resolution, (N, B, H/scale, W/scale).
 
-    A value whose window holds a NaN is NaN, all others are unaffected. Raises as `weights`.
+    A value whose window holds a NaN or an infinity is NaN, all others are unaffected. Raises as
+    `weights`.
     """
     rows, cols = (weights(size, scale, operator, mtf=mtf).to(scene) for size in scene.shape[-2:])
     low = _both_ways(rows, scene, cols)
-    if not low.isnan().any():
+    if low.isfinite().all():
         return low
     # 0 * NaN is NaN: in a product of matrices one missing pixel would blot out the whole image
     missing = ~scene.isfinite()

@@ -164,15 +164,21 @@ def test_degrading_a_mirrored_scene_mirrors_the_result(operator: str, scale: int
 
 
 @pytest.mark.parametrize("operator", OPERATORS)
-def test_a_missing_pixel_blots_out_only_what_depends_on_it(operator: str) -> None:
+@pytest.mark.parametrize("missing", [math.nan, math.inf, -math.inf])
+def test_a_missing_pixel_blots_out_only_what_depends_on_it(operator: str, missing: float) -> None:
     scene = random_scene(1, 2, 60, 48)
     expected = degrade(scene, 3, operator)
-    scene[0, 1, 30, 20] = torch.nan
+    scene[0, 1, 30, 20] = missing
     low = degrade(scene, 3, operator)
     reached = torch.outer(weights(60, 3, operator)[:, 30], weights(48, 3, operator)[:, 20]) != 0
     assert torch.equal(low[0, 1].isnan(), reached)
     assert not low[0, 0].isnan().any()
     torch.testing.assert_close(low[0, 1][~reached], expected[0, 1][~reached])
+
+
+def test_an_infinite_pixel_is_a_missing_one_even_where_every_weight_counts() -> None:
+    scene = torch.full((1, 1, 4, 4), math.inf)
+    assert degrade(scene, 4, "area").isnan().all()
 
 
 def test_degradation_keeps_its_precision_under_autocast() -> None:

@@ -108,9 +108,18 @@ def test_its_gradient_at_the_truth_is_zero() -> None:
 
 def test_dark_pixels_do_not_count() -> None:
     truth, estimate = random_pair(6, 8)
-    expected = angle(truth[..., 2:], estimate[..., 2:])
+    expected = angle(truth[..., 4:], estimate[..., 4:])
     truth[..., 0] = 0
     truth[..., 1] *= 1e-5
+    estimate[..., 2] = 0
+    estimate[..., 3] *= 1e-5
+    torch.testing.assert_close(angle(truth, estimate), expected)
+
+
+def test_a_pixel_too_bright_for_single_precision_does_not_hide_the_others() -> None:
+    truth, estimate = random_pair(6, 8, torch.float32)
+    expected = angle(truth[..., 1:], estimate[..., 1:])
+    truth[..., 0] = 1e30
     torch.testing.assert_close(angle(truth, estimate), expected)
 
 

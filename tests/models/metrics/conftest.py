@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ def measure() -> Measure:
     ) -> float:
         meter = SHELF[name].meter(peak=peak, ratio=ratio)
         edges = np.cumsum([0, *(heights or [truth.shape[1]])])
-        for top, bottom in zip(edges, edges[1:], strict=False):
+        for top, bottom in pairwise(edges):
             strips = (torch.from_numpy(scene[:, top:bottom].copy()) for scene in (truth, estimate))
             meter.update(*strips)
         return meter.result()

@@ -52,4 +52,5 @@ def test_missing_pixels_are_left_out(pair: tuple[Scene, Scene], measure: Measure
     expected = np.mean(correlations(truth[:, 4:], estimate[:, 4:]))
     truth[:, :2] = np.nan
     estimate[:, 2:4] = np.nan
-    assert measure("cc", truth, estimate) == pytest.approx(expected, rel=1e-13)
+    for heights in ([23], [1, 1, 21], [3, 20]):
+        assert measure("cc", truth, estimate, heights=heights) == pytest.approx(expected, rel=1e-13)

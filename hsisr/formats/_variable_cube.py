@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Literal, Protocol, Self
 
 import numpy as np
@@ -28,7 +27,7 @@ class Source(Protocol):
 
 
 @dataclass
-class ArrayCube:
+class VariableCube:
     """A `Cube` whose pixels lie in `source` in the order `axes`."""
 
     spec: CubeSpec
@@ -52,12 +51,7 @@ class ArrayCube:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
@@ -84,7 +78,7 @@ class Found:
         source: Source,
         options: ReadOptions,
         release: Callable[[], None],
-    ) -> ArrayCube:
+    ) -> VariableCube:
         """The cube in `source`, an array in C order, whatever order the file names."""
         named, reason = self._named_axes(options)
         bands, rows, cols = named.shape(self.variable.shape)
@@ -100,12 +94,12 @@ class Found:
             **more,
         )
         notes[:0] = [f"variable {self.variable}: {self.why}", f"axes {named}: {reason}"]
-        return ArrayCube(spec, name, (path,), tuple(notes), source, axes, release)
+        return VariableCube(spec, name, (path,), tuple(notes), source, axes, release)
 
     def _named_axes(self, options: ReadOptions) -> tuple[Axes, str]:
         if options.axes is not None:
             return parse_axes(options.axes), "as asked"
         if self.axes is not None:
             return self.axes, "as the file names them"
-        wavelengths = self.metadata.get("wavelength")
-        return guess_axes(self.variable.shape, wavelengths=wavelengths and len(wavelengths))
+        wavelengths = len(self.metadata.get("wavelength", ())) or None
+        return guess_axes(self.variable.shape, wavelengths=wavelengths)

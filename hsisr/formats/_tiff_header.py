@@ -1,0 +1,111 @@
+"""The bytes of a TIFF file before its pixels: what a `CubeSpec` says, as tags."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+
+import tifffile
+
+from hsisr.cube import CubeSpec
+from hsisr.formats._axes import Axes
+from hsisr.formats._gdal_metadata import Items, render_side_file, render_tag
+from hsisr.formats._geotiff import RPC, GeoKeys, Tag, epsg_keys, scaled_rpc, transform_tags
+from hsisr.formats._tiff_bands import band_items
+
+METADATA, NODATA = 42112, 42113
+
+_MOST_CLASSIC = 3_900_000_000
+"""Bytes of pixels in a classic TIFF; 4 GiB must also hold the tags."""
+_STRIP = 256 << 10
+"""Few enough bytes that a viewer which wants one pixel of all bands need not read much more."""
+_MOST_BY_PIXEL = 64
+"""Bands that are stored side by side: GDAL's memory grows with the square of their number."""
+
+
+@dataclass(frozen=True)
+class TiffNative:
+    """What a TIFF file says that a `CubeSpec` has no place for."""
+
+    crs: str | None = None
+    """The `Geo.crs` that goes with `keys`."""
+    keys: GeoKeys | None = None
+    rpc: tuple[float, ...] | None = None
+    """Rational polynomial coefficients, for the grid of the file."""
+    items: tuple[tuple[str, str], ...] = ()
+    """GDAL's metadata of the whole raster."""
+
+
+def stored_axes(spec: CubeSpec) -> Axes:
+    """The order in which the pixels of `spec` are written."""
+    by_pixel = spec.interleave == "bip" and 1 < spec.bands <= _MOST_BY_PIXEL
+    return Axes("YXB" if by_pixel else "BYX")
+
+
+def is_big(spec: CubeSpec) -> bool:
+    """Whether the pixels of `spec` need BigTIFF."""
+    return spec.nbytes > _MOST_CLASSIC
+
+
+def render_header(spec: CubeSpec) -> bytes:
+    """Everything before the first pixel, little endian; raises `OSError`."""
+    axes = stored_axes(spec)
+    shape = axes.stored(spec.shape) if spec.bands > 1 else (spec.rows, spec.cols)
+    row = spec.nbytes // spec.rows // (1 if axes.order == "YXB" else spec.bands)
+    # tifffile leaves a hole for the pixels, so this takes no more room than the header
+    with tempfile.TemporaryFile() as file:
+        with tifffile.TiffWriter(file, bigtiff=is_big(spec), byteorder="<") as writer:
+            position = writer.write(
+                shape=shape,
+                dtype=spec.dtype,
+                photometric="minisblack",
+                planarconfig=_planar(spec, axes),
+                rowsperstrip=min(spec.rows, max(1, _STRIP // row)),
+                description=(spec.description or "").encode() or None,
+                software=False,
+                metadata=None,
+                extratags=_tags(spec),
+                returnoffset=True,
+            )
+        file.seek(0)
+        return file.read(position[0] if position else 0)
+
+
+def render_side(spec: CubeSpec) -> bytes | None:
+    """The side file with the coordinate reference system, where GeoKeys cannot hold it."""
+    if spec.geo is None or spec.geo.crs is None or _keys(spec) is not None:
+        return None
+    return render_side_file(spec.geo.crs)
+
+
+def _planar(spec: CubeSpec, axes: Axes) -> str | None:
+    if spec.bands == 1:
+        return None
+    return "contig" if axes.order == "YXB" else "separate"
+
+
+def _tags(spec: CubeSpec) -> list[Tag]:
+    native = spec.native if isinstance(spec.native, TiffNative) else TiffNative()
+    items: Items = {("", None, name): text for name, text in native.items}
+    items |= band_items(spec)
+    tags: list[Tag] = []
+    if items:
+        tags.append((METADATA, "s", 0, render_tag(items), True))
+    if spec.nodata is not None:
+        tags.append((NODATA, "s", 0, f"{spec.nodata:.17g}", True))
+    if native.rpc is not None:
+        tags.append((RPC, "d", len(native.rpc), scaled_rpc(native.rpc, spec.zoom), True))
+    if spec.geo is not None:
+        keys = _keys(spec)
+        tags += transform_tags(spec.geo.transform) + (keys.of_areas().tags() if keys else [])
+    return tags
+
+
+def _keys(spec: CubeSpec) -> GeoKeys | None:
+    """The GeoKeys of the file that `spec` came from if they still hold, else for its code."""
+    if spec.geo is None:
+        return None
+    native, crs = spec.native, spec.geo.crs
+    if isinstance(native, TiffNative) and native.keys is not None and native.crs == crs:
+        return native.keys
+    return epsg_keys(crs) if crs is not None and crs.upper().startswith("EPSG:") else None

@@ -1,0 +1,78 @@
+"""TIFF, BigTIFF and GeoTIFF, with the metadata of GDAL and its `NAME.tif.aux.xml`.
+
+Bands are the samples of the only image, side by side or plane by plane, or the images of a file
+that holds several of one band each. Overviews and masks are passed over. What is written is
+uncompressed, so that every window has its place in the file before anything is computed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+
+from hsisr.cube import Cube, CubeSpec, CubeWriter
+from hsisr.errors import OutputError
+from hsisr.files import explained
+from hsisr.formats import ReadOptions
+from hsisr.formats._gdal_metadata import side_file
+from hsisr.formats._raw import RawLayout, RawWriter
+from hsisr.formats._tiff_cube import open_tiff
+from hsisr.formats._tiff_header import render_header, render_side, stored_axes
+from hsisr.formats._tiff_structure import MAGIC
+
+NAME = "tiff"
+SUFFIXES = (".tif", ".tiff")
+
+_MOST_BANDS = 65535
+
+
+def sniff(path: Path, head: bytes) -> bool:
+    """Whether the file begins as a TIFF or BigTIFF of either byte order."""
+    return head[:4] in MAGIC
+
+
+def read(path: Path, options: ReadOptions) -> Cube:
+    """Open the TIFF file at `path`; raises `InputError`."""
+    return open_tiff(path, options)
+
+
+def write(path: Path, spec: CubeSpec) -> CubeWriter:
+    """Begin a TIFF file at `path`; raises `OutputError`."""
+    if spec.dtype.kind not in "uif" or spec.dtype.itemsize < (4 if spec.dtype.kind == "f" else 1):
+        raise OutputError(f"a TIFF file cannot hold samples of type {spec.dtype}", where=path)
+    if spec.bands > _MOST_BANDS:
+        raise OutputError(
+            f"a TIFF file holds at most {_MOST_BANDS} bands, not {spec.bands}",
+            where=path,
+            hint="write ENVI instead",
+        )
+    return TiffWriter(path, spec)
+
+
+def outputs(path: Path) -> tuple[Path, ...]:
+    """The files that `write` may make appear; the second only if GeoKeys cannot hold the system."""
+    return path, side_file(path)
+
+
+class TiffWriter(RawWriter):
+    """A TIFF file under construction, all samples in their place from the beginning."""
+
+    def __init__(self, path: Path, spec: CubeSpec) -> None:
+        with explained(path):
+            header = render_header(spec)
+        layout = RawLayout(stored_axes(spec), spec.shape, spec.dtype.newbyteorder("<"), len(header))
+        side = render_side(spec)
+        self._side = side_file(path)
+        super().__init__(path, layout, spec, {path: header} | ({self._side: side} if side else {}))
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None and self._side not in self.files:
+            # GDAL believes a side file more than the file, and this one described another
+            with explained(self._side):
+                self._side.unlink(missing_ok=True)
+        super().__exit__(kind, error, trace)
