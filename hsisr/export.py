@@ -2,47 +2,75 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hsisr.cube import Block, Cube, CubeSpec, Spectrum
-from hsisr.errors import UsageError
 from hsisr.files import human_size, require_new, require_room
 from hsisr.formats import FORMATS, create_cube, load
-from hsisr.formats._spectral_library import write_library
+from hsisr.formats._spectral_library import write_library, write_table
 from hsisr.window import Window
 
-_HEADER_SUFFIXES = (".hdr",)
+_HEADER = ".hdr"
 
 
 def format_of(cube: Cube, wanted: str | None, output: Path | None) -> str:
-    """The format to write: what was asked for, else what the name says, else the input's."""
+    """The format to write: what was asked for, else what the name says, else the input's.
+
+    Raises `UsageError` for an unknown one.
+    """
     if wanted is not None:
         load(wanted)
         return wanted
     suffix = output.suffix.lower() if output else ""
-    for name in FORMATS:
-        if suffix and suffix in load(name).SUFFIXES:
-            return name
-    return cube.format
+    if suffix == cube.files[0].suffix.lower():
+        return cube.format
+    named = (name for name in FORMATS if suffix and suffix in load(name).SUFFIXES)
+    return next(named, cube.format)
 
 
-def beside(scene: Path, tag: str, format_name: str, cube: Cube) -> Path:
-    """The default name of a result: `scene.img` and `x8` give `scene_x8.img` in the same folder."""
-    data = next(path for path in cube.files if path.suffix.lower() not in _HEADER_SUFFIXES)
-    suffix = data.suffix if format_name == cube.format else load(format_name).SUFFIXES[0]
-    return scene.with_name(f"{data.stem if data.suffix else data.name}_{tag}{suffix}")
+def stem_of(cube: Cube, output: Path | None) -> Path:
+    """What the names of several results begin with: `output` without its ending.
+
+    By default the scene's own name, in its folder or in the folder `output`.
+    """
+    if output is None or output.is_dir():
+        return (output or cube.files[0].parent) / _stem(cube.files[0])
+    return output.with_name(_stem(output))
+
+
+def tagged(stem: Path, tag: str, format_name: str, like: Path | None = None) -> Path:
+    """The data file of a result: `scene` and `x8` give `scene_x8.img` in ENVI format.
+
+    The ending is that of `like`, where given.
+    """
+    ending = load(format_name).SUFFIXES[0] if like is None else _ending(like)
+    return outputs_of(stem.with_name(f"{stem.name}_{tag}{ending}"), format_name)[0]
+
+
+def beside(path: Path, ending: str) -> Path:
+    """A file that goes with `path`: `scene_x8.img` and `.png` give `scene_x8.png`."""
+    return path.with_name(_stem(path) + ending)
+
+
+def _stem(path: Path) -> str:
+    return path.name.removesuffix(_ending(path))
+
+
+def _ending(path: Path) -> str:
+    """The ending of a file's name, if it tells a format: what follows a dot may be a version."""
+    known = {suffix for name in FORMATS for suffix in load(name).SUFFIXES}
+    return path.suffix if path.suffix.lower() in known else ""
 
 
 def require_writable(
-    cube: Cube, outputs: Iterable[Path], needed: int, *, overwrite: bool
+    outputs: Sequence[Path], inputs: Sequence[Path], needed: int, *, overwrite: bool
 ) -> None:
     """Check before any work that all outputs can be written; raises `OutputError`, `UsageError`."""
-    outputs = list(outputs)
-    require_new(outputs, cube.files, overwrite=overwrite)
+    require_new(outputs, inputs, overwrite=overwrite)
     require_room(outputs[0], needed)
 
 
@@ -67,9 +95,21 @@ def write_windows(
 def write_endmembers(
     stem: Path, spectra: NDArray[np.float32], spectrum: Spectrum | None
 ) -> tuple[Path, ...]:
-    """Write spectra (p, B) as an ENVI spectral library and as CSV; returns the files."""
+    """Write spectra (p, B) as an ENVI spectral library and as a table.
+
+    Returns the files, `stem` with .sli, .hdr and .csv; raises `OutputError`.
+    """
+    library, header, table = library_files(stem)
     names = endmember_names(len(spectra))
-    return write_library(stem.with_suffix(".sli"), spectra, names, spectrum)
+    write_library(library, spectra, names, spectrum)
+    write_table(table, spectra, names, spectrum)
+    return library, header, table
+
+
+def library_files(stem: Path) -> tuple[Path, Path, Path]:
+    """The files that `write_endmembers` makes."""
+    library, header, table = (stem.with_name(stem.name + end) for end in (".sli", _HEADER, ".csv"))
+    return library, header, table
 
 
 def endmember_names(count: int) -> list[str]:
@@ -83,10 +123,3 @@ def size_in_words(spec: CubeSpec) -> str:
         f"{spec.cols} x {spec.rows} pixels x {spec.bands} bands {spec.dtype.name}, "
         f"{human_size(spec.nbytes)}"
     )
-
-
-def require_scale(scale: int | None, known: int) -> int:
-    """The scale to use; raises `UsageError` if none was given and the model does not say."""
-    if scale is None and known < 2:
-        raise UsageError("no --scale given", hint="--scale 4")
-    return scale or known

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -81,7 +81,7 @@ class Report:
 
 def fit(
     task: Task, loss: Loss, batches: Batches, training: Training, folder: Path, runtime: Runtime
-) -> Iterator[Report]:
+) -> Generator[Report]:
     """Train, continuing from `folder` where it holds a state, and report after every step.
 
     The best weights by validation are kept in `folder`/model.safetensors; every validation adds a

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from torch import nn
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from hsisr import checkpoint
 from hsisr.checkpoint import SUFFIX, Checkpoint
@@ -94,6 +96,12 @@ class UnmixModel:
     name: str
     checkpoint: Checkpoint
     network: nn.Module
+
+    @property
+    def endmembers(self) -> NDArray[np.float32]:
+        """The spectra of the materials (p, B), in the units of the scene."""
+        spectra: Tensor = self.network.endmembers * self.checkpoint.card.peak
+        return spectra.detach().cpu().numpy()
 
     def require_fit(self, spec: CubeSpec) -> None:
         """Raise `ModelError` unless the scene has the bands this model was trained for."""

@@ -44,7 +44,7 @@ class Layout:
 
     scale: int
     operator: str = "bicubic"
-    shares: tuple[float, float, float] = (0.6, 0.15, 0.25)
+    shares: tuple[float, float, float] = (0.7, 0.1, 0.2)
     """Of training, validation and test along the longer side."""
     gap: int = 2
     """Between splits, in low-resolution pixels."""
@@ -54,16 +54,16 @@ class Layout:
             raise UsageError(
                 f"no degradation '{self.operator}'", hint=f"one of {', '.join(OPERATORS)}"
             )
-        if len(self.shares) != 3 or min(self.shares) <= 0:
+        if len(self.shares) != 3 or not all(0 < share < np.inf for share in self.shares):
             raise UsageError(
-                f"--split {self.shares} should be three positive shares", hint="0.6,0.15,0.25"
+                f"--split {self.shares} should be three positive shares", hint="0.7,0.1,0.2"
             )
 
 
-def cut(spec: CubeSpec, layout: Layout) -> dict[str, list[Window]]:
+def cut(spec: CubeSpec, layout: Layout, where: Path | None = None) -> dict[str, list[Window]]:
     """The windows of a scene that belong to each split, sides a multiple of the scale.
 
-    Raises `InputError` if a split would be too small to be of use.
+    Raises `InputError`, which tells `where`, if a split would be too small to be of use.
     """
     along_rows = spec.rows >= spec.cols
     length, breadth = (spec.rows, spec.cols) if along_rows else (spec.cols, spec.rows)
@@ -73,7 +73,9 @@ def cut(spec: CubeSpec, layout: Layout) -> dict[str, list[Window]]:
             raise InputError(
                 f"the scene of {spec.rows} x {spec.cols} pixels is too small to be split at scale "
                 f"{layout.scale}: its {split} part would be {stop - start} x "
-                f"{breadth // layout.scale} low-resolution pixels, {_SMALLEST} are needed"
+                f"{breadth // layout.scale} low-resolution pixels, {_SMALLEST} are needed",
+                where=where,
+                hint="a smaller --scale, or a larger scene",
             )
         for low in _blocks(start, stop, breadth // layout.scale, along_rows):
             windows[split].append(low.zoomed(layout.scale))
@@ -81,16 +83,17 @@ def cut(spec: CubeSpec, layout: Layout) -> dict[str, list[Window]]:
 
 
 def _runs(length: int, layout: Layout) -> Iterator[tuple[str, int, int]]:
+    """(split, first, stop) along the longer side; on short scenes training gives way."""
     periods = max(1, length // _PERIOD)
-    edges = np.cumsum([0, *layout.shares]) / sum(layout.shares)
+    _, validation_share, test_share = np.asarray(layout.shares) / sum(layout.shares)
     for period in range(periods):
         first, last = length * period // periods, length * (period + 1) // periods
-        cuts = [first + round((last - first) * edge) for edge in edges]
-        for split, start, stop in zip(SPLITS, cuts, cuts[1:], strict=False):
-            # the gap is taken from the larger neighbour: training gives way, then test
-            before = layout.gap if split == "test" or (split == "train" and period) else 0
-            after = layout.gap if split == "train" else 0
-            yield split, start + before, stop - after
+        validation = max(_SMALLEST, round((last - first) * validation_share))
+        test = max(_SMALLEST, round((last - first) * test_share) - layout.gap)
+        seam = last - test - layout.gap - validation
+        yield "train", first + (layout.gap if period else 0), seam - layout.gap
+        yield "validation", seam, seam + validation
+        yield "test", last - test, last
 
 
 def _blocks(start: int, stop: int, breadth: int, along_rows: bool) -> Iterator[Window]:
@@ -170,11 +173,13 @@ def prepare(cubes: Sequence[Cube], run: Path, layout: Layout) -> Iterator[tuple[
     jobs = [
         (cube, split, window)
         for cube in cubes
-        for split, windows in cut(cube.spec, layout).items()
+        for split, windows in cut(cube.spec, layout, cube.files[0]).items()
         for window in windows
     ]
     folder = run / "data"
     folder.mkdir(parents=True, exist_ok=True)
+    # an older one would soon describe blocks that are no longer there
+    (folder / MANIFEST).unlink(missing_ok=True)
     entries, values = [], _Sample(len(jobs))
     for index, (cube, split, window) in enumerate(jobs):
         high = cube.read(window)

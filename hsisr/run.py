@@ -31,9 +31,13 @@ _SAMPLE_SIDE = 32
 class Operation(Protocol):
     """What is done to every tile."""
 
-    scale: int
-    reach: int | None
-    """In pixels of the scene; None if the network sees its whole image."""
+    @property
+    def scale(self) -> int:
+        """Factor between the input's grid and the output's."""
+
+    @property
+    def reach(self) -> int | None:
+        """In pixels of the scene; None if the network sees its whole image."""
 
     def __call__(self, scene: Tensor) -> Tensor:
         """Physical, complete (1, B, h, w) to (1, C, scale h, scale w)."""

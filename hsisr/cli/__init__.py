@@ -6,26 +6,43 @@ commands, so that `--help` and completion answer at once.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
 from hsisr import __version__
-from hsisr.cli import demo, evaluate, info, prepare, train_sr, train_unmix, unmix, upscale
-from hsisr.errors import HsisrError
+from hsisr.cli import (
+    completion,
+    demo,
+    evaluate,
+    info,
+    prepare,
+    train_sr,
+    train_unmix,
+    unmix,
+    upscale,
+)
 
 app = typer.Typer(
     name="hsisr",
-    no_args_is_help=True,
+    invoke_without_command=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (prepare, train_unmix, train_sr, upscale, unmix, evaluate, info, demo):
-    name = command.__name__.rpartition(".")[2].replace("_", "-")
-    app.command(name)(command.command)
+for module in (
+    prepare,
+    train_unmix,
+    train_sr,
+    upscale,
+    unmix,
+    evaluate,
+    info,
+    demo,
+    completion,
+):
+    app.command(module.__name__.rpartition(".")[2].replace("_", "-"))(module.command)
 
 
 def _version(wanted: bool) -> None:
@@ -36,45 +53,42 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def options(
-    debug: Annotated[bool, typer.Option(help="Show the traceback of an error.")] = False,
+    context: typer.Context,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
     """Sharpen hyperspectral scenes 2 to 8 times, and tell what they are made of."""
     del debug, version
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit(2)
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Run the command line; returns the exit code. Errors are told on stderr in a few lines."""
-    from hsisr.cli._shared import tell_bug, tell_error
+def invoke(arguments: Sequence[str]) -> int:
+    """Run one command line; returns the exit code where no exception says more."""
+    from hsisr.cli import _shared
 
-    debug = "--debug" in arguments
-    try:
-        result = app(list(arguments), prog_name="hsisr", standalone_mode=False)
-    except HsisrError as error:
-        tell_error(error)
-        if debug:
-            raise
-        return error.exit_code
-    except typer.Exit as done:
-        return done.exit_code
-    except typer.Abort:
-        return 130
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 0
-    except Exception as error:
-        return _usage(error) or tell_bug(error, debug)
+    _shared.remember(arguments)
+    result = app(list(arguments), prog_name="hsisr", standalone_mode=False)
     return result if isinstance(result, int) else 0
 
 
-def _usage(error: Exception) -> int:
-    """Let typer show a mistake in the options; 0 if it is none."""
-    show = getattr(error, "show", None)
-    if show is None:
-        return 0
-    show()
-    return int(getattr(error, "exit_code", 2))
+def main(arguments: Sequence[str]) -> int:
+    """Run one command line and tell its errors on stderr in a few lines; returns the exit code."""
+    from hsisr.cli import _shared
+
+    try:
+        code = invoke(arguments)
+    except Exception as error:
+        if "--debug" in arguments:
+            import traceback
+
+            traceback.print_exc()
+        return _shared.tell(error)
+    except KeyboardInterrupt:
+        code = 130
+    if code == 130:
+        _shared.say("error: interrupted")
+    return code

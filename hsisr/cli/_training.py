@@ -12,10 +12,10 @@ from hsisr.cli import _shared as shared
 from hsisr.errors import Interrupted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from hsisr.fit import Report, Task
-    from hsisr.recipe import Recipe, Training
+    from hsisr.recipe import Training
     from hsisr.runtime import Runtime
 
 
@@ -54,14 +54,14 @@ def train(
     seed: int,
     runtime: Runtime,
     minutes: float | None,
-    again: str,
 ) -> dict[str, float]:
     """Train with progress shown; returns the best validation scores.
 
-    Ends early after `minutes` or by a signal, and tells `again` as the command that continues.
+    Ends early after `minutes` or by a signal, and tells the command that continues.
     """
-    from hsisr.fit import fit, read_history
+    from hsisr.fit import METRICS, fit, read_history
     from hsisr.patches import Sampler, open_patches
+    from hsisr.runtime import explained
     from hsisr.steps import total_loss
 
     patches = open_patches(run)
@@ -70,13 +70,17 @@ def train(
     reports = fit(
         task, lambda outcome: total_loss(outcome, weights), batches, training, folder, runtime
     )
-    steps = training.epochs * training.steps
-    with closing(reports), shared.stoppable(hint=f"continue with: {again}") as check:
+    hint, steps = f"continue with: {shared.again()}", training.epochs * training.steps
+    with (
+        explained("train on smaller batches, e.g. --set sr.training.batch=4"),
+        closing(reports),
+        shared.stoppable(hint) as stopper,
+    ):
         shown = shared.progress(reports, steps, folder.name, done=lambda report: report.step)
-        if _follow(shown, reference, check, minutes):
-            shared.say(f"continue with: {again}")
-    if not (folder / "metrics.csv").exists():
-        raise Interrupted("stopped before the first validation", hint=f"continue with: {again}")
+        if _follow(shown, reference, stopper, minutes):
+            shared.say(hint)
+    if not (folder / METRICS).exists():
+        raise Interrupted("stopped before the first validation", hint=hint)
     draw_progress(folder)
     history = read_history(folder)
     keys = [key for key in history[0] if key.startswith("validation_")]
@@ -91,7 +95,7 @@ def _scores(row: dict[str, float], keys: list[str]) -> dict[str, float]:
 def _follow(
     reports: Iterator[Report],
     reference: dict[str, float],
-    check: Callable[[], None],
+    stopper: shared.Stopper,
     minutes: float | None,
 ) -> bool:
     """Tell every validation; returns whether the training was stopped by the clock."""
@@ -99,7 +103,7 @@ def _follow(
     for report in reports:
         if report.scores is not None:
             shared.say(_line(report, reference))
-        check()
+        stopper.check()
         if deadline is not None and time.monotonic() > deadline and report.step < report.steps:
             shared.say(f"stopped by --max-time at step {report.step} of {report.steps}")
             return True
@@ -111,9 +115,8 @@ def _line(report: Report, reference: dict[str, float]) -> str:
         f"{name} {value:.4g}" + (f" (bicubic {reference[name]:.4g})" if name in reference else "")
         for name, value in (report.scores or {}).items()
     )
-    return f"epoch {report.epoch:3d}  loss {report.losses['total']:.4g}  {scores}" + (
-        "  best" if report.best else ""
-    )
+    best = "  best" if report.best else ""
+    return f"epoch {report.epoch:3d}  loss {report.losses['total']:.4g}  validation {scores}{best}"
 
 
 def draw_progress(folder: Path) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hsisr.cli import _options as options
 from hsisr.cli import _shared as shared
 from hsisr.errors import UsageError
 
@@ -18,47 +19,50 @@ _ZOOM = 3
 
 
 def command(
-    output: Annotated[
-        Path, typer.Option("-o", "--output", help="The folder to make.", rich_help_panel=shared.OUTPUT)
-    ] = Path("hsisr-demo"),
-    threads: shared.Threads = None,
-    overwrite: shared.Overwrite = False,
+    output: Annotated[Path, typer.Option("-o", "--output", help="The folder to make.")] = Path(
+        "hsisr-demo"
+    ),
+    threads: options.Threads = None,
+    overwrite: options.Overwrite = False,
 ) -> None:
-    """Train on Indian Pines (AVIRIS, 145 x 145 x 200), sharpen it, unmix it, score it, show it.
+    """Run everything on a real scene and show it.
 
+    Trains on Indian Pines (AVIRIS, 145 x 145 pixels, 200 bands), sharpens, unmixes and scores it.
     The scene comes with the package tensorly: pip install 'hsisr[demo]'.
     """
-    from hsisr.cli import evaluate, prepare, train_sr, train_unmix, unmix, upscale
-
     if output.exists() and not overwrite:
-        raise UsageError("already exists", where=output, hint="add --overwrite, or choose another -o")
+        raise UsageError("already exists", where=output, hint="add --overwrite, or another -o")
     output.mkdir(parents=True, exist_ok=True)
     scene, run = output / "indian_pines.img", output / "run"
     write_indian_pines(scene)
     shared.say(f"wrote {scene}: AVIRIS, June 1992, 20 m pixels, as ENVI with its wavelengths")
 
-    header = scene.with_suffix(".hdr")
-    _show(f"hsisr prepare {header} --scale {_SCALE} -o {run}")
-    prepare.command([header], run, _SCALE, overwrite=True)
-    _show(f"hsisr train-unmix {run} --recipe tiny")
-    train_unmix.command(run, "tiny", threads=threads, overwrite=True)
-    _show(f"hsisr train-sr {run} --recipe tiny")
-    train_sr.command(run, "tiny", threads=threads, overwrite=True)
-    _show(f"hsisr upscale {header} --model {run}")
-    upscale.command(header, model=str(run), threads=threads, overwrite=True)
-    _show(f"hsisr unmix {header} --model {run}")
-    unmix.command(header, str(run), threads=threads, overwrite=True)
-    _show(f"hsisr evaluate {run} --model {run}")
-    evaluate.command(run, model=[str(run)], threads=threads)
+    header, tiny = scene.with_suffix(".hdr"), ["--recipe", "tiny"]
+    cores = [] if threads is None else ["--threads", str(threads)]
+    _run("prepare", header, "--scale", _SCALE, "-o", run, "--overwrite")
+    _run("train-unmix", run, *tiny, *cores, "--overwrite")
+    _run("train-sr", run, *tiny, *cores, "--overwrite")
+    _run("evaluate", run, "--model", run, *cores)
+    _run("upscale", header, "--model", run, *cores, "--overwrite")
+    _run("unmix", header, "--model", run, *cores, "--overwrite")
 
-    sharp = output / f"indian_pines_x{_SCALE}.img"
-    picture = output / "before_after.png"
+    sharp, picture = output / f"indian_pines_x{_SCALE}.img", output / "before_after.png"
     _before_after(header, sharp, picture)
-    shared.say("")
+    shared.say()
     shared.say(f"before and after  {picture}")
     shared.say(f"sharper scene     {sharp}")
     shared.say(f"abundance maps    {output / 'indian_pines_abundance.png'}")
     shared.say(f"Next: hsisr prepare YOUR_SCENE --scale {_SCALE} -o runs/yours")
+
+
+def _run(*parts: object) -> None:
+    """Show a command line and run it."""
+    from hsisr.cli import invoke
+
+    arguments = [str(part) for part in parts]
+    shared.say()
+    shared.say(f"$ {shared.as_typed(arguments)}")
+    invoke(arguments)
 
 
 def write_indian_pines(path: Path) -> None:
@@ -88,11 +92,6 @@ def write_indian_pines(path: Path) -> None:
     )
     with create_cube(path, spec, "envi") as writer:
         writer.write(spec.window, block)
-
-
-def _show(line: str) -> None:
-    shared.say("")
-    shared.say(f"$ {line}")
 
 
 def _before_after(before: Path, after: Path, picture: Path) -> None:

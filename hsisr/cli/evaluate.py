@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hsisr.cli import _options as options
 from hsisr.cli import _shared as shared
-from hsisr.errors import CheckError, UsageError
+from hsisr.errors import CheckError, InputError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from hsisr.cube import Cube
     from hsisr.evaluate import Row
     from hsisr.model import SrModel
@@ -26,36 +28,36 @@ def command(
     estimates: Annotated[
         list[Path] | None, typer.Argument(help="Files to score against the truth.")
     ] = None,
-    scale: Annotated[
-        int | None, typer.Option("-s", "--scale", min=2, max=8, help="Default: the run's or the model's.")
-    ] = None,
+    scale: options.Scale = None,
     model: Annotated[
         list[str] | None,
         typer.Option(
-            "-m", "--model", help="A run folder or a .safetensors file; repeatable. The truth is "
-            "degraded and upscaled by it.", rich_help_panel=shared.MODEL,
+            "-m",
+            "--model",
+            help="A run folder or a .safetensors file, by which the degraded truth is upscaled. "
+            "Repeatable.",
         ),
     ] = None,
-    degradation: Annotated[
-        str | None,
-        typer.Option(help="bicubic, area or gaussian. Default: the run's, else bicubic.", rich_help_panel=shared.INPUT),
-    ] = None,
+    degradation: options.Degradation = None,
     fail_under: Annotated[
         list[str] | None,
         typer.Option(
-            "--fail-under", metavar="MEASURE=VALUE", help="Exit 7 if any row but bicubic is worse, "
-            "e.g. psnr=38 or sam=2.",
+            "--fail-under",
+            metavar="MEASURE=VALUE",
+            help="Exit 7 if any row but bicubic is worse, e.g. psnr=38 or sam=2. Repeatable.",
         ),
     ] = None,
-    json: shared.Json = False,
-    var: shared.Var = None,
-    axes: shared.Axes = None,
-    tile: shared.Tile = 64,
-    device: shared.Device = "auto",
-    precision: shared.Precision = "auto",
-    threads: shared.Threads = None,
+    json: options.Json = False,
+    var: options.Var = None,
+    axes: options.Axes = None,
+    tile: options.Tile = 64,
+    device: options.Device = "auto",
+    precision: options.Precision = "auto",
+    threads: options.Threads = None,
 ) -> None:
-    """Degrade a truth, upscale it with each model, and score every row beside bicubic.
+    """Score models and files against a truth, beside bicubic.
+
+    The truth is degraded, upscaled by each model, and compared with itself.
 
     Example: hsisr evaluate runs/scene --model runs/scene
     """
@@ -64,21 +66,18 @@ def command(
 
     runtime.limit_threads(threads)
     machine = runtime.choose(device, precision)
-    models = [load_sr(name, scale) for name in model or ()]
-    images, peak, about = _truth(truth, var, axes)
-    ratio = scale or about.get("scale") or (models[0].scale if models else None)
-    if ratio is None:
-        raise UsageError("no --scale given", hint="--scale 4")
-    operator = degradation or about.get("degradation") or "bicubic"
-    rows = []
-    for chosen in [load_sr("bicubic", ratio), *models]:
-        scores = [_score(chosen, image, peak, ratio, operator, machine, tile) for image in images]
-        rows.append(evaluate.average(chosen.name, scores))
-    for path in estimates or ():
-        rows.append(_score_file(path, images, peak, ratio, var, axes))
+    bounds = [_Bound.parsed(text) for text in fail_under or ()]
+    with _opened(truth, var, axes) as known:
+        models = [load_sr(name, scale or known.scale) for name in model or ()]
+        ratio = scale or known.scale or (models[0].scale if models else None)
+        if ratio is None:
+            raise UsageError("no --scale given", hint="--scale 4")
+        setting = _Setting(ratio, _operator(degradation or known.degradation), machine, tile)
+        rows = [_row(known, chosen, setting) for chosen in [load_sr("bicubic", ratio), *models]]
+        rows += [_file_row(known, path, ratio, var, axes) for path in estimates or ()]
     notes = [
-        f"{len(images)} image(s) of {truth}, degraded x{ratio} by {operator}",
-        *evaluate.definitions(peak=f"{peak:g}, {about['peak_is']}", ratio=ratio),
+        f"{len(known.images)} image(s) of {truth}, degraded x{ratio} by {setting.operator}",
+        *evaluate.definitions(peak=f"{known.peak:g}, {known.peak_is}", ratio=ratio),
     ]
     if json:
         shared.print_json(
@@ -86,20 +85,42 @@ def command(
                 "schema": "hsisr/evaluate/1",
                 "truth": str(truth),
                 "scale": ratio,
-                "degradation": operator,
-                "peak": peak,
+                "degradation": setting.operator,
+                "peak": known.peak,
                 "rows": [{"name": row.name, **row.values} for row in rows],
                 "definitions": notes,
             }
         )
     else:
-        typer.echo(_table(rows))
-        typer.echo("\n".join(f"  {note}" for note in notes))
-    _require(rows[1:], fail_under or [])
+        shared.print_lines([*_table(rows), *(f"  {note}" for note in notes)])
+    for bound in bounds:
+        bound.require(rows[1:])
 
 
-def _truth(path: Path, var: str | None, axes: str | None) -> tuple[list[Cube], float, dict[str, str]]:
-    """The images to score against, their peak, and what is known about them."""
+@dataclass(frozen=True)
+class _Truth:
+    """The images to score against, and what is known about them."""
+
+    images: Sequence[Cube]
+    peak: float
+    peak_is: str
+    scale: int | None = None
+    degradation: str = "bicubic"
+
+
+@dataclass(frozen=True)
+class _Setting:
+    """How the truth is degraded and upscaled."""
+
+    ratio: int
+    operator: str
+    machine: Runtime
+    tile: int
+
+
+@contextmanager
+def _opened(path: Path, var: str | None, axes: str | None) -> Iterator[_Truth]:
+    """The test blocks of a run folder, or a scene as a whole."""
     from hsisr.cube import ArrayCube
     from hsisr.evaluate import largest
     from hsisr.patches import open_patches
@@ -107,68 +128,103 @@ def _truth(path: Path, var: str | None, axes: str | None) -> tuple[list[Cube], f
     if path.is_dir():
         patches = open_patches(path)
         blocks = [high for _, high in patches.blocks("test")]
-        images: list[Cube] = [ArrayCube(block, path, patches.spectrum) for block in blocks]
-        return images, patches.peak, dict(patches.manifest)
-    cube = shared.open_scene(path, var, axes)
-    return [cube], largest(cube), {"peak_is": "the largest value of the truth"}
+        images = [ArrayCube(block, path, patches.spectrum) for block in blocks]
+        about = patches.manifest
+        yield _Truth(images, patches.peak, about["peak_is"], patches.scale, about["degradation"])
+        return
+    with shared.open_scene(path, var, axes) as cube:
+        yield _Truth([cube], largest(cube), "the largest value of the truth")
 
 
-def _score(
-    model: SrModel, truth: Cube, peak: float, ratio: int, operator: str, machine: Runtime, tile: int
-) -> dict[str, float]:
+def _operator(name: str) -> str:
+    from hsisr_models.imaging import OPERATORS
+
+    if name not in OPERATORS:
+        raise UsageError(f"no degradation '{name}'", hint=f"one of {', '.join(OPERATORS)}")
+    return name
+
+
+def _row(truth: _Truth, model: SrModel, setting: _Setting) -> Row:
+    from hsisr.evaluate import average
+
+    if model.scale != setting.ratio:
+        raise UsageError(f"{model.name} is for scale {model.scale}, the table for {setting.ratio}")
+    return average(model.name, [_score(truth, image, model, setting) for image in truth.images])
+
+
+def _score(truth: _Truth, image: Cube, model: SrModel, setting: _Setting) -> dict[str, float]:
     from hsisr.degraded import DegradedCube
     from hsisr.evaluate import measure
     from hsisr.run import gather_strips, run, survey
 
-    if model.scale != ratio:
-        raise UsageError(f"{model.name} is for scale {model.scale}, the table for {ratio}")
-    low = DegradedCube(truth, ratio, operator)
+    low = DegradedCube(image, setting.ratio, setting.operator)
     model.require_fit(low.spec)
     seen = survey(low)
-    operation = model.operation(seen, machine)
-    windows = run(low, operation, seen, tile=tile, runtime=machine)
-    total = low.spec.rows * low.spec.cols * ratio**2
-    strips = gather_strips(windows, low.spec.cols * ratio)
-    shown = shared.progress(strips, total, model.name, done=lambda s: s[0].row_stop * s[0].width)
-    return measure(truth, shown, peak=peak, ratio=ratio)
+    operation = model.operation(seen, setting.machine)
+    windows = run(low, operation, seen, tile=setting.tile, runtime=setting.machine)
+    fine = low.spec.upscaled(setting.ratio)
+    strips = shared.progress(
+        gather_strips(windows, fine.cols),
+        fine.rows,
+        model.name,
+        done=lambda strip: strip[0].row_stop,
+    )
+    return measure(image, strips, peak=truth.peak, ratio=setting.ratio)
 
 
-def _score_file(
-    path: Path, images: list[Cube], peak: float, ratio: int, var: str | None, axes: str | None
-) -> Row:
+def _file_row(truth: _Truth, path: Path, ratio: int, var: str | None, axes: str | None) -> Row:
     from hsisr.evaluate import average, measure, strips_of
 
-    if len(images) > 1:
+    if len(truth.images) > 1:
         raise UsageError("files can be scored against a scene, not against the blocks of a run")
-    truth = images[0]
+    image = truth.images[0]
     with shared.open_scene(path, var, axes) as cube:
-        strips = strips_of(cube, truth.spec.rows, truth.spec.cols)
-        return average(str(path), [measure(truth, strips, peak=peak, ratio=ratio)])
+        if cube.spec.bands != image.spec.bands:
+            raise InputError(
+                f"has {cube.spec.bands} bands, the truth has {image.spec.bands}", where=path
+            )
+        strips = strips_of(cube, image.spec.rows, image.spec.cols)
+        return average(str(path), [measure(image, strips, peak=truth.peak, ratio=ratio)])
 
 
-def _table(rows: list[Row]) -> str:
+def _table(rows: list[Row]) -> list[str]:
     from hsisr.evaluate import COLUMNS
     from hsisr_models.metrics import SHELF
 
     headings = [" ".join(filter(None, (SHELF[name].LABEL, SHELF[name].UNIT))) for name in COLUMNS]
-    return shared.table(
-        ["", *headings], [[row.name, *(f"{row.values[name]:.4f}" for name in COLUMNS)] for row in rows]
-    )
+    cells = [[row.name, *(f"{row.values[name]:.4f}" for name in COLUMNS)] for row in rows]
+    return shared.table(["", *headings], cells)
 
 
-def _require(rows: list[Row], conditions: list[str]) -> None:
-    from hsisr_models.metrics import SHELF
+@dataclass(frozen=True)
+class _Bound:
+    """The worst value of a measure that is good enough."""
 
-    for condition in conditions:
-        name, _, text = condition.partition("=")
+    measure: str
+    value: float
+
+    @classmethod
+    def parsed(cls, text: str) -> _Bound:
+        from hsisr.evaluate import COLUMNS
+
+        name, _, value = text.partition("=")
         try:
-            bound, metric = float(text), SHELF[name]
-        except (ValueError, LookupError) as error:
-            raise UsageError(
-                f"--fail-under '{condition}' is no condition: {error}", hint="psnr=38"
-            ) from error
+            bound = cls(name, float(value))
+        except ValueError:
+            bound = cls("", 0)
+        if bound.measure not in COLUMNS:
+            hint = f"e.g. psnr=38; one of {', '.join(COLUMNS)}"
+            raise UsageError(f"--fail-under '{text}' is no condition", hint=hint)
+        return bound
+
+    def require(self, rows: Sequence[Row]) -> None:
+        """Raise `CheckError` where a row is worse, or not a number."""
+        from hsisr_models.metrics import SHELF
+
+        higher = SHELF[self.measure].HIGHER_IS_BETTER
         for row in rows:
-            found = row.values[name]
-            # a measure that is not a number holds no condition
-            if not (found >= bound if metric.HIGHER_IS_BETTER else found <= bound):
-                raise CheckError(f"{row.name}: {name} is {found:.4f}, {bound:g} was asked for")
+            found = row.values[self.measure]
+            if not (found >= self.value if higher else found <= self.value):
+                raise CheckError(
+                    f"{row.name}: {self.measure} is {found:.4f}, {self.value:g} was asked for"
+                )

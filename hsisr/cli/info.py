@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from hsisr.cli import _options as options
 from hsisr.cli import _shared as shared
 
 if TYPE_CHECKING:
     from hsisr.cube import Cube, CubeSpec
 
-import typer
-
 
 def command(
-    scene: shared.Scene,
-    var: shared.Var = None,
-    axes: shared.Axes = None,
-    json: shared.Json = False,
+    scene: options.Scene,
+    var: options.Var = None,
+    axes: options.Axes = None,
+    json: options.Json = False,
 ) -> None:
-    """Say how a scene was understood: shape, numbers, spectrum, map, and every assumption made.
+    """Say how a scene was understood.
+
+    Its shape, numbers, spectrum, map, and every assumption that had to be made.
 
     Example: hsisr info scene.hdr
     """
@@ -27,9 +28,8 @@ def command(
     with open_cube(scene, ReadOptions(var, axes)) as cube:
         if json:
             shared.print_json(_facts(cube))
-            return
-        for line in _words(cube):
-            typer.echo(shared.plain(line))
+        else:
+            shared.print_lines(_words(cube))
 
 
 def _facts(cube: Cube) -> dict[str, Any]:

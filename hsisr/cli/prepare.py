@@ -4,57 +4,68 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hsisr.cli import _options as options
 from hsisr.cli import _shared as shared
+from hsisr.errors import UsageError
+
+if TYPE_CHECKING:
+    from hsisr.patches import PatchSet
 
 
 def command(
     scenes: Annotated[list[Path], typer.Argument(help="Scenes with the same bands.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The run folder to make.")],
     scale: Annotated[int, typer.Option("-s", "--scale", min=2, max=8, help="Scale factor.")] = 4,
-    degradation: Annotated[
-        str, typer.Option(help="bicubic, area or gaussian.", rich_help_panel=shared.INPUT)
-    ] = "bicubic",
+    degradation: options.Degradation = "bicubic",
     split: Annotated[
-        str, typer.Option(help="Shares of training, validation and test.", rich_help_panel=shared.INPUT)
-    ] = "0.6,0.15,0.25",
-    gap: Annotated[
-        int,
-        typer.Option(
-            min=0, help="Low-resolution pixels between splits.", rich_help_panel=shared.INPUT
-        ),
-    ] = 2,
-    var: shared.Var = None,
-    axes: shared.Axes = None,
-    overwrite: shared.Overwrite = False,
+        str, typer.Option(help="Shares of training, validation and test.")
+    ] = "0.7,0.1,0.2",
+    gap: Annotated[int, typer.Option(min=0, help="Low-resolution pixels between splits.")] = 2,
+    var: options.Var = None,
+    axes: options.Axes = None,
+    overwrite: options.Overwrite = False,
 ) -> None:
-    """Cut scenes into disjoint training, validation and test blocks, and degrade them.
+    """Cut scenes into training, validation and test blocks.
+
+    The blocks do not touch, and each is stored in both resolutions: as it is, and degraded.
 
     Example: hsisr prepare scene.hdr --scale 4 -o runs/scene
     """
-    from hsisr.files import require_new
+    from hsisr.files import explained, require_new
     from hsisr.patches import MANIFEST, Layout, open_patches, prepare
 
-    output.parent.mkdir(parents=True, exist_ok=True)
-    (output / "data").mkdir(parents=True, exist_ok=True)
-    require_new([output / "data" / MANIFEST], scenes, overwrite=overwrite)
-    layout = Layout(scale, degradation, shared.parse_shares(split), gap)
-    with ExitStack() as stack, shared.stoppable() as check:
+    layout = Layout(scale, degradation or "bicubic", _shares(split), gap)
+    manifest = output / "data" / MANIFEST
+    if manifest.exists():
+        require_new([manifest], scenes, overwrite=overwrite)
+    with ExitStack() as stack, explained(output), shared.stoppable() as stopper:
         cubes = [stack.enter_context(shared.open_scene(path, var, axes)) for path in scenes]
-        total = None
-        for _, total in prepare(cubes, output, layout):
-            check()
+        total = len(list(stopper.heeded(prepare(cubes, output, layout))))
     patches = open_patches(output)
-    sizes = {
-        name: sum(high.shape[1] * high.shape[2] for _, high in patches.blocks(name))
-        for name in ("train", "validation", "test")
-    }
     shared.say(
-        f"{total} blocks of {patches.bands} bands in {output / 'data'}, degraded x{scale} by "
-        f"{degradation}: " + ", ".join(f"{name} {size:,} pixels" for name, size in sizes.items())
+        f"{total} blocks of {patches.bands} bands in {manifest.parent}, degraded x{scale} by "
+        f"{layout.operator}: {_sizes(patches)}"
     )
     shared.say(f"peak {patches.peak:g} ({patches.manifest['peak_is']}) is 1 to the networks")
     shared.say(f"Next: hsisr train-unmix {output}")
+
+
+def _sizes(patches: PatchSet) -> str:
+    from hsisr.patches import SPLITS
+
+    def pixels(split: str) -> int:
+        return sum(high.shape[1] * high.shape[2] for _, high in patches.blocks(split))
+
+    return ", ".join(f"{split} {pixels(split):,} pixels" for split in SPLITS)
+
+
+def _shares(text: str) -> tuple[float, float, float]:
+    try:
+        first, second, third = (float(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(f"--split '{text}' should be three shares", hint="0.7,0.1,0.2") from None
+    return first, second, third

@@ -3,46 +3,47 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hsisr.cli import _options as options
 from hsisr.cli import _shared as shared
 from hsisr.cli import _training as training
+from hsisr.errors import UsageError
+
+if TYPE_CHECKING:
+    from hsisr.checkpoint import Checkpoint
+
+_TAKEN = ("data", "unmix")
 
 
 def command(
-    run: shared.RunFolder,
-    recipe: shared.RecipeName = "default",
+    run: options.RunFolder,
+    recipe: options.RecipeName = "default",
     unmix: Annotated[
         str,
-        typer.Option(
-            help="auto: the run's own; a model's path; or none, the ablation.",
-            rich_help_panel=shared.TRAINING,
-        ),
+        typer.Option(help="auto: the run's own; a model's path; or none, the ablation."),
     ] = "auto",
-    network: Annotated[
-        str | None,
-        typer.Option(help="Instead of the recipe's network.", rich_help_panel=shared.TRAINING),
-    ] = None,
-    name: Annotated[
-        str, typer.Option(help="Folder of the result inside the run.", rich_help_panel=shared.OUTPUT)
-    ] = "sr",
-    epochs: Annotated[int | None, typer.Option(min=1, rich_help_panel=shared.TRAINING)] = None,
-    settings: shared.Settings = None,
-    seed: shared.Seed = 0,
-    max_time: shared.Minutes = None,
-    device: shared.Device = "auto",
-    precision: shared.Precision = "auto",
-    threads: shared.Threads = None,
-    overwrite: shared.Overwrite = False,
+    network: options.Network = None,
+    name: Annotated[str, typer.Option(help="Folder of the result inside the run.")] = "sr",
+    epochs: options.Epochs = None,
+    settings: options.Settings = None,
+    seed: options.Seed = 0,
+    max_time: options.Minutes = None,
+    device: options.Device = "auto",
+    precision: options.Precision = "auto",
+    threads: options.Threads = None,
+    overwrite: options.Overwrite = False,
 ) -> None:
-    """Train the super-resolution network on a prepared run; the same command continues it.
+    """Train the super-resolution network on a prepared run.
+
+    The same command continues a stopped training.
 
     Example: hsisr train-sr runs/scene
     """
     from hsisr import recipe as recipes
-    from hsisr.model import load_unmix
     from hsisr.patches import open_patches
     from hsisr.steps import SrStep
 
@@ -50,14 +51,11 @@ def command(
     lasting = training.with_epochs(numbers.sr.training, epochs)
     chosen = replace(numbers.sr, training=lasting, network=network or numbers.sr.network)
     numbers = replace(numbers, sr=chosen)
-    patches, folder = open_patches(run), run / name
-    unmixing = None
-    if unmix != "none":
-        unmixing = load_unmix(str(run) if unmix == "auto" else unmix).checkpoint
+    patches, folder = open_patches(run), _folder(run, name)
     runtime = training.runtime_for(device, precision, threads, seed)
     shared.say(f"device     {runtime.description}")
+    task = SrStep(patches, numbers, _unmixing(run, unmix), runtime.device)
     training.clear(folder, overwrite=overwrite)
-    task = SrStep(patches, numbers, unmixing, runtime.device)
     best = training.train(
         task,
         task.loss,
@@ -67,7 +65,6 @@ def command(
         seed=seed,
         runtime=runtime,
         minutes=max_time,
-        again=f"hsisr train-sr {run}",
     )
     reference = task.reference()
     shared.say(
@@ -78,3 +75,17 @@ def command(
     model = run if name == "sr" else folder
     shared.say(f"Next: hsisr evaluate {run} --model {model}")
     shared.say(f"      hsisr upscale SCENE --scale {patches.scale} --model {model}")
+
+
+def _folder(run: Path, name: str) -> Path:
+    if name in _TAKEN or Path(name).name != name:
+        raise UsageError(f"--name '{name}' cannot be used", hint="a plain name, e.g. --name wide")
+    return run / name
+
+
+def _unmixing(run: Path, choice: str) -> Checkpoint | None:
+    from hsisr.model import load_unmix
+
+    if choice == "none":
+        return None
+    return load_unmix(str(run) if choice == "auto" else choice).checkpoint

@@ -7,27 +7,30 @@ from typing import Annotated
 
 import typer
 
+from hsisr.cli import _options as options
 from hsisr.cli import _shared as shared
 from hsisr.cli import _training as training
 
 
 def command(
-    run: shared.RunFolder,
-    recipe: shared.RecipeName = "default",
+    run: options.RunFolder,
+    recipe: options.RecipeName = "default",
     endmembers: Annotated[
         int | None,
-        typer.Option("-p", "--endmembers", min=2, help="Materials.", rich_help_panel=shared.TRAINING),
+        typer.Option("-p", "--endmembers", min=2, help="Materials. Default: the recipe's."),
     ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, rich_help_panel=shared.TRAINING)] = None,
-    settings: shared.Settings = None,
-    seed: shared.Seed = 0,
-    max_time: shared.Minutes = None,
-    device: shared.Device = "auto",
-    precision: shared.Precision = "auto",
-    threads: shared.Threads = None,
-    overwrite: shared.Overwrite = False,
+    epochs: options.Epochs = None,
+    settings: options.Settings = None,
+    seed: options.Seed = 0,
+    max_time: options.Minutes = None,
+    device: options.Device = "auto",
+    precision: options.Precision = "auto",
+    threads: options.Threads = None,
+    overwrite: options.Overwrite = False,
 ) -> None:
-    """Train the unmixing network on a prepared run; the same command continues a stopped one.
+    """Train the unmixing network on a prepared run.
+
+    The same command continues a stopped training.
 
     Example: hsisr train-unmix runs/scene --endmembers 5
     """
@@ -45,9 +48,10 @@ def command(
     patches, folder = open_patches(run), run / "unmix"
     runtime = training.runtime_for(device, precision, threads, seed)
     shared.say(f"device     {runtime.description}")
+    task = UnmixStep(patches, numbers, seed)
     training.clear(folder, overwrite=overwrite)
     best = training.train(
-        UnmixStep(patches, numbers, seed),
+        task,
         numbers.unmix.loss,
         lasting,
         run,
@@ -55,11 +59,9 @@ def command(
         seed=seed,
         runtime=runtime,
         minutes=max_time,
-        again=f"hsisr train-unmix {run}",
     )
     model = load_unmix(str(folder / MODEL))
-    spectra = (model.network.endmembers * model.checkpoint.card.peak).detach().numpy()
-    files = write_endmembers(folder / "endmembers", spectra, patches.spectrum)
+    files = write_endmembers(folder / "endmembers", model.endmembers, patches.spectrum)
     shared.say(
         f"{count} endmembers in {files[0]}; reconstruction RMSE {best['rmse']:.4g} of the peak, "
         f"spectral angle {best['sam']:.3g} degrees on the validation blocks"

@@ -35,7 +35,7 @@ class Fields:
         value = self._value(key)
         return None if value is None else inner(value)
 
-    def list(self, key: str) -> list[str] | None:
+    def texts(self, key: str) -> list[str] | None:
         """The items of a list; None where the key is missing."""
         value = self._value(key)
         return None if value is None else items(value)
@@ -68,7 +68,7 @@ class Fields:
 
     def numbers(self, key: str, count: int) -> tuple[float, ...] | None:
         """A list of `count` finite numbers; None where the key is missing."""
-        texts = self.list(key)
+        texts = self.texts(key)
         if texts is None:
             return None
         numbers = tuple(number for text in texts if (number := to_number(text)) is not None)
@@ -81,7 +81,7 @@ class Fields:
 
     def refuse_nonzero(self, key: str, meaning: str) -> None:
         """Raise `InputError` where `key` is anything but zeros."""
-        if any(to_number(text) != 0 for text in self.list(key) or ()):
+        if any(to_number(text) != 0 for text in self.texts(key) or ()):
             raise self.wrong(key, f"{shown(self.text(key) or '')} ({meaning})", "0 was")
 
     def note_typos(self) -> None:

@@ -69,16 +69,19 @@ def shown(text: str) -> str:
 
 def inner(value: str) -> str:
     """The text of a value without its outer braces."""
-    if value.startswith("{"):
-        value = value[1:].removesuffix("}")
-    return value.strip()
+    return _unbraced(value).strip()
 
 
 def items(value: str) -> list[str]:
     """The items of a list; comment lines and a comma after the last item are ignored."""
-    lines = [line for line in inner(value).split("\n") if not line.startswith(COMMENT)]
-    found = [item.strip() for item in "\n".join(lines).split(",")]
+    first, *lines = _unbraced(value).split("\n")
+    lines = [line for line in lines if not line.startswith(COMMENT)]
+    found = [item.strip() for item in "\n".join([first, *lines]).split(",")]
     return found if found[-1] else found[:-1]
+
+
+def _unbraced(value: str) -> str:
+    return value[1:].removesuffix("}") if value.startswith("{") else value
 
 
 def to_integer(text: str) -> int | None:

@@ -16,7 +16,7 @@ from hsisr.formats._envi_header import Entry, inner, items, shown, to_integer, t
 
 Transform = tuple[float, float, float, float, float, float]
 
-_WKT = re.compile(r"(PROJ|GEOG|GEOD|COMPD?_?|BOUND|LOCAL_|ENG)[A-Z_]*\[")
+_WKT = re.compile(r"(PROJ|GEOG|GEOD|COMP|BOUND|LOCAL|ENG)[A-Z_]*\[")
 _LONGEST_WKT = 1 << 16
 _NAMED = re.compile(r"(units|rotation)\b[\s=]*(.*)", re.IGNORECASE | re.DOTALL)
 _WGS84 = ("wgs-84", "wgs84", "wgs 84", "wgs_1984")
@@ -30,7 +30,8 @@ def read_geo(map_info: str, wkt: str | None = None) -> tuple[Geo | None, str | N
     """The place that `map info` gives, and what could not be used, in words.
 
     `wkt` is the `coordinate system string`, which is believed rather than the name of the
-    projection. Rotation is counter-clockwise, in degrees, about the reference pixel.
+    projection. Rotation is counter-clockwise, in degrees, about the reference pixel (GDAL turns
+    the grid about its corner instead, which differs where the reference pixel is not 1, 1).
     """
     texts = items(map_info)
     named = {m[1].lower(): m[2] for text in texts if (m := _NAMED.fullmatch(text))}
@@ -120,11 +121,11 @@ def zoomed(key: str, value: str, scale: int) -> str | None:
         return value
     pieces = inner(value).split(",")
     for position, rule in _SCALED[key](len(pieces)).items():
-        number = to_number(pieces[position].strip()) if position < len(pieces) else None
+        old = pieces[position].strip() if position < len(pieces) else ""
+        number = to_number(old)
         if number is None:
             return None
-        blank = pieces[position][: -len(pieces[position].lstrip())]
-        pieces[position] = blank + number_text(rule(number, scale))
+        pieces[position] = pieces[position].replace(old, number_text(rule(number, scale)))
     text = ",".join(pieces)
     return "{" + text + "}" if value.startswith("{") else text
 

@@ -39,6 +39,11 @@ def find_header(data: Path) -> Path:
     return found[0]
 
 
+def has_header(data: Path) -> bool:
+    """Whether a header lies beside `data`."""
+    return bool(_distinct(header_names(data)))
+
+
 def find_data(header: Path) -> Path:
     """The one data file of `header`; raises `InputError` where there is none or are several."""
     found = _distinct(data_names(header))
@@ -88,6 +93,13 @@ def _distinct(paths: list[Path]) -> list[Path]:
     """The files among `paths`, each once where the system does not tell upper from lower case."""
     found: list[Path] = []
     for path in paths:
-        if path.is_file() and not any(path.samefile(other) for other in found):
+        if _is_file(path) and not any(path.samefile(other) for other in found):
             found.append(path)
     return found
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # with an ending added, a name can be too long for the system
+        return False

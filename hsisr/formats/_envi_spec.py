@@ -159,7 +159,7 @@ def _geo(fields: Fields) -> Geo | None:
 
 
 def _names(fields: Fields, bands: int) -> tuple[str, ...] | None:
-    names = fields.list("band names")
+    names = fields.texts("band names")
     if names and len(names) != bands:
         fields.note(f"{len(names)} 'band names' for {bands} bands are not used")
         return None

@@ -19,9 +19,10 @@ Items = dict[Key, str]
 ROLE = "role"
 """The domain of what GDAL knows the meaning of: description, scale, offset, nodata, srs."""
 
-_TAG_LIMIT = 1 << 20
+_TAG_LIMIT = 4 << 20
+"""Enough for all that is written here about 6000 bands, some 620 bytes each."""
 _SIDE_LIMIT = 16 << 20
-"""Histograms of many bands are kept in side files."""
+"""Side files may hold the histograms of all bands, too."""
 _QUOTES = {"&quot;": '"', "&apos;": "'"}
 _PAM_ROLES = {
     "Description": "description",
@@ -39,9 +40,9 @@ def side_file(path: Path) -> Path:
 
 
 def parse_tag(text: str) -> Items:
-    """The items of tag 42112; raises `ValueError` if it is no such XML or larger than 1 MB."""
+    """The items of tag 42112; raises `ValueError` if it is no such XML or too large."""
     if len(text) > _TAG_LIMIT:
-        raise ValueError(f"{len(text)} characters")
+        raise ValueError(f"{len(text)} characters; {_TAG_LIMIT} are read at most")
     return dict(_tag_items(_root(text, "GDALMetadata")))
 
 

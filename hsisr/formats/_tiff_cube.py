@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,27 +12,18 @@ from typing import Any, BinaryIO, Self
 import numpy as np
 import tifffile
 
-from hsisr.cube import Block, CubeSpec, Geo, decode
-from hsisr.formats import ReadOptions, _geotiff
+from hsisr.cube import Block, CubeSpec, Interleave, decode
+from hsisr.formats import ReadOptions
 from hsisr.formats._axes import Axes, parse_axes
-from hsisr.formats._gdal_metadata import ROLE, Items, parse_tag, read_side_file, side_file
-from hsisr.formats._tiff_bands import read_bands
 from hsisr.formats._tiff_errors import MalformedError, UnsupportedError, reading
-from hsisr.formats._tiff_header import METADATA, NODATA, TiffNative
 from hsisr.formats._tiff_page import Page, open_page
 from hsisr.formats._tiff_pixels import Raster
 from hsisr.formats._tiff_structure import count_pages
+from hsisr.formats._tiff_tags import ARRAY_SHAPE, Notes, read_fields, read_items, read_nodata
 from hsisr.window import Window
 
 _OVERVIEW, _MASK = 1, 4
 """Bits of NewSubfileType."""
-_DERIVED = ("Band_", "TIFFTAG_", "AREA_OR_POINT")
-"""How items begin that repeat what is said elsewhere."""
-_ARRAY_SHAPE = '{"shape":'
-"""How a description begins that tifffile wrote for itself."""
-_LONGEST = 1 << 20
-
-Notes = list[str]
 
 
 @dataclass
@@ -50,7 +40,9 @@ class TiffCube:
     format: str = "tiff"
 
     def read(self, window: Window) -> Block:
-        """The pixels of `window`; raises `InputError`."""
+        """The pixels of `window`: float32 (bands, rows, cols); raises `InputError`."""
+        if not self.spec.window.contains(window):
+            raise ValueError(f"{window} is not inside a scene of {self.spec.shape[1:]} pixels")
         stored = self.raster[self.axes.index(window)]
         return decode(np.ascontiguousarray(self.axes.to_block(stored)), self.spec)
 
@@ -79,34 +71,26 @@ def open_tiff(path: Path, options: ReadOptions) -> TiffCube:
 def _open(path: Path, file: BinaryIO, options: ReadOptions) -> TiffCube:
     notes: Notes = []
     images = _images(file, notes)
-    items, files = _items(path, images[0], notes)
-    nodata = _nodata(images[0], items, notes)
+    items, files = read_items(path, images[0], notes)
+    nodata = read_nodata(images[0], items, notes)
     size = os.fstat(file.fileno()).st_size
     pages = [open_page(image, size, holes_are_nodata=nodata is not None) for image in images]
     _check_alike(pages)
-    raster = Raster(path, file.fileno(), pages, nodata)
+    _note_pixels(images[0], pages, nodata, notes)
+    raster = Raster(path, file, pages, nodata)
     stored = Axes("YXB" if raster.by_pixel else "BYX")
     axes = parse_axes(options.axes) if options.axes else stored
     bands, rows, cols = axes.shape(raster.shape)
-    _note_pixels(images[0], pages, nodata, notes)
+    fields: dict[str, Any] = {}
     if axes == stored:
-        if len(pages) > 1:
-            notes.append(
-                f"the {bands} images of the file are the bands; --axes names another order"
-            )
-        fields = _fields(images[0], file, items, bands, notes)
+        fields = read_fields(images[0], file, items, bands, notes)
     else:
         notes.append(f"axes {axes} as told; what the file says about bands and map is ignored")
-        fields = {}
-    spec = CubeSpec(
-        bands,
-        rows,
-        cols,
-        pages[0].dtype.newbyteorder("="),
-        nodata,
-        interleave="bip" if axes.order == "YXB" else "bsq",
-        **fields,
-    )
+    if len(pages) > 1 and not options.axes:
+        notes.append(f"the {bands} images of the file are its bands; --axes names another order")
+    dtype = pages[0].dtype.newbyteorder("=")
+    interleave: Interleave = "bip" if axes.order == "YXB" else "bsq"
+    spec = CubeSpec(bands, rows, cols, dtype, nodata, interleave=interleave, **fields)
     return TiffCube(spec, files, tuple(notes), raster, axes, file)
 
 
@@ -136,44 +120,6 @@ def _check_alike(pages: Sequence[Page]) -> None:
         raise UnsupportedError(f"it holds {len(pages)} images of {pages[0].shape[0]} bands each")
 
 
-def _items(path: Path, ifd: tifffile.TiffPage, notes: Notes) -> tuple[Items, tuple[Path, ...]]:
-    """What GDAL's metadata say, and the files of the scene; the side file has the last word."""
-    items: Items = {}
-    files: tuple[Path, ...] = (path,)
-    text = ifd.tags.valueof(METADATA)
-    if isinstance(text, str):
-        try:
-            items |= parse_tag(text)
-        except ValueError as error:
-            notes.append(f"the metadata in tag {METADATA} are ignored: {error}")
-    side = side_file(path)
-    if side.is_file():
-        try:
-            items |= read_side_file(side)
-            files = path, side
-        except (ValueError, OSError) as error:
-            notes.append(f"{side.name} is ignored: {error}")
-    return items, files
-
-
-def _nodata(ifd: tifffile.TiffPage, items: Items, notes: Notes) -> float | None:
-    aside = {
-        text for (domain, _, name), text in items.items() if (domain, name) == (ROLE, "nodata")
-    }
-    if len(aside) > 1:
-        raise UnsupportedError(
-            f"its bands have different no-data values ({', '.join(sorted(aside))})"
-        )
-    text = aside.pop() if aside else ifd.tags.valueof(NODATA)
-    if text is None:
-        return None
-    try:
-        return float(text)
-    except (ValueError, TypeError):
-        notes.append(f"the no-data value {text!r} is not a number: ignored")
-        return None
-
-
 def _note_pixels(
     ifd: tifffile.TiffPage, pages: Sequence[Page], nodata: float | None, notes: Notes
 ) -> None:
@@ -187,7 +133,7 @@ def _note_pixels(
         notes.append(f"the no-data value {nodata:g} cannot occur in {dtype.newbyteorder('=')}")
     told = _told_shape(ifd)
     if told is not None and [n for n in told if n != 1] != [n for n in shape if n != 1]:
-        notes.append(f"the description tells of an array of {told}; the tags are followed")
+        notes.append(f"the description tells of an array of {told!s:.60}; the tags are followed")
 
 
 def _occurs(value: float, dtype: np.dtype[Any]) -> bool:
@@ -196,72 +142,10 @@ def _occurs(value: float, dtype: np.dtype[Any]) -> bool:
 
 
 def _told_shape(ifd: tifffile.TiffPage) -> list[Any] | None:
-    if not ifd.description.startswith(_ARRAY_SHAPE):
+    if not ifd.description.startswith(ARRAY_SHAPE):
         return None
     try:
         shape = json.loads(ifd.description)["shape"]
     except (ValueError, RecursionError):
         return None
     return shape if isinstance(shape, list) else None
-
-
-def _fields(
-    ifd: tifffile.TiffPage, file: BinaryIO, items: Items, bands: int, notes: Notes
-) -> dict[str, Any]:
-    """The fields of a `CubeSpec` that the tags and `items` describe."""
-    fields, assumed = read_bands(items, bands)
-    notes += assumed
-    geo, keys = _place(ifd, file, items, notes)
-    rpc = _numbers(ifd, _geotiff.RPC)
-    carried = (
-        (name, text)
-        for (domain, band, name), text in items.items()
-        if domain == "" and band is None and not name.startswith(_DERIVED)
-    )
-    native = TiffNative(
-        crs=keys.crs if keys else None,
-        keys=keys,
-        rpc=rpc if len(rpc) == 92 and all(map(math.isfinite, rpc)) else None,
-        items=tuple(carried),
-    )
-    return fields | {"geo": geo, "native": native, "description": _description(ifd, items)}
-
-
-def _description(ifd: tifffile.TiffPage, items: Items) -> str | None:
-    text = ifd.description[:_LONGEST]
-    if not text or text.startswith(_ARRAY_SHAPE):
-        return items.get(("", None, "description"))
-    return text
-
-
-def _place(
-    ifd: tifffile.TiffPage, file: BinaryIO, items: Items, notes: Notes
-) -> tuple[Geo | None, _geotiff.GeoKeys | None]:
-    try:
-        tags = {code: _numbers(ifd, code) for code in _geotiff.NUMBERS if code in ifd.tags}
-        keys = _geotiff.read_keys(tags, _raw_text(ifd, file, _geotiff.TEXTS))
-        aside = items.get((ROLE, None, "transform"))
-        if aside is None:
-            transform = _geotiff.read_transform(tags, keys)
-        else:
-            transform = _geotiff.parse_transform(aside)
-    except (ValueError, TypeError) as error:
-        notes.append(f"the position on the map is ignored: {error}")
-        return None, None
-    if transform is None:
-        if _geotiff.TIEPOINTS in tags:
-            notes.append("ground control points are not used")
-        return None, None
-    crs = items.get((ROLE, None, "srs")) or (keys.crs if keys else None)
-    return Geo(transform, crs), keys
-
-
-def _numbers(ifd: tifffile.TiffPage, code: int) -> tuple[Any, ...]:
-    value = ifd.tags.valueof(code)
-    return () if value is None else tuple(np.atleast_1d(value).tolist())
-
-
-def _raw_text(ifd: tifffile.TiffPage, file: BinaryIO, code: int) -> bytes:
-    """A text as stored: GeoKeys count its bytes, blanks and all."""
-    tag = ifd.tags.get(code)
-    return b"" if tag is None else os.pread(file.fileno(), tag.valuebytecount, tag.valueoffset)

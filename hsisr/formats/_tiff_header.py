@@ -53,8 +53,8 @@ def render_header(spec: CubeSpec) -> bytes:
     shape = axes.stored(spec.shape) if spec.bands > 1 else (spec.rows, spec.cols)
     row = spec.nbytes // spec.rows // (1 if axes.order == "YXB" else spec.bands)
     # tifffile leaves a hole for the pixels, so this takes no more room than the header
-    with tempfile.TemporaryFile() as file:
-        with tifffile.TiffWriter(file, bigtiff=is_big(spec), byteorder="<") as writer:
+    with tempfile.NamedTemporaryFile() as file:
+        with tifffile.TiffWriter(file.name, bigtiff=is_big(spec), byteorder="<") as writer:
             position = writer.write(
                 shape=shape,
                 dtype=spec.dtype,
@@ -67,7 +67,6 @@ def render_header(spec: CubeSpec) -> bytes:
                 extratags=_tags(spec),
                 returnoffset=True,
             )
-        file.seek(0)
         return file.read(position[0] if position else 0)
 
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,11 +41,11 @@ class Raster:
     """
 
     def __init__(
-        self, path: Path, descriptor: int, pages: Sequence[Page], nodata: float | None
+        self, path: Path, file: BinaryIO, pages: Sequence[Page], nodata: float | None
     ) -> None:
         self.by_pixel = pages[0].depth > 1
         self._path = path
-        self._descriptor = descriptor
+        self._file = file
         self._stamp = self._now()
         self._pages = pages
         self._fill = _fill_value(nodata, pages[0].dtype)
@@ -121,7 +121,7 @@ class Raster:
         parts = []
         while count:
             # one call returns 2 GiB at most
-            part = os.pread(self._descriptor, count, start)
+            part = os.pread(self._file.fileno(), count, start)
             if not part:
                 raise MalformedError(f"the file ends at byte {start}")
             parts.append(part)
@@ -129,7 +129,7 @@ class Raster:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _now(self) -> tuple[int, int]:
-        status = os.fstat(self._descriptor)
+        status = os.fstat(self._file.fileno())
         return status.st_size, status.st_mtime_ns
 
 

@@ -21,7 +21,7 @@ from hsisr.formats._envi_pair import (
     HEADER,
     find_data,
     find_header,
-    header_names,
+    has_header,
     require_paired,
 )
 from hsisr.formats._envi_spec import AXES, read_layout, read_spec
@@ -43,7 +43,7 @@ def sniff(path: Path, head: bytes) -> bool:
         return True
     if head.startswith(_OTHER_FORMATS):
         return False
-    return path.suffix.lower() in DATA or any(name.is_file() for name in header_names(path))
+    return path.suffix.lower() in DATA or has_header(path)
 
 
 def read(path: Path, options: ReadOptions) -> RawCube:

@@ -8,13 +8,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hsisr_models.exact import convolve
+
 LEAK = 0.2
 """Slope of LeakyReLU; the paper gives none, this is the value of its author's MSNet."""
 
 
-def conv(inputs: int, outputs: int, kernel: int) -> nn.Conv2d:
-    """A convolution that keeps the size, with zeros beyond the border."""
-    return nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)
+class Conv(nn.Conv2d):
+    """A convolution that keeps the size, with zeros beyond the border; `kernel` is odd."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int) -> None:
+        super().__init__(inputs, outputs, kernel, padding=kernel // 2)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, inputs, h, w) to (N, outputs, h, w)."""
+        return convolve(features, self.weight, self.bias)
 
 
 class ChannelNorm(nn.LayerNorm):
@@ -67,15 +75,15 @@ class GRAM(nn.Module):
         super().__init__()
         self.spectral = nn.Sequential(
             ChannelNorm(channels),
-            conv(channels, channels, spectral_kernel),
+            Conv(channels, channels, spectral_kernel),
             nn.LeakyReLU(LEAK),
             ChannelAttention(channels, reduction),
         )
         self.spatial = nn.Sequential(
             ChannelNorm(channels),
-            conv(channels, channels, kernel),
+            Conv(channels, channels, kernel),
             nn.ReLU(),
-            conv(channels, channels, kernel),
+            Conv(channels, channels, kernel),
         )
         self.reach = spectral_kernel // 2 + 2 * (kernel // 2)
 
@@ -89,7 +97,7 @@ class UpsampleStage(nn.Sequential):
     """One stage of progressive up-sampling: convolution and pixel shuffle (paper III-D)."""
 
     def __init__(self, channels: int, factor: int) -> None:
-        wide = conv(channels, channels * factor**2, 3)
+        wide = Conv(channels, channels * factor**2, 3)
         super().__init__(wide, nn.PixelShuffle(factor), nn.LeakyReLU(LEAK))
 
 
@@ -108,8 +116,8 @@ class MaterialAwareModule(nn.Module):
         if kind not in self.KINDS:
             raise ValueError(f"no material-aware module '{kind}'; known: {', '.join(self.KINDS)}")
         self.kind = kind
-        self.read = nn.Sequential(conv(endmembers, channels, 3), nn.ReLU())
-        self.steer = conv(channels, 2 * channels, 1) if kind == "film" else conv(2 * channels, channels, 1)
+        self.read = nn.Sequential(Conv(endmembers, channels, 3), nn.ReLU())
+        self.steer = Conv(channels, 2 * channels, 1) if kind == "film" else Conv(2 * channels, channels, 1)
         nn.init.zeros_(self.steer.weight)
         nn.init.zeros_(self.steer.bias)
 

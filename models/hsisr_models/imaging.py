@@ -19,6 +19,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from hsisr_models.exact import convolve
+
 OPERATORS = ("bicubic", "area", "gaussian")
 """The known degradations.
 
@@ -35,7 +37,10 @@ _CACHED = 1 << 19
 
 def mix(abundances: Tensor, endmembers: Tensor) -> Tensor:
     """The scene (N, B, h, w) made of `abundances` (N, p, h, w) of `endmembers` (p, B)."""
-    return torch.einsum("nphw,pb->nbhw", abundances, endmembers)
+    with torch.autocast(abundances.device.type, enabled=False):
+        if abundances.device.type == "cpu":
+            return convolve(abundances, endmembers.T[:, :, None, None])
+        return torch.einsum("nphw,pb->nbhw", abundances, endmembers)
 
 
 def weights(size: int, scale: int, operator: str, *, mtf: float = 0.3) -> Tensor:

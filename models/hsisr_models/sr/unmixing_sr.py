@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from torch import Tensor, nn
 
-from hsisr_models.blocks import GRAM, MaterialAwareModule, UpsampleStage, conv, stages
+from hsisr_models.blocks import GRAM, Conv, MaterialAwareModule, UpsampleStage, stages
 from hsisr_models.imaging import upscale_bicubic
 
 SOURCE = "Yu, UnmixingSR, arXiv:2407.06525, III-D"
@@ -42,7 +42,7 @@ class UnmixingSR(nn.Module):
         super().__init__()
         factors = stages(scale)
         self.scale = scale
-        self.stem = conv(bands, width, kernel)
+        self.stem = Conv(bands, width, kernel)
         self.body = nn.Sequential(
             *(
                 GRAM(width, kernel=kernel, spectral_kernel=spectral_kernel, reduction=reduction)
@@ -55,8 +55,8 @@ class UnmixingSR(nn.Module):
             for _ in factors
             if endmembers and material != "off"
         )
-        self.lift = conv(bands, width, kernel) if skip == "feature" else None
-        self.head = conv(width, bands, head_kernel)
+        self.lift = Conv(bands, width, kernel) if skip == "feature" else None
+        self.head = Conv(width, bands, head_kernel)
         if self.lift is None:
             nn.init.zeros_(self.head.weight)
             nn.init.zeros_(self.head.bias)

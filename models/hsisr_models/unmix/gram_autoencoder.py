@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from hsisr_models.blocks import GRAM, conv, inverse_softplus, positive
+from hsisr_models.blocks import GRAM, Conv, inverse_softplus, positive
+from hsisr_models.exact import softmax
 from hsisr_models.imaging import mix
 
 SOURCE = "Yu, UnmixingSR, arXiv:2407.06525, III-B"
@@ -36,7 +37,7 @@ class GramAutoencoder(nn.Module):
             GRAM(width, kernel=kernel, spectral_kernel=spectral_kernel, reduction=reduction)
             for _ in range(depth)
         ]
-        self.encoder = nn.Sequential(conv(bands, width, stem_kernel), *grams, conv(width, endmembers, 1))
+        self.encoder = nn.Sequential(Conv(bands, width, stem_kernel), *grams, Conv(width, endmembers, 1))
         self.positivity = positivity
         self.weights = nn.Parameter(torch.rand(endmembers, bands))
         self.reach = stem_kernel // 2 + sum(gram.reach for gram in grams)
@@ -61,7 +62,7 @@ class GramAutoencoder(nn.Module):
     def encode(self, scene: Tensor) -> Tensor:
         """Scene (N, B, h, w) to abundances (N, p, h, w): non-negative, summing to one."""
         logits: Tensor = self.encoder(scene)
-        return logits.float().softmax(1)
+        return softmax(logits.float())
 
     def decode(self, abundances: Tensor) -> Tensor:
         """Abundances (N, p, h, w) to the scene (N, B, h, w) they mix to."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,7 @@ COMPLETE = {
 }
 
 
-def pair(folder: Path, fields: dict[str, str | None], size: int = SIZE, tail: str = "") -> Path:
+def pair(folder: Path, fields: Mapping[str, str | None], size: int = SIZE, tail: str = "") -> Path:
     lines = [f"{key} = {value}" for key, value in fields.items() if value is not None]
     (folder / "scene.hdr").write_text("\n".join(["ENVI", *lines, tail]))
     (folder / "scene.img").write_bytes(bytes(size))
@@ -313,9 +314,8 @@ def _mutated(data: bytes, rng: random.Random) -> bytes:
                 data += b"\n" + rng.choice(lines)
             case 5:
                 number = rng.choice([b"0", b"-1", b"1e400", b"nan", b"99999999999", b"1.5", b""])
-                numbers = list(re.finditer(rb"[0-9.]+", data))
-                found = rng.choice(numbers or [re.search(b"", data)])
-                data = data[: found.start()] + number + data[found.end() :]
+                for found in list(re.finditer(rb"[0-9.]+", data))[at % 20 :][:1]:
+                    data = data[: found.start()] + number + data[found.end() :]
             case 6:
                 rng.shuffle(lines)
                 data = b"ENVI\n" + b"\n".join(lines)

@@ -177,6 +177,7 @@ def test_numbers_are_ascii_and_finite(text: str, integer: int | None, number: fl
         ("{1,,2}", ["1", "", "2"]),
         ("{a b,\n;c, d\n e}", ["a b", "e"]),
         ("7", ["7"]),
+        ("{;a, b}", [";a", "b"]),
     ],
 )
 def test_the_items_of_a_list(value: str, found: list[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,8 @@ def scene(folder: Path, map_info: str, extra: str = "") -> Path:
 def gdal_corners(path: Path) -> Corners:
     with rasterio.open(path) as file:
         points = ((0, 0), (file.width, 0), (file.width, file.height), (0, file.height))
-        return [file.transform * point for point in points]
+        a, b, x, d, e, y = file.transform[:6]
+        return [(a * col + b * row + x, d * col + e * row + y) for col, row in points]
 
 
 def upscale(header: Path, scale: int) -> Path:
@@ -203,7 +205,14 @@ def test_rational_coefficients_describe_the_same_ground(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "crs", ["EPSG:32632", "EPSG:32701", "EPSG:4326", CRS.from_epsg(3035).to_wkt("WKT1_ESRI"), None]
+    "crs",
+    [
+        "EPSG:32632",
+        "EPSG:32701",
+        "EPSG:4326",
+        CRS.from_epsg(3035).to_wkt(version="WKT1_ESRI"),
+        None,
+    ],
 )
 @pytest.mark.parametrize("rotation", [0, 25])
 def test_the_place_of_a_scene_from_another_format_is_one_that_gdal_reads(
@@ -219,7 +228,7 @@ def test_the_place_of_a_scene_from_another_format_is_one_that_gdal_reads(
     assert_same_corners(gdal_corners(tmp_path / "a.img"), list(geo.corners(5, 6)))
     if crs is not None:
         with rasterio.open(tmp_path / "a.img") as file:
-            assert file.crs == CRS.from_string(crs)
+            assert file.crs.to_epsg() == CRS.from_string(crs).to_epsg()
 
 
 @pytest.mark.parametrize(
@@ -255,10 +264,10 @@ def test_a_place_survives_its_way_through_map_info(
     assert same_place(read_geo(entries["map info"])[0], geo)
 
 
-def test_corners_of_real_scenes_stay(tmp_path: Path, shared_data: object) -> None:
+def test_corners_of_real_scenes_stay(tmp_path: Path, shared_data: Callable[[str], Path]) -> None:
     names = ("envi/georeferenced/dem_map_geo", "tiff/wavelength/envi_wl_fwhm")
     for name, scale in itertools.product(names, (2, 3)):
-        source = shared_data(f"{name}.hdr")  # type: ignore[operator]
+        source = shared_data(f"{name}.hdr")
         with open_cube(source) as cube:
             spec = cube.spec.upscaled(scale)
         with create_cube(tmp_path / "out.bsq", spec, "envi"):

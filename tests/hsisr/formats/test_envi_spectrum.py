@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -78,7 +79,7 @@ def test_one_marks_a_good_band() -> None:
     found, _ = spectrum("wavelength = {400, 500, 600}\nbbl = {1, 0, 1.0}", bands=3)
     assert found is not None
     assert found.good == (True, False, True)
-    assert found.nearest(510) == 0
+    assert found.nearest(499) == 0
 
 
 def test_bad_bands_without_wavelengths_are_noted() -> None:
@@ -89,9 +90,9 @@ def test_bad_bands_without_wavelengths_are_noted() -> None:
 
 @pytest.mark.parametrize("name", ["fwhm", "implicit_nm", "implicit_um"])
 def test_real_headers_that_leave_the_unit_open(
-    shared_data: Callable[[str], object], name: str
+    shared_data: Callable[[str], Path], name: str
 ) -> None:
-    with open_cube(str(shared_data(f"tiff/wavelength/envi_wl_{name}.hdr"))) as cube:
+    with open_cube(shared_data(f"tiff/wavelength/envi_wl_{name}.hdr")) as cube:
         assert cube.spec.spectrum is not None
         assert cube.spec.spectrum.centres_nm == (400, 500)
         if name == "fwhm":

@@ -186,6 +186,13 @@ def test_windows_in_any_order_are_parts_of_the_whole(
                 )
 
 
+def test_a_window_outside_the_scene_is_a_mistake(files: dict[str, Path]) -> None:
+    with tiff.read(files["one strip"], ReadOptions()) as cube:
+        for window in (Window(-1, 0, 2, 2), Window(ROWS - 1, 0, 2, 1), Window(0, COLS, 1, 1)):
+            with pytest.raises(ValueError, match="not inside"):
+                cube.read(window)
+
+
 def test_only_the_segments_of_a_window_are_decoded(tmp_path: Path) -> None:
     path = tmp_path / "scene.tif"
     cube = samples("uint16", 1)
@@ -237,6 +244,13 @@ def test_pages_are_bands_unless_told_otherwise(tmp_path: Path) -> None:
         whole(path, "YXZ")
 
 
+def test_a_thousand_pages_are_a_thousand_bands(tmp_path: Path) -> None:
+    path = tmp_path / "scene.tif"
+    cube = samples("uint16", 1000, 4, 6)
+    tifffile.imwrite(path, cube, photometric="minisblack")
+    np.testing.assert_array_equal(whole(path), cube)
+
+
 def test_axes_apply_to_bands_interleaved_by_pixel(tmp_path: Path) -> None:
     cube = samples("int16")
     path = tmp_path / "transposed.tif"
@@ -271,6 +285,20 @@ def test_parts_never_written_are_no_data_or_zero(tmp_path: Path) -> None:
         with tiff.read(path, ReadOptions()) as scene:
             np.testing.assert_array_equal(scene.read(scene.spec.window), truth)
             assert any("never written" in note for note in scene.notes)
+
+
+def test_a_huge_scene_of_no_data_costs_only_its_windows(tmp_path: Path) -> None:
+    path = tmp_path / "scene.tif"
+    size = 100_000
+    with rasterio.open(
+        path, "w", driver="GTiff", count=1, height=size, width=size, dtype="float64", nodata=-1,
+        tiled=True, blockxsize=4096, blockysize=4096, sparse_ok=True, compress="deflate",
+    ):  # fmt: skip
+        pass
+    assert path.stat().st_size < 20_000
+    with tiff.read(path, ReadOptions()) as scene:
+        assert scene.spec.shape == (1, size, size)
+        assert np.isnan(scene.read(Window(size - 2, size - 3, 2, 3))).all()
 
 
 def test_equal_tiles_may_be_stored_once(tmp_path: Path) -> None:

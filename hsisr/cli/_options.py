@@ -1,0 +1,99 @@
+"""The options that several commands share, each defined once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def _formats() -> list[str]:
+    from hsisr.formats import FORMATS
+
+    return list(FORMATS)
+
+
+def _recipes() -> list[str]:
+    from hsisr.recipe import names
+
+    return names()
+
+
+def _networks() -> Iterator[str]:
+    from hsisr_models.sr import SHELF
+
+    return iter(SHELF)
+
+
+def _operators() -> list[str]:
+    # to ask hsisr_models.imaging for them would import torch
+    return ["bicubic", "area", "gaussian"]
+
+
+Scene = Annotated[
+    Path, typer.Argument(help="ENVI (either file of the pair), TIFF, MAT, HDF5 or NumPy file.")
+]
+RunFolder = Annotated[Path, typer.Argument(help="The folder that `hsisr prepare` wrote.")]
+Var = Annotated[str | None, typer.Option("--var", help="Variable of a MAT or HDF5 file.")]
+Axes = Annotated[
+    str | None, typer.Option("--axes", help="Order of the stored axes, e.g. YXB or BYX.")
+]
+Degradation = Annotated[
+    str | None,
+    typer.Option(
+        help="bicubic (as MATLAB's imresize), area or gaussian.", autocompletion=_operators
+    ),
+]
+Scale = Annotated[
+    int | None, typer.Option("-s", "--scale", min=2, max=8, help="Default: the model's.")
+]
+Format = Annotated[
+    str | None,
+    typer.Option(
+        "-f",
+        "--format",
+        help="envi, tiff, mat5, hdf5 or npy. Default: by the name of the output, else the input's.",
+        autocompletion=_formats,
+    ),
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace older results.")]
+Quicklook = Annotated[bool, typer.Option("--quicklook/--no-quicklook", help="Write a picture too.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, write nothing.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")]
+Precision = Annotated[str, typer.Option(help="auto, fp32 or bf16.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="Processor cores to use; all by default.")]
+Tile = Annotated[int, typer.Option(min=1, help="Side of a tile in input pixels.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+Seed = Annotated[int, typer.Option(min=0, help="Of everything random.")]
+Epochs = Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's number.")]
+Network = Annotated[
+    str | None,
+    typer.Option(help="Instead of the recipe's network.", autocompletion=_networks),
+]
+RecipeName = Annotated[
+    str,
+    typer.Option(
+        "--recipe",
+        help="A recipe that comes with hsisr, or the path of a .toml file.",
+        autocompletion=_recipes,
+    ),
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change a number of the recipe, e.g. sr.training.batch=16. Repeatable.",
+    ),
+]
+Minutes = Annotated[
+    float | None,
+    typer.Option(
+        "--max-time",
+        min=0.0,
+        metavar="MINUTES",
+        help="Stop after so long; the same command continues.",
+    ),
+]

@@ -1,0 +1,126 @@
+"""What the tags of a TIFF file and GDAL's metadata say about a scene; notes on what is left out."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import tifffile
+
+from hsisr.cube import Geo
+from hsisr.formats import _geotiff
+from hsisr.formats._gdal_metadata import ROLE, Items, parse_tag, read_side_file, side_file
+from hsisr.formats._tiff_bands import read_bands
+from hsisr.formats._tiff_errors import UnsupportedError
+from hsisr.formats._tiff_header import METADATA, NODATA, TiffNative
+
+ARRAY_SHAPE = '{"shape":'
+"""How a description begins that tifffile wrote for itself."""
+
+_DERIVED = ("Band_", "TIFFTAG_", "AREA_OR_POINT")
+"""How items begin that repeat what is said elsewhere."""
+_LONGEST = 1 << 20
+
+Notes = list[str]
+
+
+def read_items(path: Path, ifd: tifffile.TiffPage, notes: Notes) -> tuple[Items, tuple[Path, ...]]:
+    """What GDAL's metadata say, and the files of the scene; the side file has the last word."""
+    items: Items = {}
+    files: tuple[Path, ...] = (path,)
+    text = ifd.tags.valueof(METADATA)
+    if isinstance(text, str):
+        try:
+            items |= parse_tag(text)
+        except ValueError as error:
+            notes.append(f"the metadata in tag {METADATA} are ignored: {error}")
+    side = side_file(path)
+    if side.is_file():
+        try:
+            items |= read_side_file(side)
+            files = path, side
+        except (ValueError, OSError) as error:
+            notes.append(f"{side.name} is ignored: {error}")
+    return items, files
+
+
+def read_nodata(ifd: tifffile.TiffPage, items: Items, notes: Notes) -> float | None:
+    """The stored value that means "no data"; raises `UnsupportedError` if it differs by band."""
+    aside = {
+        text for (domain, _, name), text in items.items() if (domain, name) == (ROLE, "nodata")
+    }
+    if len(aside) > 1:
+        raise UnsupportedError(f"its bands have {len(aside)} different no-data values")
+    text = aside.pop() if aside else ifd.tags.valueof(NODATA)
+    if text is None:
+        return None
+    try:
+        return float(text)
+    except (ValueError, TypeError):
+        notes.append(f"the no-data value {text!r:.40} is not a number: ignored")
+        return None
+
+
+def read_fields(
+    ifd: tifffile.TiffPage, file: BinaryIO, items: Items, bands: int, notes: Notes
+) -> dict[str, Any]:
+    """The fields of a `CubeSpec` that the tags and `items` describe."""
+    fields, assumed = read_bands(items, bands)
+    notes += assumed
+    geo, keys = _place(ifd, file, items, notes)
+    rpc = _numbers(ifd, _geotiff.RPC)
+    carried = (
+        (name, text)
+        for (domain, band, name), text in items.items()
+        if domain == "" and band is None and not name.startswith(_DERIVED)
+    )
+    native = TiffNative(
+        crs=keys.crs if keys else None,
+        keys=keys,
+        rpc=rpc if len(rpc) == 92 and all(map(math.isfinite, rpc)) else None,
+        items=tuple(carried),
+    )
+    return fields | {"geo": geo, "native": native, "description": _description(ifd, items)}
+
+
+def _description(ifd: tifffile.TiffPage, items: Items) -> str | None:
+    text = ifd.description[:_LONGEST]
+    if not text or text.startswith(ARRAY_SHAPE):
+        return items.get(("", None, "description"))
+    return text
+
+
+def _place(
+    ifd: tifffile.TiffPage, file: BinaryIO, items: Items, notes: Notes
+) -> tuple[Geo | None, _geotiff.GeoKeys | None]:
+    try:
+        tags = {code: _numbers(ifd, code) for code in _geotiff.NUMBERS if code in ifd.tags}
+        keys = _geotiff.read_keys(tags, _raw_text(ifd, file, _geotiff.TEXTS))
+        aside = items.get((ROLE, None, "transform"))
+        if aside is None:
+            transform = _geotiff.read_transform(tags, keys)
+        else:
+            transform = _geotiff.parse_transform(aside)
+    except (ValueError, TypeError) as error:
+        notes.append(f"the position on the map is ignored: {error}")
+        return None, None
+    if transform is None:
+        if _geotiff.TIEPOINTS in tags:
+            notes.append("ground control points are not used")
+        return None, None
+    crs = items.get((ROLE, None, "srs")) or (keys.crs if keys else None)
+    return Geo(transform, crs), keys
+
+
+def _numbers(ifd: tifffile.TiffPage, code: int) -> tuple[Any, ...]:
+    value = ifd.tags.valueof(code)
+    return () if value is None else tuple(np.atleast_1d(value).tolist())
+
+
+def _raw_text(ifd: tifffile.TiffPage, file: BinaryIO, code: int) -> bytes:
+    """A text as stored: GeoKeys count its bytes, blanks and all."""
+    tag = ifd.tags.get(code)
+    return b"" if tag is None else os.pread(file.fileno(), tag.valuebytecount, tag.valueoffset)
