@@ -28,8 +28,10 @@ from hsisr_models.unmix import SHELF as METHODS
 
 FORMAT = "hsisr/1"
 SUFFIX = ".safetensors"
-_HEADER_LIMIT = 1 << 20
+_HEADER_LIMIT = 1 << 24
 _LARGEST_NUMBER = 4096
+_REFUSALS = (LookupError, TypeError, ValueError, RuntimeError, ArithmeticError, AttributeError)
+_PREFIXES = ("network.", "unmixer.")
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ class Checkpoint:
             with torch.device("meta"):
                 network = cast(nn.Module, build())
             network.load_state_dict(tensors, assign=True)
-        except (LookupError, TypeError, ValueError, RuntimeError) as error:
+        except _REFUSALS as error:
             what = f"does not fit its own card: {str(error).splitlines()[0]}"
             raise ModelError(what, where=self.path) from error
         return network.eval().requires_grad_(False)
@@ -144,10 +146,13 @@ def load(path: Path) -> Checkpoint:
     tensors, about, digest = read_tensors(path)
     try:
         card = _card(about)
-    except (TypeError, ValueError) as error:
+    except (AttributeError, TypeError, ValueError) as error:
         raise ModelError(f"its card is malformed: {error}", where=path) from error
-    if any(not bool(torch.isfinite(tensor).all()) for tensor in tensors.values()):
-        raise ModelError("holds weights that are not finite", where=path)
+    for name, tensor in tensors.items():
+        if not name.startswith(_PREFIXES):
+            raise ModelError(f"holds a tensor '{name}' that belongs to no network", where=path)
+        if tensor.dtype != torch.float32 or not bool(torch.isfinite(tensor).all()):
+            raise ModelError(f"its weights '{name}' are not all finite float32", where=path)
     return Checkpoint(path, card, tensors, digest)
 
 
@@ -162,14 +167,16 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str,
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], str]:
     """Read what `write_tensors` wrote: tensors, object, SHA-256; raises `ModelError`."""
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            metadata = _metadata(file.read(_HEADER_LIMIT), path)
+            file.seek(0)
+            data = file.read()
     except OSError as error:
         raise ModelError(f"cannot be read: {error.strerror}", where=path) from error
-    metadata = _metadata(data, path)
     try:
         tensors = safetensors.torch.load(data)
         about = json.loads(metadata["about"])
-    except (SafetensorError, ValueError, KeyError) as error:
+    except (SafetensorError, ValueError, KeyError, RecursionError) as error:
         raise ModelError(f"is corrupt: {error}", where=path) from error
     digest = _digest(tensors, metadata["about"])
     if digest != metadata.get("sha256"):
@@ -177,22 +184,21 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], str]:
     return tensors, about, digest
 
 
-def _metadata(data: bytes, path: Path) -> dict[str, str]:
-    length = int.from_bytes(data[:8], "little")
-    if len(data) < 10 or length > min(len(data) - 8, _HEADER_LIMIT) or data[8:9] != b"{":
+def _metadata(head: bytes, path: Path) -> dict[str, str]:
+    length = int.from_bytes(head[:8], "little")
+    if length > len(head) - 8 or head[8:9] != b"{":
         raise ModelError(
             "not a .safetensors file",
             where=path,
             hint="hsisr never opens pickled models (.pt, .pth, .ckpt): they can run code",
         )
     try:
-        metadata = json.loads(data[8 : 8 + length])["__metadata__"]
+        metadata = json.loads(head[8 : 8 + length])["__metadata__"]
     except (ValueError, KeyError, RecursionError) as error:
         raise ModelError("not a model of hsisr: its header has no card", where=path) from error
-    if metadata.get("format") != FORMAT:
-        raise ModelError(
-            f"has format {metadata.get('format')!r}, this hsisr reads {FORMAT!r}", where=path
-        )
+    found = metadata.get("format") if isinstance(metadata, dict) else None
+    if found != FORMAT:
+        raise ModelError(f"has format {found!r}, this hsisr reads {FORMAT!r}", where=path)
     return cast(dict[str, str], metadata)
 
 
@@ -209,8 +215,8 @@ def _card(about: dict[str, Any]) -> Card:
     parts = {key: _part(about.get(key)) for key in ("network", "unmixer")}
     wavelengths = about.get("wavelengths_nm")
     card = Card(**{**about, **parts, "wavelengths_nm": wavelengths and tuple(wavelengths)})
-    for number in (card.bands, card.scale, card.endmembers):
-        if not isinstance(number, int) or not 0 <= number <= 1 << 16:
+    for number, least in ((card.bands, 1), (card.scale, 1), (card.endmembers, 0)):
+        if not isinstance(number, int) or not least <= number <= 1 << 16:
             raise ValueError(f"{number!r} is not a plausible count")
     if not isinstance(card.peak, float | int) or not card.peak > 0:
         raise ValueError(f"peak is {card.peak!r}")
@@ -225,4 +231,3 @@ def _part(table: dict[str, Any] | None) -> Part | None:
         if isinstance(number, int) and not 0 <= number <= _LARGEST_NUMBER:
             raise ValueError(f"{key} = {number} is out of bounds")
     return part
-

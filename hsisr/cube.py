@@ -156,7 +156,10 @@ class Cube(Protocol):
     def __enter__(self) -> Self: ...
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None: ...
 
 
@@ -177,7 +180,10 @@ class CubeWriter(Protocol):
     def __enter__(self) -> Self: ...
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None: ...
 
 
@@ -216,9 +222,9 @@ def decode(stored: NDArray[Any], spec: CubeSpec) -> Block:
         values *= _per_band(spec.gain, values.ndim)
     if spec.offset is not None:
         values += _per_band(spec.offset, values.ndim)
-    missing = _is_nodata(stored, spec.nodata)
-    if missing is not None:
-        values[missing] = np.nan
+    fill = _stored_nodata(spec.nodata, stored.dtype)
+    if fill is not None:
+        values[stored == fill] = np.nan
     if stored.dtype.kind == "f":
         values[~np.isfinite(values)] = np.nan
     return values
@@ -228,50 +234,61 @@ def decode(stored: NDArray[Any], spec: CubeSpec) -> Block:
 def encode(block: Block, spec: CubeSpec) -> tuple[NDArray[Any], int]:
     """Physical values (bands, ...) to stored numbers, and how many had to be clipped.
 
-    Integers are rounded to the nearest, halves to even, and clipped to the range of the type.
-    NaN becomes the no-data value (0 in an integer cube that has none); a valid sample that would
-    land on the no-data value is moved by one step, so that data never turns into a hole.
+    Integers are rounded to the nearest, halves to even; what does not fit the type is clipped to
+    its range. NaN becomes the no-data value (0 in an integer cube that has none); a valid sample
+    that would land on the no-data value is moved by one step, so that data never turns into a hole.
     """
     values = block.astype(np.float64)
     if spec.offset is not None:
         values -= _per_band(spec.offset, values.ndim)
     if spec.gain is not None:
         values /= _per_band(spec.gain, values.ndim)
+    if spec.dtype.kind != "f":
+        np.rint(values, out=values)
+    lowest, highest = _limits(spec.dtype)
+    clipped = int(np.count_nonzero((values < lowest) | (values > highest)))
     missing = np.isnan(values)
-    if spec.dtype.kind == "f":
-        if spec.nodata is not None:
-            values[missing] = spec.nodata
-        return values.astype(spec.dtype), 0
-    limits = np.iinfo(spec.dtype)
-    values = np.rint(values)
-    clipped = int(np.count_nonzero((values < limits.min) | (values > limits.max)))
-    # 2^63 and 2^64 are not representable below their limit as float64, hence the second clip
-    top = np.nextafter(float(limits.max), 0) if limits.bits == 64 else float(limits.max)
-    values = np.clip(values, float(limits.min), top)
-    fill = _representable(spec.nodata, spec.dtype)
+    values[missing] = 0
+    stored = np.clip(values, lowest, highest).astype(spec.dtype)
+    fill = _stored_nodata(spec.nodata, spec.dtype)
     if fill is not None:
-        values[values == fill] += -1 if fill == limits.max else 1
-    values[missing] = 0 if fill is None else fill
-    return values.astype(spec.dtype), clipped
+        stored[stored == fill] = _beside(fill, spec.dtype)
+        stored[missing] = fill
+    elif spec.dtype.kind == "f":
+        stored[missing] = np.nan
+    return stored, clipped
 
 
 def _per_band(numbers: tuple[float, ...], ndim: int) -> NDArray[np.float64]:
     return np.asarray(numbers, np.float64).reshape((-1,) + (1,) * (ndim - 1))
 
 
-def _representable(nodata: float | None, dtype: np.dtype[Any]) -> int | None:
-    if nodata is None or not np.isfinite(nodata) or nodata != int(nodata):
-        return None
-    limits = np.iinfo(dtype)
-    return int(nodata) if limits.min <= nodata <= limits.max else None
+def _limits(dtype: np.dtype[Any]) -> tuple[float, float]:
+    """The smallest and the largest float64 that the type can hold."""
+    if dtype.kind == "f":
+        return float(np.finfo(dtype).min), float(np.finfo(dtype).max)
+    lowest, highest = np.iinfo(dtype).min, np.iinfo(dtype).max
+    # 2^63 - 1 and 2^64 - 1 are rounded up
+    fits = int(float(highest)) <= highest
+    return float(lowest), float(highest) if fits else float(np.nextafter(float(highest), 0))
 
 
-def _is_nodata(stored: NDArray[Any], nodata: float | None) -> NDArray[np.bool_] | None:
+def _stored_nodata(nodata: float | None, dtype: np.dtype[Any]) -> Any:
+    """The no-data value as a number of the type, None if the type cannot hold it.
+
+    In the file's own precision, because -1.23e34 as text is not the float32 nearest to it.
+    """
     if nodata is None or np.isnan(nodata):
         return None
-    if stored.dtype.kind == "f":
-        # compare in the file's own precision: -1.23e34 as text is not the float32 nearest to it
-        with np.errstate(over="ignore"):
-            return np.asarray(stored == np.asarray(nodata).astype(stored.dtype))
-    fill = _representable(nodata, stored.dtype)
-    return None if fill is None else np.asarray(stored == fill)
+    if dtype.kind == "f":
+        return np.asarray(nodata).astype(dtype)[()]
+    limits = np.iinfo(dtype)
+    fits = np.isfinite(nodata) and nodata == int(nodata) and limits.min <= nodata <= limits.max
+    return dtype.type(int(nodata)) if fits else None
+
+
+def _beside(fill: Any, dtype: np.dtype[Any]) -> Any:
+    """The next number of the type."""
+    if dtype.kind == "f":
+        return np.nextafter(fill, dtype.type(0 if fill else 1))
+    return fill - dtype.type(1) if fill == np.iinfo(dtype).max else fill + dtype.type(1)

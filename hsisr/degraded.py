@@ -16,13 +16,14 @@ from hsisr.errors import InputError
 from hsisr.window import Window
 from hsisr_models.imaging import degrade
 
-_SUPPORT = 4
+_SUPPORT = 3
 """No operator looks farther than this many low-resolution pixels."""
 
 
 def degrade_block(high: Block, scale: int, operator: str) -> Block:
     """A block (B, h, w) at the lower resolution; NaN wherever a pixel below is missing."""
-    filled = gaps.fill(high, gaps.band_means(high))
+    # so deep that no pixel that is kept can see what a window's mean has filled
+    filled = gaps.fill(high, gaps.band_means(high), depth=_SUPPORT * scale)
     low = degrade(torch.from_numpy(np.ascontiguousarray(filled))[None], scale, operator)[0].numpy()
     low[gaps.pooled(np.isnan(high), scale)] = np.nan
     return low.astype(np.float32, copy=False)
@@ -67,7 +68,8 @@ class DegradedCube:
 
     def read(self, window: Window) -> Block:
         """Read the pixels below `window` and around it, and degrade them."""
-        wide = window.grown(_SUPPORT, self._spec.window)
+        # as far as an operator looks, and as far as what it sees may have been filled from
+        wide = window.grown(2 * _SUPPORT, self._spec.window)
         high = self._source.read(wide.zoomed(self._scale))
         low = degrade_block(high, self._scale, self._operator)
         return low[:, *window.relative_to(wide).slices]
@@ -80,7 +82,10 @@ class DegradedCube:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()
 

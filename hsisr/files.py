@@ -22,6 +22,7 @@ from hsisr.errors import OutputError, UsageError
 
 PART = ".part"
 _COMMIT = ".commit.part"
+_FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 @contextlib.contextmanager
@@ -81,9 +82,9 @@ class PartFile:
     def __init__(self, path: Path, size: int | None = None) -> None:
         # a link is kept and its target replaced, as an ordinary write would do
         self.path = Path(os.path.realpath(path))
-        self.part = self.path.with_name(self.path.name + PART)
+        self.part = _part_path(self.path)
         with explained(self.path, size):
-            self._fd = os.open(self.part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            self._fd = os.open(self.part, _FLAGS, 0o666)
             self._lock()
             os.ftruncate(self._fd, 0)
             if size:
@@ -92,12 +93,16 @@ class PartFile:
     def _lock(self) -> None:
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(self._fd)
-            raise OutputError("another run is writing this file", where=self.path) from None
+            # published by another run between opening and locking, it would be that run's result
+            ours = os.path.samestat(os.fstat(self._fd), self.part.stat())
+        except (BlockingIOError, FileNotFoundError):
+            ours = False
+        if not ours:
+            self.close()
+            raise OutputError("another run is writing this file", where=self.path)
 
     def reserve(self, size: int) -> None:
-        """Claim the room for `size` bytes; raises `OutputError` and drops the part if it is not there."""
+        """Claim the room for `size` bytes; without it, drops the part and raises `OutputError`."""
         with explained(self.path, size):
             try:
                 os.posix_fallocate(self._fd, 0, size)
@@ -116,45 +121,47 @@ class PartFile:
                 view, offset = view[written:], offset + written
 
     def finish(self) -> None:
-        """Bring every byte to the disk and close the part."""
+        """Bring every byte to the disk; the part stays locked until it is published."""
         with explained(self.path):
             os.fsync(self._fd)
-        os.close(self._fd)
+
+    def close(self) -> None:
+        """Let go of the part."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
 
     def discard(self) -> None:
         """Drop the part; the target stays as it was."""
-        with contextlib.suppress(OSError):
-            os.close(self._fd)
         self.part.unlink(missing_ok=True)
+        self.close()
 
 
 def publish(parts: Sequence[PartFile]) -> None:
     """Let finished parts appear under their names, the defining file (a header) last."""
     targets = [part.path for part in parts]
-    with explained(targets[-1]):
-        if len(parts) > 1:
-            write_part(_commit_path(targets[-1]), [target.name for target in targets])
-            targets[-1].unlink(missing_ok=True)
-        _rename(targets)
+    try:
+        with explained(targets[-1]):
+            if len(parts) > 1:
+                _write_commit(targets)
+            _rename(targets)
+    finally:
+        for part in parts:
+            part.close()
 
 
 def recover(defining: Path) -> bool:
     """Finish the publication of a result whose run was killed between two renames."""
     commit = _commit_path(defining)
     try:
-        names = json.loads(commit.read_bytes())
-    except (OSError, ValueError):
+        names = [Path(name).name for name in json.loads(commit.read_bytes())]
+    except (OSError, ValueError, TypeError):
         return False
-    _rename([commit.with_name(Path(name).name) for name in names])
+    if names[-1:] != [defining.name]:
+        return False
+    with explained(defining):
+        _rename([commit.with_name(name) for name in names])
     return True
-
-
-def write_part(path: Path, content: Any) -> None:
-    """Write `content` as JSON straight to `path` and bring it to the disk."""
-    with path.open("w") as handle:
-        json.dump(content, handle)
-        handle.flush()
-        os.fsync(handle.fileno())
 
 
 def write_durably(path: Path, data: bytes) -> None:
@@ -183,17 +190,33 @@ def human_size(size: float) -> str:
     return f"{size:.1f} TB"
 
 
+def _part_path(target: Path) -> Path:
+    return target.with_name(target.name + PART)
+
+
 def _commit_path(defining: Path) -> Path:
     return defining.with_name(defining.name + _COMMIT)
 
 
+def _write_commit(targets: Sequence[Path]) -> None:
+    # renaming works on a full disk too, and only a run killed in the midst of it needs the list
+    with contextlib.suppress(OSError), _commit_path(targets[-1]).open("w") as handle:
+        json.dump([target.name for target in targets], handle)
+        handle.flush()
+        os.fsync(handle.fileno())
+
+
 def _rename(targets: Sequence[Path]) -> None:
+    *others, defining = targets
+    if others and _part_path(defining).exists():
+        # an old header must not describe new data, not even for a moment
+        defining.unlink(missing_ok=True)
     for target in targets:
-        part = target.with_name(target.name + PART)
+        part = _part_path(target)
         if part.exists():
             part.replace(target)
-    _sync_folder(targets[-1].parent)
-    _commit_path(targets[-1]).unlink(missing_ok=True)
+    _sync_folder(defining.parent)
+    _commit_path(defining).unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -131,6 +131,7 @@ class _Trainer:
     def _set_rate(self) -> float:
         epoch = self.step // self._training.steps
         rate = self._training.learning_rate * 0.5 ** (epoch // self._training.halve_every)
+        rate *= min(1.0, (self.step + 1) / self._training.warm_up)
         for group in self._optimiser.param_groups:
             group["lr"] = rate
         return rate

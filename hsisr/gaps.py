@@ -16,11 +16,13 @@ REACH = 4
 """How deep a hole is filled from its rim, in pixels; a tile needs as much more halo."""
 
 
-def fill(block: Block, means: NDArray[np.float32]) -> Block:
-    """A block (B, h, w) without NaN: holes closed from their rim, the rest set to `means` (B,)."""
-    if not np.isnan(block).any():
-        return block
-    for _ in range(REACH):
+def fill(block: Block, means: NDArray[np.float32], depth: int = REACH) -> Block:
+    """A block (B, h, w) without NaN: holes closed `depth` pixels from their rim, the rest set to
+    `means` (B,).
+    """
+    for _ in range(depth):
+        if not np.isnan(block).any():
+            return block
         block = _grown_inwards(block)
     return np.where(np.isnan(block), means[:, None, None], block)
 

@@ -22,7 +22,7 @@ from hsisr import gaps
 from hsisr.cube import Block, Cube, CubeSpec, Spectrum
 from hsisr.degraded import degrade_block
 from hsisr.errors import InputError, UsageError
-from hsisr.files import write_json
+from hsisr.files import explained, write_json
 from hsisr.window import Window
 from hsisr_models.imaging import OPERATORS
 
@@ -146,7 +146,11 @@ class PatchSet:
         ]
 
     def _map(self, name: str) -> Block:
-        array: Block = np.load(self.folder / name, mmap_mode="r", allow_pickle=False)
+        path = self.folder / Path(name).name
+        try:
+            array: Block = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise InputError(f"is not a block of training data: {error}", where=path) from error
         return array
 
 
@@ -155,7 +159,7 @@ def open_patches(run: Path) -> PatchSet:
     path = run / "data" / MANIFEST
     try:
         manifest = json.loads(path.read_text())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise InputError(
             "holds no prepared data", where=run, hint=f"hsisr prepare SCENE --scale 4 -o {run}"
         ) from None
@@ -189,7 +193,8 @@ def prepare(cubes: Sequence[Cube], run: Path, layout: Layout) -> Iterator[tuple[
         entry = {"split": split, "scene": str(cube.files[0].name), "window": asdict(window)}
         for kind, block in (("low", low), ("high", high)):
             entry[kind] = f"{split}_{index:04d}_{kind}.npy"
-            np.save(folder / entry[kind], block.astype(np.float32))
+            with explained(folder / entry[kind], block.nbytes):
+                _save(folder / entry[kind], np.ascontiguousarray(block, np.float32))
         entries.append(entry)
         yield index + 1, len(jobs)
     spec = cubes[0].spec
@@ -207,6 +212,14 @@ def prepare(cubes: Sequence[Cube], run: Path, layout: Layout) -> Iterator[tuple[
     }
     # written last: a folder with a manifest is complete
     write_json(folder / MANIFEST, manifest)
+
+
+def _save(path: Path, block: Block) -> None:
+    """As np.save, which does not tell why the disk refused."""
+    with path.open("wb") as handle:
+        header = np.lib.format.header_data_from_array_1_0(block)
+        np.lib.format.write_array_header_1_0(handle, header)
+        handle.write(block.data)
 
 
 class _Sample:

@@ -34,16 +34,15 @@ def overview(cube: Cube, bands: Sequence[int], longest: int = 1024) -> NDArray[n
     """Some bands of a scene (len(bands), rows, cols), thinned out to at most `longest` pixels."""
     spec = cube.spec
     step = max(1, -(-max(spec.rows, spec.cols) // longest))
+    height = _STRIP if step == 1 else 1
     strips = []
-    for row in range(0, spec.rows, _STRIP * step):
-        window = Window(row, 0, min(_STRIP * step, spec.rows - row), spec.cols)
-        strips.append(cube.read(window)[list(bands), ::step, ::step])
+    for row in range(0, spec.rows, height * step):
+        window = Window(row, 0, min(height, spec.rows - row), spec.cols)
+        strips.append(cube.read(window)[list(bands), :, ::step])
     return np.concatenate(strips, 1)
 
 
-def stretched(
-    values: NDArray[np.float32], like: NDArray[np.float32] | None = None
-) -> Image:
+def stretched(values: NDArray[np.float32], like: NDArray[np.float32] | None = None) -> Image:
     """Three bands (3, h, w) as a picture, each from its 2 % to its 98 % quantile; holes black.
 
     The quantiles are those of `like`, where given, so that two pictures can be compared.
@@ -56,15 +55,19 @@ def stretched(
         if not there.size:
             continue
         low, high = np.quantile(there, (0.02, 0.98))
-        scaled = (values[channel] - low) / max(high - low, np.finfo(np.float32).tiny)
-        image[:, :, channel] = np.nan_to_num(np.clip(scaled, 0, 1) * 255).round()
+        image[:, :, channel] = _shades(values[channel], low, high)
     return image
 
 
 def grey(values: NDArray[np.float32], low: float, high: float) -> Image:
     """One band (h, w) as a grey picture from `low` to `high`; holes black."""
-    scaled = np.clip((values - low) / max(high - low, np.finfo(np.float32).tiny), 0, 1)
-    return np.repeat(np.nan_to_num(scaled * 255).round().astype(np.uint8)[:, :, None], 3, 2)
+    return np.repeat(_shades(values, low, high)[:, :, None], 3, 2)
+
+
+def _shades(values: NDArray[np.float32], low: float, high: float) -> NDArray[np.uint8]:
+    above = np.clip(values, low, high) - low
+    shades = above * (255 / max(float(high) - float(low), float(np.finfo(np.float32).tiny)))
+    return np.nan_to_num(shades).round().astype(np.uint8)
 
 
 def enlarged(image: Image, factor: int) -> Image:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 import types
 from collections.abc import Mapping, Sequence
@@ -29,6 +30,8 @@ class Training:
     learning_rate: float
     betas: tuple[float, float]
     """Adam's two decay rates."""
+    warm_up: int
+    """Steps over which the learning rate rises to its full value; 1 for none."""
     halve_every: int
     """Epochs after which the learning rate is halved."""
     clip_norm: float
@@ -36,6 +39,15 @@ class Training:
     """Decay of the exponential mean of the weights, which is what is validated and kept."""
     validate_every: int
     """In epochs."""
+
+    def __post_init__(self) -> None:
+        decays = {"average": (self.average,), "betas": self.betas}
+        for name, value in vars(self).items():
+            if name not in decays and not 0 < value < math.inf:
+                raise UsageError(f"training.{name} = {value} should be positive")
+        for name, values in decays.items():
+            if not all(0 <= value < 1 for value in values):
+                raise UsageError(f"training.{name} should lie from 0 to below 1")
 
 
 @dataclass(frozen=True)
@@ -81,7 +93,9 @@ class Recipe:
 def names() -> list[str]:
     """The recipes that come with hsisr."""
     folder = files("hsisr_models") / "recipes"
-    return sorted(Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".toml"))
+    return sorted(
+        Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".toml")
+    )
 
 
 def load(name: str, overrides: Sequence[str] = ()) -> Recipe:
@@ -166,7 +180,13 @@ def _typed(value: Any, hint: Any, where: str) -> Any:
         return float(value)
     if wanted is dict and isinstance(value, Mapping):
         entry = get_args(hint)[1]
-        return {k: v if entry is Any else _typed(v, entry, f"{where}.{k}") for k, v in value.items()}
-    if isinstance(wanted, type | types.UnionType) and isinstance(value, wanted) and not isinstance(value, bool):
+        return {
+            k: v if entry is Any else _typed(v, entry, f"{where}.{k}") for k, v in value.items()
+        }
+    if (
+        isinstance(wanted, type | types.UnionType)
+        and isinstance(value, wanted)
+        and not isinstance(value, bool)
+    ):
         return value
     raise UsageError(f"{where} = {value!r} should be {getattr(wanted, '__name__', wanted)}")

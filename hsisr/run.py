@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Protocol
 
 import numpy as np
@@ -58,14 +59,24 @@ class Survey:
 
 def survey(cube: Cube) -> Survey:
     """Read a fixed sample of windows spread over the scene; raises `InputError` if it is empty."""
-    blocks = [cube.read(window) for window in _spread(cube.spec.window)]
-    there = [block for block in blocks if np.isfinite(block).any()]
-    if not there:
+    spec = cube.spec
+    found = list(_with_data(cube, _spread(spec.window)))
+    if not found:
+        # a narrow scene in a large frame can lie between the samples
+        everywhere = (step.write for step in TilePlan(spec.rows, spec.cols, _SAMPLE_SIDE, halo=0))
+        found = list(islice(_with_data(cube, everywhere), _SAMPLES))
+    if not found:
         raise InputError(
             "no pixel holds data", where=cube.files[0], hint=f"hsisr info {cube.files[0]}"
         )
-    means = np.mean([gaps.band_means(block) for block in there], 0, dtype=np.float32)
-    return Survey(means, tuple(gaps.fill(block, means) for block in there))
+    pixels = [block.reshape(spec.bands, 1, -1) for block in found]
+    means = gaps.band_means(np.concatenate(pixels, 2))
+    return Survey(means, tuple(gaps.fill(block, means) for block in found))
+
+
+def _with_data(cube: Cube, windows: Iterable[Window]) -> Iterator[Block]:
+    blocks = (cube.read(window) for window in windows)
+    return (block for block in blocks if np.isfinite(block).any())
 
 
 def _spread(scene: Window) -> Iterator[Window]:
@@ -160,9 +171,7 @@ def _starts(length: int, tile: int, overlap: int) -> Iterator[int]:
 class _Strip:
     """A full-width strip of the output being blended together."""
 
-    def __init__(
-        self, row: int, height: int, cols: int, scale: int, above: _Strip | None
-    ) -> None:
+    def __init__(self, row: int, height: int, cols: int, scale: int, above: _Strip | None) -> None:
         self._row, self._scale, self._cols = row, scale, cols
         self._height = height * scale
         self._weight = np.zeros((self._height, cols * scale), np.float32)
@@ -174,9 +183,7 @@ class _Strip:
             self._sum = np.zeros((len(above._sum), *self._weight.shape), np.float32)
             self._sum[:, : len(shared)] = above._sum[:, first:]
 
-    def add(
-        self, window: Window, result: Block, overlap: int, scene: Window, seam: Seam
-    ) -> None:
+    def add(self, window: Window, result: Block, overlap: int, scene: Window, seam: Seam) -> None:
         if self._sum is None:
             self._sum = np.zeros((len(result), *self._weight.shape), np.float32)
         cols = slice(window.col * self._scale, window.col_stop * self._scale)
@@ -267,7 +274,7 @@ class Unmix:
     scale: int = 1
 
     def __call__(self, scene: Tensor) -> Tensor:
-        """Abundances (1, p, h, w) and the root mean square error (1, 1, h, w), one after another."""
+        """Abundances (1, p, h, w), then the root mean square error (1, 1, h, w)."""
         abundances = self.encode(scene / self.peak)
         error = self.decode(abundances) * self.peak - scene
         return torch.cat((abundances, error.square().mean(1, keepdim=True).sqrt()), 1)

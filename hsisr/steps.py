@@ -43,16 +43,17 @@ class UnmixStep:
         numbers = recipe.unmix
         self._patches, self._recipe = patches, recipe
         with _explained(numbers.method):
+            _require_terms(numbers.loss)
             self.network = METHODS[numbers.method].build(
                 bands=patches.bands, endmembers=numbers.endmembers, **numbers.numbers
             )
         if numbers.initialise == "vca":
             pixels = _pooled_pixels(patches, seed)
-            self.network.set_endmembers(vca(pixels, numbers.endmembers, seed=seed).clamp_min(0))
+            with _explained(numbers.initialise):
+                spectra = vca(pixels, numbers.endmembers, seed=seed)
+            self.network.set_endmembers(spectra.clamp_min(0))
         elif numbers.initialise != "random":
-            raise UsageError(
-                f"no initialisation '{numbers.initialise}'", hint="vca or random"
-            )
+            raise UsageError(f"no initialisation '{numbers.initialise}'", hint="vca or random")
         self.trainable: nn.Module = self.network
 
     def outcome(self, low: Tensor, high: Tensor) -> Outcome:
@@ -72,7 +73,11 @@ class UnmixStep:
 
     def validate(self) -> Scores:
         """The loss and the spectral angle of the reconstruction on the validation blocks."""
-        lows = [_tensor(low, self._patches.peak) for low, _ in self._patches.blocks("validation")]
+        device = self.network.endmembers.device
+        lows = [
+            _tensor(low, self._patches.peak).to(device)
+            for low, _ in self._patches.blocks("validation")
+        ]
         outcomes = [self.outcome(_without_holes(low), low) for low in lows]
         losses = [float(total_loss(outcome, self._recipe.unmix.loss)[0]) for outcome in outcomes]
         pairs = ((low[0], outcome.estimate[0]) for low, outcome in zip(lows, outcomes, strict=True))
@@ -118,15 +123,18 @@ class SrStep:
         numbers = self._recipe.sr
         endmembers = unmix.card.endmembers if unmix else 0
         with _explained(numbers.network):
+            _require_terms(numbers.loss)
             self.network = NETWORKS[numbers.network].build(
                 bands=patches.bands, scale=patches.scale, endmembers=endmembers, **numbers.numbers
             )
         self._unmixer = unmix.unmixer().to(device) if unmix else None
-        self._relation = (
-            AbundanceRelation(numbers.relation, endmembers, patches.scale) if unmix else None
-        )
+        with _explained(numbers.relation):
+            relation = AbundanceRelation(numbers.relation, endmembers, patches.scale)
+        self._relation = relation if unmix else None
         parts = {"network": self.network, "relation": self._relation}
         self.trainable: nn.Module = nn.ModuleDict({k: v for k, v in parts.items() if v is not None})
+        if not any(True for _ in self.trainable.parameters()):
+            raise UsageError(f"'{numbers.network}' has nothing to train")
 
     @property
     def loss(self) -> dict[str, float]:
@@ -227,11 +235,16 @@ def score(pairs: Iterable[tuple[Tensor, Tensor]], metrics: Sequence[str], ratio:
 
 @contextmanager
 def _explained(name: str) -> Iterator[None]:
-    """Turn a network's refusal of its numbers into a `UsageError`."""
+    """Turn a refusal of the recipe's numbers into a `UsageError`."""
     try:
         yield
-    except (LookupError, TypeError, ValueError) as error:
+    except (LookupError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
         raise UsageError(f"cannot build '{name}': {error.args[0]}") from error
+
+
+def _require_terms(loss: dict[str, float]) -> None:
+    for name in loss:
+        LOSSES[name]
 
 
 def _without_unmixing(recipe: Recipe) -> Recipe:

@@ -16,6 +16,12 @@ import pytest
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--kills", type=int, default=8, help="how often a running `hsisr upscale` is killed"
+    )
+
+
 @pytest.fixture
 def shared_data() -> Callable[[str], Path]:
     """The path of a real scene; the test is skipped where the scenes are not at hand."""

@@ -35,9 +35,9 @@ def remember(arguments: Sequence[str]) -> None:
     _arguments.set(tuple(arguments))
 
 
-def again() -> str:
-    """The command line that continues the present work: itself, without starting afresh."""
-    return as_typed([part for part in _arguments.get() if part != "--overwrite"])
+def again(*, without: str | None = None) -> str:
+    """The present command line, to be repeated, without the option `without`."""
+    return as_typed([part for part in _arguments.get() if part != without])
 
 
 def as_typed(arguments: Sequence[str]) -> str:

@@ -70,7 +70,8 @@ def train(
     reports = fit(
         task, lambda outcome: total_loss(outcome, weights), batches, training, folder, runtime
     )
-    hint, steps = f"continue with: {shared.again()}", training.epochs * training.steps
+    hint = f"continue with: {shared.again(without='--overwrite')}"
+    steps = training.epochs * training.steps
     with (
         explained("train on smaller batches, e.g. --set sr.training.batch=4"),
         closing(reports),

@@ -42,7 +42,8 @@ def command(
     manifest = output / "data" / MANIFEST
     if manifest.exists():
         require_new([manifest], scenes, overwrite=overwrite)
-    with ExitStack() as stack, explained(output), shared.stoppable() as stopper:
+    stopping = shared.stoppable(f"again: {shared.again()}")
+    with ExitStack() as stack, explained(output), stopping as stopper:
         cubes = [stack.enter_context(shared.open_scene(path, var, axes)) for path in scenes]
         total = len(list(stopper.heeded(prepare(cubes, output, layout))))
     patches = open_patches(output)

@@ -16,7 +16,7 @@ from hsisr.errors import UsageError
 if TYPE_CHECKING:
     from hsisr.checkpoint import Checkpoint
 
-_TAKEN = ("data", "unmix")
+_TAKEN = ("", "data", "unmix")
 
 
 def command(
@@ -53,8 +53,8 @@ def command(
     numbers = replace(numbers, sr=chosen)
     patches, folder = open_patches(run), _folder(run, name)
     runtime = training.runtime_for(device, precision, threads, seed)
-    shared.say(f"device     {runtime.description}")
     task = SrStep(patches, numbers, _unmixing(run, unmix), runtime.device)
+    shared.say(f"device     {runtime.description}")
     training.clear(folder, overwrite=overwrite)
     best = training.train(
         task,

@@ -47,8 +47,8 @@ def command(
     numbers = replace(numbers, unmix=replace(numbers.unmix, endmembers=count, training=lasting))
     patches, folder = open_patches(run), run / "unmix"
     runtime = training.runtime_for(device, precision, threads, seed)
-    shared.say(f"device     {runtime.description}")
     task = UnmixStep(patches, numbers, seed)
+    shared.say(f"device     {runtime.description}")
     training.clear(folder, overwrite=overwrite)
     best = training.train(
         task,

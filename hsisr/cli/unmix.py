@@ -64,12 +64,12 @@ def command(
         chosen.require_fit(cube.spec)
         results = _Results(cube, output, format_name)
         spec = cube.spec.with_bands(export.endmember_names(chosen.checkpoint.card.endmembers))
-        shared.say(f"device     {machine.description}")
-        shared.say(f"model      {chosen.name}, {spec.bands} endmembers")
-        shared.say(f"output     {results.abundance}  {export.size_in_words(spec)}")
         inputs = [*cube.files, chosen.checkpoint.path]
         files = results.files(quicklook)
         export.require_writable(files, inputs, 2 * spec.nbytes, overwrite=overwrite)
+        shared.say(f"device     {machine.description}")
+        shared.say(f"model      {chosen.name}, {spec.bands} endmembers")
+        shared.say(f"output     {results.abundance}  {export.size_in_words(spec)}")
         if dry_run:
             shared.say("nothing written (--dry-run)")
             return
@@ -115,7 +115,8 @@ def _unmix(
 
     started = time.monotonic()
     count, worst = model.checkpoint.card.endmembers, 0.0
-    with explained("use smaller tiles, e.g. --tile 32"), shared.stoppable() as stopper:
+    stopping = shared.stoppable(f"nothing was written; again: {shared.again()}")
+    with explained("use smaller tiles, e.g. --tile 32"), stopping as stopper:
         seen = survey(cube)
         operation = model.operation(seen, machine)
         windows = run(cube, operation, seen, tile=tile, runtime=machine)

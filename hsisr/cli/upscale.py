@@ -77,11 +77,11 @@ def command(
         chosen.require_fit(cube.spec)
         result = _Result.named(cube, output, format_name, chosen.scale)
         spec = cube.spec.upscaled(chosen.scale)
+        inputs = [*cube.files, *([chosen.checkpoint.path] if chosen.checkpoint else [])]
+        export.require_writable(result.files(quicklook), inputs, spec.nbytes, overwrite=overwrite)
         shared.say(f"device     {machine.description}")
         shared.say(f"model      {chosen.name}, x{chosen.scale}")
         shared.say(f"output     {result.path}  {export.size_in_words(spec)}")
-        inputs = [*cube.files, *([chosen.checkpoint.path] if chosen.checkpoint else [])]
-        export.require_writable(result.files(quicklook), inputs, spec.nbytes, overwrite=overwrite)
         if dry_run:
             shared.say("nothing written (--dry-run)")
             return
@@ -137,7 +137,8 @@ def _upscale(
 
     started = time.monotonic()
     spec, seam, clipped = cube.spec.upscaled(model.scale), Seam(), 0
-    with explained("use smaller tiles, e.g. --tile 16"), shared.stoppable() as stopper:
+    stopping = shared.stoppable(f"nothing was written; again: {shared.again()}")
+    with explained("use smaller tiles, e.g. --tile 16"), stopping as stopper:
         seen = survey(cube)
         operation = model.operation(seen, machine, dynamic=dynamic)
         windows = stopper.heeded(_windows(cube, operation, seen, seam, machine, tile))

@@ -12,6 +12,8 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+Entry = tuple[str, Sequence[int], str]
+
 _SECONDS = 3600
 """Ends the process if its parent cannot any more."""
 
@@ -31,10 +33,11 @@ def main() -> None:
         sys.stdout.flush()
 
 
-def mat_variables(path: str) -> list[tuple[str, tuple[int, ...], str]]:
+def mat_variables(path: str) -> list[Entry]:
     """Name, shape and MATLAB class of everything in a MAT file up to v7."""
     from scipy.io import whosmat
 
+    found: Sequence[Entry]
     try:
         found = whosmat(path, appendmat=False)
     except TypeError:  # an object of one of MATLAB's newer classes: string, table, datetime
@@ -46,13 +49,14 @@ def mat_variables(path: str) -> list[tuple[str, tuple[int, ...], str]]:
     ]
 
 
-def _one_by_one(path: str) -> Iterator[tuple[str, tuple[int, ...], str]]:
+def _one_by_one(path: str) -> Iterator[Entry]:
     from scipy.io import whosmat
     from scipy.io.matlab import varmats_from_mat
 
     with open(path, "rb") as file:  # noqa: PTH123 - one import less
         variables = varmats_from_mat(file)
-    for _, variable in variables:
+    for _, content in variables:
+        variable: Any = content
         try:
             yield from whosmat(variable)
         except TypeError:

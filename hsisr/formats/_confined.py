@@ -1,4 +1,4 @@
-"""The parent's side of `_child`: asks, waits with patience that ends, and explains what came back."""
+"""The parent's side of `_child`: asks, waits, but not for ever, and explains what came back."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LONGEST_ANSWER = 2**24
 
 
 class Confined:
-    """A process that decodes parts of one file; whatever the file does to it ends as `InputError`."""
+    """A process that decodes parts of one file; its crash or silence is an `InputError` here."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -52,7 +52,8 @@ class Confined:
         return answer["result"]
 
     def _exchange(self, request: bytes) -> bytes:
-        assert self._process.stdin is not None and self._process.stdout is not None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._process.stdin.write(request)
         self._process.stdin.flush()
         return self._process.stdout.readline(_LONGEST_ANSWER)

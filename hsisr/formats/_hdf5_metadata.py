@@ -1,25 +1,25 @@
 """What an HDF5 file says about one of its data sets, in the words of several conventions.
 
-Understood are the names of `_metadata` as data sets or attributes, CF attributes (`_FillValue`,
-`scale_factor`, `add_offset`, `grid_mapping`, dimension names), and those of NEON's reflectance
-(`Scale_Factor`, which divides, `Data_Ignore_Value`, `Map_Info`, `EPSG Code`).
+Understood are the names of `_metadata` as data sets or attributes; CF's attributes `_FillValue`,
+`scale_factor` and `add_offset`, its names of dimensions, and `GeoTransform` and `crs_wkt` of a
+variable `spatial_ref` or `crs`; NEON's `Scale_Factor`, which divides, and `Data_Ignore_Value`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from math import prod
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import h5py
-import numpy as np
 
 from hsisr.formats._axes import Axes
-from hsisr.formats._hdf5_safe import is_matlab, require_readable
-from hsisr.formats._metadata import Value, candidates
+from hsisr.formats._hdf5_safe import require_readable
+from hsisr.formats._hdf5_values import Place, Plain, read_values
+from hsisr.formats._metadata import Value, candidates, is_text
 from hsisr.formats._variables import Variable
 
+# several names of one thing: the later ones win
 _ATTRIBUTES = {
     "wavelength": "wavelength",
     "wavelengths": "wavelength",
@@ -36,7 +36,9 @@ _ATTRIBUTES = {
     "band_names": "band_names",
     "description": "description",
 }
-_LARGEST_ATTRIBUTE = 2**20
+_OTHERS = ("Scale_Factor", "DIMENSION_LABELS", "DIMENSION_LIST")
+_MAPPINGS = ("spatial_ref", "crs")
+_MAPPING = ("GeoTransform", "spatial_ref", "crs_wkt")
 _DIMENSIONS = {
     **dict.fromkeys(("y", "row", "rows", "line", "lines", "lat", "latitude"), "Y"),
     **dict.fromkeys(("northing", "downtrack"), "Y"),
@@ -46,89 +48,74 @@ _DIMENSIONS = {
 }
 
 
-def metadata_of(
+class Description(NamedTuple):
+    """Everything a file says about a data set."""
+
+    metadata: dict[str, Value]
+    """By the keys of `_metadata.meaning`."""
+    units: str | None
+    """The unit of the wavelengths."""
+    axes: Axes | None
+    """The order of the axes if all three are named."""
+
+
+def read_description(
     file: h5py.File, variables: Sequence[Variable], cube: Variable, path: Path
-) -> tuple[dict[str, Value], str | None]:
-    """The values by the keys of `_metadata.meaning`, and the unit of the wavelengths."""
-    found: dict[str, Value | None] = {}
-    units = None
-    for key, variable in candidates(variables, cube).items():
-        dataset = file[variable.name]
-        require_readable(dataset, path)
-        found[key] = _characters(dataset) if variable.kind == "char" else _plain(dataset[()])
-        if key == "wavelength":
-            units = _text(dataset, "units")
-    dataset = file[cube.name]
-    found |= {
-        key: _attribute(dataset, name) for name, key in _ATTRIBUTES.items() if name in dataset.attrs
-    }
-    divisor = _attribute(dataset, "Scale_Factor")
-    if isinstance(divisor, tuple) and all(divisor):
-        found["scale_factor"] = tuple(1 / number for number in divisor)
-    found |= _grid_mapping(file, variables, dataset)
-    return {key: value for key, value in found.items() if value}, units
+) -> Description:
+    """Gather what the file says about `cube`; raises `InputError` if it cannot be read."""
+    sets = candidates(variables, cube)
+    for variable in sets.values():
+        require_readable(file[variable.name], path)
+    mapping = next((v.name for v in variables if v.base in _MAPPINGS), cube.name)
+    spectrum = sets.get("wavelength", cube).name
+    places: list[Place] = [(variable.name, None) for variable in sets.values()]
+    places += [(cube.name, key) for key in (*_ATTRIBUTES, *_OTHERS)]
+    places += [(mapping, key) for key in _MAPPING]
+    values = read_values(file, [*places, (spectrum, "units")], path)
+
+    def attributes_of(name: str) -> dict[str, Plain]:
+        return {key: value for (owner, key), value in values.items() if key and owner == name}
+
+    own = attributes_of(cube.name)
+    metadata = {key: values.get((variable.name, None), ()) for key, variable in sets.items()}
+    metadata |= {key: own[name] for name, key in _ATTRIBUTES.items() if name in own}
+    metadata |= _neon(own) | _grid_mapping(attributes_of(mapping))
+    return Description(
+        {key: value for key, plain in metadata.items() if (value := _value(key, plain))},
+        _text(attributes_of(spectrum).get("units", ())) or None,
+        _named_axes(own),
+    )
 
 
-def named_axes(dataset: h5py.Dataset) -> Axes | None:
-    """The order of the axes if the file names all three, as NetCDF does."""
-    # h5py's `dims` are not used: the library behind them crashes on damaged files
-    labels = dataset.attrs.get("DIMENSION_LABELS", ())
-    scales = dataset.attrs.get("DIMENSION_LIST", ())
-    names = list(labels) or [_name_of(dataset.file, scale) for scale in scales]
-    order = "".join(_DIMENSIONS.get(str(name).lower(), "") for name in names)
-    return Axes(order) if sorted(order) == sorted("YXB") else None
+def _value(key: str, plain: Plain) -> Value | None:
+    if is_text(key):
+        return _text(plain)
+    return tuple(number for number in plain if isinstance(number, float))
 
 
-def _name_of(file: h5py.File, references: Sequence[h5py.Reference]) -> str:
-    name = file[references[0]].name if len(references) else None
-    return name.rsplit("/", 1)[-1] if name else ""
+def _text(plain: Plain) -> str:
+    """The first text; MATLAB stores texts as the numbers of their characters."""
+    texts = [item for item in plain if isinstance(item, str)]
+    return texts[0] if texts else "".join(chr(int(item)) for item in plain)
 
 
-def _attribute(dataset: h5py.Dataset, name: str) -> Value | None:
-    if name not in dataset.attrs:
-        return None
-    size = h5py.h5a.open(dataset.id, name.encode()).get_storage_size()
-    return _plain(dataset.attrs[name]) if size <= _LARGEST_ATTRIBUTE else None
+def _neon(attributes: Mapping[str, Plain]) -> dict[str, Plain]:
+    divisor = [item for item in attributes.get("Scale_Factor", ()) if isinstance(item, float)]
+    return {"scale_factor": tuple(1 / item for item in divisor)} if all(divisor) and divisor else {}
 
 
-def _text(dataset: h5py.Dataset, name: str) -> str | None:
-    value = _attribute(dataset, name)
-    return value if isinstance(value, str) else None
-
-
-def _plain(value: Any) -> Value | None:
-    array = np.asarray(value)
-    if array.dtype.kind in "iuf":
-        return tuple(float(number) for number in array.ravel())
-    if array.size != 1:
-        return None
-    text = array.item()
-    return text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)
-
-
-def _characters(dataset: h5py.Dataset) -> str | None:
-    codes = dataset[()].ravel()
-    return "".join(map(chr, codes)) if is_matlab(dataset) and codes.dtype == np.uint16 else None
-
-
-def _grid_mapping(
-    file: h5py.File, variables: Sequence[Variable], dataset: h5py.Dataset
-) -> dict[str, Value | None]:
-    name = _text(dataset, "grid_mapping")
-    group = dataset.name.strip("/").rpartition("/")[0]
-    known = {variable.name for variable in variables if prod(variable.shape) == 1}
-    for mapping in (f"{group}/{name}".strip("/"), name):
-        if mapping in known:
-            numbers = (_text(file[mapping], "GeoTransform") or "").split()
-            crs = _text(file[mapping], "crs_wkt") or _text(file[mapping], "spatial_ref")
-            return {"crs": crs, "transform": _affine(numbers)}
-    return {}
-
-
-def _affine(numbers: Sequence[str]) -> tuple[float, ...] | None:
-    """GDAL's order of the six numbers begins with the corner."""
+def _grid_mapping(attributes: Mapping[str, Plain]) -> dict[str, Plain]:
+    """GDAL's six numbers, whose order begins with the corner, and the reference system."""
     try:
-        c, a, b, f, d, e = (float(number) for number in numbers)
+        c, a, b, f, d, e = map(float, _text(attributes.get("GeoTransform", ())).split())
     except ValueError:
-        return None
-    return a, b, c, d, e, f
+        return {}
+    crs = attributes.get("crs_wkt") or attributes.get("spatial_ref") or ()
+    return {"transform": (a, b, c, d, e, f), "crs": crs}
+
+
+def _named_axes(attributes: Mapping[str, Plain]) -> Axes | None:
+    names = attributes.get("DIMENSION_LABELS") or attributes.get("DIMENSION_LIST", ())
+    bases = [str(name).rsplit("/", 1)[-1].lower() for name in names]
+    order = "".join(_DIMENSIONS.get(base, "") for base in bases)
+    return Axes(order) if sorted(order) == sorted("YXB") else None

@@ -17,6 +17,7 @@ import h5py
 
 from hsisr.errors import HsisrError, InputError
 from hsisr.files import human_size
+from hsisr.formats._hdf5_values import fixed_text
 from hsisr.formats._variables import NUMBERS, Variable, printable
 
 _MOST_OBJECTS = 10_000
@@ -158,17 +159,15 @@ def _require_inside(name: str, dataset: h5py.Dataset, path: Path) -> None:
 
 
 def _kind(dataset: h5py.Dataset) -> str:
-    matlab = dataset.attrs.get("MATLAB_class")
     if "MATLAB_empty" in dataset.attrs:
         return "empty"
+    matlab = fixed_text(dataset, "MATLAB_class")
+    if matlab is not None and matlab not in NUMBERS:
+        return matlab
     try:
         dtype = dataset.dtype
     except (TypeError, ValueError):
         return "of a type that NumPy lacks"
-    if matlab is not None:
-        name = matlab.decode("ascii", "replace") if isinstance(matlab, bytes) else str(matlab)
-        if name not in NUMBERS:
-            return name
     if h5py.check_string_dtype(dtype) is not None:
         return "text"
     if dtype.kind in "iuf":

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from hsisr.formats._axes import Axes
 from hsisr.formats._hdf5_safe import explained
 
-_LARGEST_CACHE = 2**28
+_LARGEST_STRIP = 2**27
 _CACHE_SLOTS = 12421
 """A prime well above the number of chunks at a time, as HDF5 advises."""
 
@@ -40,7 +40,7 @@ class Hyperslabs:
             return dataset
         strips = -(-dataset.shape[self._row] // dataset.chunks[self._row])
         strip = -(-dataset.nbytes // strips)
-        if strip <= _LARGEST_CACHE:
+        if strip <= _LARGEST_STRIP:
             return _with_cache(dataset, 2 * strip)
         # some writers prefer chunks that reach over all rows: each strip would need the whole scene
         room = shutil.disk_usage(tempfile.gettempdir()).free

@@ -74,7 +74,7 @@ class Hdf5Writer:
         metadata = describe(self._spec)
         if not self._matlab:
             for key, value in metadata.items():
-                self._dataset.attrs[key] = value
+                self._dataset.attrs[key] = value if isinstance(value, tuple) else _fixed(value)
             return
         name = self._spec.dtype.name
         self._dataset.attrs["MATLAB_class"] = np.bytes_(_CLASSES.get(name, name))
@@ -110,6 +110,11 @@ class Hdf5Writer:
 def _even(length: int, limit: int) -> int:
     """The longest chunk up to `limit` that wastes the least at the end of an axis."""
     return -(-length // -(-length // limit))
+
+
+def _fixed(text: str) -> np.bytes_:
+    # texts of variable length cannot be read safely (see `_hdf5_values`)
+    return np.bytes_(text.encode())
 
 
 def _store(file: h5py.File, name: str, value: Value) -> None:

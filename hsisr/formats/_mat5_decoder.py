@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Mapping
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -66,11 +65,6 @@ def _require_plausible(path: Path, cube: Variable, size: int) -> None:
             where=path,
             hint="save it with -v7.3 in MATLAB; such files are read in pieces",
         )
-
-
-def nbytes(cube: Variable, dtype: np.dtype[Any]) -> int:
-    """The size of the array in memory."""
-    return prod(cube.shape) * dtype.itemsize
 
 
 def _available_memory() -> int:

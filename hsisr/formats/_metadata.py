@@ -44,19 +44,10 @@ _ALIASES = {
 _PER_BAND = frozenset({"wavelength", "fwhm", "good_wavelengths"})
 _EXACT = frozenset({"scale_factor", "add_offset", "fill_value", "transform"})
 _TEXTS = frozenset({"crs", "band_names", "description", "map_info", "epsg"})
-_UNITS = {
-    "nm": 1.0,
-    "nanometer": 1.0,
-    "nanometre": 1.0,
-    "um": 1e3,
-    "µm": 1e3,
-    "μm": 1e3,
-    "micron": 1e3,
-    "micrometer": 1e3,
-    "micrometre": 1e3,
-    "m": 1e9,
-    "meter": 1e9,
-    "metre": 1e9,
+_NANOMETRES = {
+    **dict.fromkeys(("nm", "nanometer", "nanometre"), 1.0),
+    **dict.fromkeys(("um", "\u00b5m", "\u03bcm", "micron", "micrometer", "micrometre"), 1e3),
+    **dict.fromkeys(("m", "meter", "metre"), 1e9),
 }
 TEXT_KINDS = frozenset({"char", "text"})
 _LONGEST_TEXT = 2**16
@@ -70,6 +61,11 @@ def meaning(name: str) -> str | None:
     if key in _PER_BAND or key in _TEXTS:
         return key
     return base if base in _EXACT else None
+
+
+def is_text(key: str) -> bool:
+    """Whether the value of `key` is a text."""
+    return key in _TEXTS
 
 
 def candidates(variables: Sequence[Variable], cube: Variable) -> dict[str, Variable]:
@@ -208,8 +204,8 @@ def _nanometres(centres: tuple[float, ...], units: str | None) -> tuple[float | 
     if not all(math.isfinite(centre) and centre > 0 for centre in centres):
         return None, "not all are positive numbers"
     if units is not None:
-        factor = _UNITS.get(units.strip().lower(), _UNITS.get(units.strip().lower().rstrip("s")))
-        return factor, f"unknown unit '{units}'"
+        unit = units.strip().lower().removesuffix("s")
+        return _NANOMETRES.get(unit), f"unknown unit '{units}'"
     if all(centre == index for index, centre in enumerate(centres, 1)):
         return None, "they only count the bands"
     # optical sensors work between 0.1 and 30 micrometres, which leaves no overlap

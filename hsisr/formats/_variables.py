@@ -70,15 +70,16 @@ def choose(variables: Sequence[Variable], wanted: str | None, path: Path) -> tup
         return _named(variables, wanted, path), "as asked"
     cubes = [variable for variable in variables if variable.is_cube]
     known = [variable for variable in cubes if variable.base.lower() in _SCENES]
-    if len(known) == 1:
-        others = [cube for cube in cubes if cube is not known[0]]
-        return known[
-            0
-        ], f"by its name; also 3-D: {listing(others)}" if others else "the only 3-D one"
+    if not cubes:
+        raise _none(variables, path)
     if len(cubes) == 1:
-        _require_not_derived(cubes[0], variables, path)
+        if not known:
+            _require_not_derived(cubes[0], variables, path)
         return cubes[0], "the only 3-D one"
-    raise _several(cubes, path) if cubes else _none(variables, path)
+    if len(known) != 1:
+        raise _several(cubes, path)
+    others = [cube for cube in cubes if cube is not known[0]]
+    return known[0], f"by its name; also 3-D: {listing(others)}"
 
 
 def listing(variables: Sequence[Variable]) -> str:

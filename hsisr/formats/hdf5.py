@@ -7,12 +7,13 @@ here as MATLAB shows them. Nothing outside the file is read (see `_hdf5_safe`).
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import h5py
 
 from hsisr.cube import Cube, CubeSpec, CubeWriter
 from hsisr.formats import ReadOptions
-from hsisr.formats._hdf5_metadata import metadata_of, named_axes
+from hsisr.formats._hdf5_metadata import read_description
 from hsisr.formats._hdf5_safe import explained, is_matlab, open_file, require_readable, walk
 from hsisr.formats._hdf5_source import Hyperslabs
 from hsisr.formats._hdf5_writer import Hdf5Writer
@@ -55,12 +56,10 @@ def _open(file: h5py.File, path: Path, options: ReadOptions) -> VariableCube:
     variable, why = choose(variables, options.var, path)
     dataset = file[variable.name]
     missing = require_readable(dataset, path)
-    metadata, units = metadata_of(file, variables, variable, path)
+    metadata, units, axes = read_description(file, variables, variable, path)
     dtype = dataset.dtype.newbyteorder("=")
-    if is_matlab(dataset):
-        found = Found(variable, why, dtype, metadata, units, order="F")
-    else:
-        found = Found(variable, why, dtype, metadata, units, axes=named_axes(dataset))
+    order: Literal["C", "F"] = "F" if is_matlab(dataset) else "C"
+    found = Found(variable, why, dtype, metadata, units, order, axes)
     cube = found.cube(NAME, path, dataset, options, file.close)
     cube.source = Hyperslabs(dataset, cube.axes, path)
     if missing:

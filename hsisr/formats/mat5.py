@@ -7,6 +7,7 @@ in `_metadata`. Files of `save -v7.3` are HDF5 and read by `hdf5`. Level 4 files
 from __future__ import annotations
 
 import struct
+from math import prod
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,7 +17,8 @@ from hsisr.cube import Block, Cube, CubeSpec, CubeWriter, encode
 from hsisr.files import PartFile, explained, publish, require_room
 from hsisr.formats import ReadOptions
 from hsisr.formats._axes import MATLAB
-from hsisr.formats._mat5_decoder import Decoder
+from hsisr.formats._confined import Confined
+from hsisr.formats._mat5_decoder import extract, list_variables
 from hsisr.formats._metadata import as_matlab, candidates, cube_name, describe
 from hsisr.formats._variable_cube import Found
 from hsisr.formats._variables import choose
@@ -58,11 +60,13 @@ def _is_level_4(head: bytes, machine: int, order: str) -> bool:
 
 def read(path: Path, options: ReadOptions) -> Cube:
     """Decode the cube into a nameless temporary file; raises `InputError`."""
-    with Decoder(path) as decoder:
-        variables = decoder.variables()
+    with Confined(path) as decoder:
+        variables = list_variables(decoder, path)
         variable, why = choose(variables, options.var, path)
         dtype = np.dtype(_CLASSES.get(variable.kind, variable.kind))
-        stored, metadata = decoder.extract(variable, dtype, candidates(variables, variable))
+        size = prod(variable.shape) * dtype.itemsize
+        described = candidates(variables, variable)
+        stored, metadata = extract(decoder, path, variable, size, described)
     found = Found(variable, why, dtype, metadata, order="F")
     return found.cube(NAME, path, stored.T, options, release=lambda: None)
 
@@ -70,9 +74,9 @@ def read(path: Path, options: ReadOptions) -> Cube:
 def write(path: Path, spec: CubeSpec) -> CubeWriter:
     """Begin a MAT file: compressed level 5 if the cube is small, else v7.3."""
     if spec.nbytes >= _LARGEST:
-        from hsisr.formats import hdf5  # brings h5py, which small files do not need
+        from hsisr.formats._hdf5_writer import Hdf5Writer  # brings h5py, mostly for nothing
 
-        return hdf5.write(path, spec)
+        return Hdf5Writer(path, spec, matlab=True)
     return _Writer(path, spec)
 
 

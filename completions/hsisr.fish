@@ -1,0 +1,1 @@
+complete --command hsisr --no-files --arguments "(env _HSISR_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=get-args _TYPER_COMPLETE_ARGS=(commandline -cp) hsisr)" --condition "env _HSISR_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=is-args _TYPER_COMPLETE_ARGS=(commandline -cp) hsisr"

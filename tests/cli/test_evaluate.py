@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+MEASURES = ("psnr", "ssim", "sam", "ergas", "cc", "rmse")
+
+
+def _rows(ended):
+    return {row["name"]: row for row in json.loads(ended.out)["rows"]}
+
+
+def test_the_first_row_is_bicubic_and_every_measure_is_defined(world, hsisr):
+    ended = hsisr("evaluate", world.run, "--model", world.run)
+    assert ended.code == 0
+    heading, bicubic, model, *notes = ended.out.splitlines()
+    assert heading.split()[:3] == ["PSNR", "dB", "SSIM"]
+    assert bicubic.startswith("bicubic ")
+    assert model.startswith(str(world.run))
+    for measure in MEASURES:
+        assert any(note.strip().startswith(f"{measure.upper()}:") for note in notes)
+
+
+def test_a_run_is_scored_on_its_test_blocks(world, hsisr):
+    content = json.loads(hsisr("evaluate", world.run, "--json").out)
+    assert content["schema"] == "hsisr/evaluate/1"
+    assert content["scale"] == 2
+    assert content["degradation"] == "bicubic"
+    assert [row["name"] for row in content["rows"]] == ["bicubic"]
+    manifest = json.loads((world.run / "data" / "manifest.json").read_text())
+    assert content["peak"] == manifest["peak"]
+
+
+def test_a_known_error_is_measured_exactly(world, make_scene, hsisr):
+    numbers = np.fromfile(world.data, "<i2").reshape(64, 24, 48).transpose(1, 0, 2).copy()
+    numbers[numbers != -9999] += 100
+    estimate = make_scene("shifted", numbers)
+    ended = hsisr("evaluate", world.header, estimate, "--scale", "2", "--json")
+    row, peak = _rows(ended)[str(estimate)], json.loads(ended.out)["peak"]
+    assert row["psnr"] == pytest.approx(20 * np.log10(peak / 0.01), abs=1e-3)
+    assert row["rmse"] == pytest.approx(0.01 / peak, rel=1e-4)
+    assert row["cc"] == pytest.approx(1, abs=1e-6)
+
+
+def test_a_flawless_estimate_is_infinite_in_words_and_null_in_json(world, hsisr):
+    command = ("evaluate", world.header, world.data, "--scale", "2")
+    assert hsisr(*command).out.splitlines()[2].split()[1] == "inf"
+    row = _rows(hsisr(*command, "--json"))[str(world.data)]
+    assert row["psnr"] is None
+    assert row["sam"] == pytest.approx(0, abs=1e-4)
+
+
+def test_a_model_scores_as_the_file_it_writes(world, make_scene, hsisr, tmp_path):
+    scene = np.fromfile(world.data, "<i2").reshape(64, 24, 48).transpose(1, 0, 2)[:, 4:]
+    truth = make_scene("truth", scene)
+    area = scene.reshape(24, 30, 2, 48 // 2, 2).mean((2, 4))
+    low = make_scene("low", np.rint(area).astype("<i2"))
+    hsisr("upscale", low, "--model", "bicubic", "--scale", "2", "-o", tmp_path / "sharp.img")
+    command = ("evaluate", truth, tmp_path / "sharp.img", "--scale", "2", "--json")
+    rows = _rows(hsisr(*command, "--degradation", "area"))
+    # what the file adds is the rounding to integers, twice
+    assert rows[str(tmp_path / "sharp.img")]["psnr"] == pytest.approx(
+        rows["bicubic"]["psnr"], abs=0.01
+    )
+
+
+@pytest.mark.parametrize(
+    ("condition", "code"), [("psnr=1", 0), ("psnr=99", 7), ("sam=90", 0), ("sam=0", 7)]
+)
+def test_fail_under_asks_every_row_but_bicubic(condition, code, world, hsisr):
+    ended = hsisr("evaluate", world.run, "--model", world.run, "--fail-under", condition)
+    assert ended.code == code
+    assert "bicubic" in ended.out
+    if code:
+        assert "was asked for" in ended.err
+
+
+@pytest.mark.parametrize("condition", ["psnr", "psnr=good", "beauty=3", "=3"])
+def test_a_condition_that_means_nothing_is_refused_before_any_work(condition, world, hsisr):
+    ended = hsisr("evaluate", world.run, "--fail-under", condition)
+    assert ended.code == 2
+    assert ended.first.startswith(f"error: --fail-under '{condition}'")
+    assert not ended.out
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "said"),
+    [
+        (["--scale", "3"], 4, "was trained for scale 2, not 3"),
+        (["--degradation", "bilinear"], 2, "no degradation 'bilinear'"),
+        (["--scale", "9"], 2, "--scale"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(options, code, said, world, hsisr):
+    ended = hsisr("evaluate", world.run, "--model", world.run, *options)
+    assert ended.code == code
+    assert said in ended.first
+
+
+def test_a_scene_needs_a_scale(world, hsisr):
+    ended = hsisr("evaluate", world.header)
+    assert ended.code == 2
+    assert "hint: --scale 4" in ended.err
+
+
+def test_estimates_of_another_size_are_refused(world, make_scene, hsisr):
+    smaller = make_scene(numbers=np.ones((24, 30, 48), "<i2"))
+    fewer = make_scene("fewer", np.ones((7, 64, 48), "<i2"), wavelength=None, fwhm=None)
+    for estimate, said in ((smaller, "is 30 x 48 pixels"), (fewer, "has 7 bands")):
+        ended = hsisr("evaluate", world.header, estimate, "--scale", "2")
+        assert ended.code == 3
+        assert said in ended.err
+
+
+def test_a_run_may_be_scored_at_the_scale_of_any_table(world, hsisr):
+    content = json.loads(hsisr("evaluate", world.run, "--scale", "4", "--json").out)
+    assert content["scale"] == 4

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+
+def test_blocks_hold_the_pixels_of_the_scene(world, hsisr, tmp_path):
+    ended = hsisr("prepare", world.header, "--scale", "2", "-o", tmp_path / "run")
+    assert ended.code == 0
+    manifest = json.loads((tmp_path / "run" / "data" / "manifest.json").read_text())
+    scene = np.fromfile(world.data, "<i2").reshape(64, 24, 48).transpose(1, 0, 2) / 10_000
+    for entry in manifest["blocks"]:
+        place = entry["window"]
+        rows = slice(place["row"], place["row"] + place["height"])
+        cols = slice(place["col"], place["col"] + place["width"])
+        high = np.load(tmp_path / "run" / "data" / entry["high"])
+        low = np.load(tmp_path / "run" / "data" / entry["low"])
+        there = np.isfinite(high)
+        np.testing.assert_allclose(high[there], scene[:, rows, cols][there], atol=1e-6)
+        assert low.shape == (24, place["height"] // 2, place["width"] // 2)
+
+
+def test_splits_are_disjoint_with_a_gap_between_them(world, hsisr, tmp_path):
+    hsisr("prepare", world.header, "--scale", "2", "--gap", "3", "-o", tmp_path / "run")
+    manifest = json.loads((tmp_path / "run" / "data" / "manifest.json").read_text())
+    spans = {
+        split: [
+            row
+            for entry in manifest["blocks"]
+            if entry["split"] == split
+            for row in range(
+                entry["window"]["row"], entry["window"]["row"] + entry["window"]["height"]
+            )
+        ]
+        for split in ("train", "validation", "test")
+    }
+    assert max(spans["train"]) + 3 * 2 < min(spans["validation"])
+    assert max(spans["validation"]) + 3 * 2 < min(spans["test"])
+
+
+def test_it_says_what_was_made_and_what_comes_next(world, hsisr, tmp_path):
+    ended = hsisr("prepare", world.header, "--scale", "2", "-o", tmp_path / "run")
+    assert "3 blocks of 24 bands" in ended.err
+    assert "train 1,920 pixels" in ended.err
+    assert ended.err.splitlines()[-1] == f"Next: hsisr train-unmix {tmp_path / 'run'}"
+
+
+def test_several_scenes_are_joined(world, make_scene, hsisr, tmp_path):
+    other = make_scene("other")
+    assert hsisr("prepare", world.header, other, "--scale", "2", "-o", tmp_path / "run").code == 0
+    manifest = json.loads((tmp_path / "run" / "data" / "manifest.json").read_text())
+    assert {entry["scene"] for entry in manifest["blocks"]} == {"scene.img", "other.img"}
+
+
+def test_prepared_data_are_not_replaced_unless_asked(run_copy, world, hsisr):
+    before = (run_copy / "data" / "manifest.json").read_bytes()
+    ended = hsisr("prepare", world.header, "--scale", "4", "--gap", "1", "-o", run_copy)
+    assert ended.code == 5
+    assert "--overwrite" in ended.err
+    assert (run_copy / "data" / "manifest.json").read_bytes() == before
+    command = ("prepare", world.header, "--scale", "4", "--gap", "1", "-o", run_copy)
+    assert hsisr(*command, "--overwrite").code == 0
+    assert json.loads((run_copy / "data" / "manifest.json").read_text())["scale"] == 4
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "said"),
+    [
+        (["--scale", "8"], 3, "too small to be split"),
+        (["--split", "1,2"], 2, "three shares"),
+        (["--split", "1,0,1"], 2, "three positive shares"),
+        (["--split", "nan,1,1"], 2, "three positive shares"),
+        (["--degradation", "bilinear"], 2, "no degradation 'bilinear'"),
+        (["--scale", "1"], 2, "--scale"),
+        (["--gap", "-1"], 2, "--gap"),
+    ],
+)
+def test_what_cannot_be_cut_is_refused_and_leaves_nothing(
+    options, code, said, world, hsisr, tmp_path
+):
+    ended = hsisr("prepare", world.header, "-o", tmp_path / "run", *options)
+    assert ended.code == code
+    assert said in ended.first
+    assert "hint: " in ended.err
+    assert not (tmp_path / "run").exists()
+
+
+def test_scenes_with_other_bands_are_not_mixed(world, make_scene, hsisr, tmp_path):
+    fewer = make_scene(numbers=np.ones((7, 64, 48), np.int16), wavelength=None, fwhm=None)
+    ended = hsisr("prepare", world.header, fewer, "--scale", "2", "-o", tmp_path / "run")
+    assert ended.code == 3
+    assert "has 7 bands, scene.img has 24" in ended.first
+
+
+def test_a_run_folder_that_is_a_file_is_an_output_error(world, hsisr, tmp_path):
+    (tmp_path / "run").write_text("mine")
+    ended = hsisr("prepare", world.header, "--scale", "2", "-o", tmp_path / "run")
+    assert ended.code == 5
+    assert (tmp_path / "run").read_text() == "mine"

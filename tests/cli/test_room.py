@@ -1,0 +1,91 @@
+"""Disks that are too small and folders that may not be written to."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.fixture
+def mounted(tmp_path):
+    """Mounts a disk of its own for a test."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+
+    def mount(options):
+        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+        if os.geteuid() or subprocess.run(command, capture_output=True, check=False).returncode:
+            pytest.skip("this user cannot mount a disk")
+        return folder
+
+    yield mount
+    if folder.is_mount():
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_disk_that_is_too_small_is_found_before_any_work(world, hsisr, mounted):
+    disk = mounted("size=256k")
+    ended = hsisr("upscale", world.header, "--model", "bicubic", "-o", disk)
+    assert ended.code == 5
+    assert "not enough disk: needs 589.8 kB" in ended.first
+    assert "262.1 kB free" in ended.first
+    assert "hint: write to another disk with -o" in ended.err
+    assert not list(disk.iterdir())
+
+
+def test_a_disk_that_is_too_small_for_prepared_data_is_an_output_error(world, hsisr, mounted):
+    disk = mounted("size=256k")
+    ended = hsisr("prepare", world.header, "--scale", "2", "-o", disk / "run")
+    assert ended.code == 5
+    assert "not enough disk" in ended.first
+    assert hsisr("train-unmix", disk / "run").code == 3
+
+
+def test_a_disk_that_fills_during_a_training_is_an_output_error(run_copy, hsisr, mounted):
+    disk = mounted("size=32k")
+    (run_copy / "small").symlink_to(disk)
+    command = ("train-sr", run_copy, "--unmix", "none", "--name", "small", "--epochs", "1")
+    ended = hsisr(*command)
+    assert ended.code == 5
+    assert "not enough disk" in ended.first
+    assert not [path for path in disk.iterdir() if path.stat().st_size == 0]
+
+
+@pytest.mark.parametrize("command", ["upscale", "unmix"])
+def test_a_limit_on_the_size_of_files_is_an_output_error(command, world, tmp_path):
+    def limited():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+
+    output = tmp_path / "out.img"
+    options = [world.header, "--model", world.run, "-o", output]
+    ended = subprocess.run(
+        [sys.executable, "-m", "hsisr", command, *options],
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=limited,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONDONTWRITEBYTECODE": "1"},
+    )
+    assert ended.returncode == 5, ended.stderr
+    assert "not enough disk" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("command", ["upscale", "unmix"])
+def test_a_folder_that_may_not_be_written_to_is_an_output_error(
+    command, world, hsisr, mounted, tmp_path
+):
+    if os.geteuid():
+        folder = tmp_path / "sealed"
+        folder.mkdir(mode=0o555)
+    else:
+        folder = mounted("ro")
+    ended = hsisr(command, world.header, "--model", world.run, "-o", folder)
+    assert ended.code == 5
+    assert "cannot write: " in ended.first
+    assert not list(folder.iterdir())

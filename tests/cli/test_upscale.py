@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+
+import numpy as np
+import pytest
+import rasterio
+import spectral
+from PIL import Image
+from safetensors import safe_open
+
+FILL, FACTOR = -9999, 10_000
+
+
+def _pixels(header):
+    """The stored numbers (bands, rows, cols), as another library reads them."""
+    image = spectral.open_image(str(header))
+    return np.asarray(image.open_memmap(interleave="bsq"))
+
+
+def _content(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+@pytest.fixture
+def sharp(world, hsisr, tmp_path):
+    """The folder of the world's scene, upscaled by its model."""
+    assert hsisr("upscale", world.header, "--model", world.run, "-o", tmp_path).code == 0
+    return tmp_path
+
+
+def test_the_scene_grows_and_its_corners_stay(world, sharp):
+    with rasterio.open(world.data) as before, rasterio.open(sharp / "scene_x2.img") as after:
+        assert (after.count, after.height, after.width) == (24, 128, 96)
+        assert after.dtypes[0] == before.dtypes[0] == "int16"
+        assert after.bounds == before.bounds
+        assert after.crs == before.crs
+        assert after.res == (15, 15)
+        assert after.nodata == FILL
+
+
+def test_the_header_keeps_everything_that_describes_the_bands(world, sharp):
+    before = spectral.open_image(str(world.header))
+    after = spectral.open_image(str(sharp / "scene_x2.hdr"))
+    assert after.bands.centers == before.bands.centers
+    assert after.bands.bandwidths == before.bands.bandwidths
+    for key in ("sensor serial", "reflectance scale factor", "interleave", "description"):
+        assert after.metadata[key] == before.metadata[key]
+
+
+def test_data_are_missing_where_they_were_missing(sharp):
+    missing = _pixels(sharp / "scene_x2.hdr") == FILL
+    assert missing[:, :6, :10].all()
+    assert missing.sum() == 24 * 6 * 10
+
+
+def test_the_sharper_scene_degrades_to_the_one_it_came_from(world, sharp):
+    before, after = _pixels(world.header), _pixels(sharp / "scene_x2.hdr")
+    coarse = after.reshape(24, 64, 2, 48, 2).mean((2, 4))
+    there = before != FILL
+    error = np.sqrt(np.mean((coarse[there] - before[there]) ** 2.0))
+    assert error < 0.02 * FACTOR
+    assert not np.array_equal(coarse[there], before[there])
+
+
+@pytest.mark.parametrize("tile", [5, 32, 1000])
+def test_the_size_of_the_tiles_does_not_change_a_byte(tile, world, sharp, hsisr, tmp_path):
+    output = tmp_path / "other.img"
+    command = ("upscale", world.header, "--model", world.run, "-o", output, "--tile", tile)
+    assert hsisr(*command).code == 0
+    assert output.read_bytes() == (sharp / "scene_x2.img").read_bytes()
+
+
+def test_the_record_says_what_was_made_from_what(world, sharp):
+    record = json.loads((sharp / "scene_x2.run.json").read_text())
+    with safe_open(world.model, "pt") as model:
+        assert record["model"]["sha256"] == model.metadata()["sha256"]
+    assert record["command"] == "upscale"
+    assert record["scale"] == 2
+    assert record["output"] == "scene_x2.img"
+    assert [entry["file"] for entry in record["input"]] == ["scene.img", "scene.hdr"]
+    assert record["input"][0]["bytes"] == world.data.stat().st_size
+    assert record["seam"] is None
+
+
+def test_the_picture_has_a_pixel_for_every_pixel(sharp):
+    with Image.open(sharp / "scene_x2.png") as picture:
+        assert picture.size == (96, 128)
+        assert picture.convert("RGB").getpixel((0, 0)) == (0, 0, 0)
+        assert len(picture.getcolors(1 << 20)) > 100
+
+
+def test_without_quicklook_there_is_no_picture(world, hsisr, tmp_path):
+    hsisr("upscale", world.header, "--model", "bicubic", "-o", tmp_path, "--no-quicklook")
+    assert sorted(_content(tmp_path)) == ["scene_x2.hdr", "scene_x2.img", "scene_x2.run.json"]
+
+
+def test_it_says_what_it_does_and_what_comes_next(world, hsisr, tmp_path):
+    said = hsisr("upscale", world.header, "--model", world.run, "-o", tmp_path).err
+    output = tmp_path / "scene_x2.img"
+    assert "device     cpu fp32" in said
+    assert f"model      {world.run}, x2" in said
+    assert f"output     {output}  96 x 128 pixels x 24 bands int16, 589.8 kB" in said
+    assert said.splitlines()[-1] == f"Next: open {output} in QGIS or ENVI, or: hsisr info {output}"
+
+
+def test_the_default_output_lies_beside_the_scene(make_scene, hsisr, tmp_path):
+    header = make_scene("a.b")
+    assert hsisr("upscale", header, "--model", "bicubic", "--scale", "3").code == 0
+    made = set(_content(tmp_path)) - {"a.b.img", "a.b.hdr"}
+    assert made == {"a.b_x3.img", "a.b_x3.hdr", "a.b_x3.png", "a.b_x3.run.json"}
+
+
+def test_a_dry_run_writes_nothing(world, hsisr, tmp_path):
+    command = ("upscale", world.header, "--model", world.run, "-o", tmp_path, "--dry-run")
+    ended = hsisr(*command)
+    assert ended.code == 0
+    assert "96 x 128 pixels x 24 bands int16" in ended.err
+    assert ended.err.splitlines()[-1] == "nothing written (--dry-run)"
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_older_result_is_kept_unless_told_otherwise(world, sharp, hsisr):
+    before = _content(sharp)
+    command = ("upscale", world.header, "--model", "bicubic", "-o", sharp)
+    refused = hsisr(*command)
+    assert refused.code == 5
+    assert "already exists" in refused.first
+    assert "hint: add --overwrite" in refused.err
+    assert _content(sharp) == before
+    assert hsisr(*command, "--overwrite").code == 0
+    assert _content(sharp)["scene_x2.img"] != before["scene_x2.img"]
+
+
+@pytest.mark.parametrize("link", [None, os.symlink, os.link])
+def test_the_input_is_never_the_output(link, make_scene, hsisr, tmp_path):
+    header = make_scene()
+    output = header.with_suffix(".img")
+    if link is not None:
+        output = tmp_path / "other.img"
+        link(header.with_suffix(".img"), output)
+    before = _content(tmp_path)
+    ended = hsisr("upscale", header, "--model", "bicubic", "-o", output, "--overwrite")
+    assert ended.code == 2
+    assert "would replace the input" in ended.first
+    assert _content(tmp_path) == before
+
+
+def test_the_model_is_never_the_output(world, hsisr):
+    command = ("upscale", world.header, "--model", world.run, "-o", world.model, "--overwrite")
+    ended = hsisr(*command)
+    assert ended.code == 2
+    assert "would replace the input" in ended.first
+
+
+def test_a_folder_that_does_not_exist_is_named(world, hsisr, tmp_path):
+    output = tmp_path / "deep" / "scene.img"
+    ended = hsisr("upscale", world.header, "--model", "bicubic", "-o", output)
+    assert ended.code == 5
+    assert f"hint: mkdir -p {tmp_path / 'deep'}" in ended.err
+
+
+def test_dynamic_attention_reports_how_much_tiles_disagree(world, hsisr, tmp_path):
+    command = ("upscale", world.header, "--model", world.run, "-o", tmp_path, "--tile", "24")
+    ended = hsisr(*command, "--attention", "dynamic")
+    assert ended.code == 0
+    assert "where they overlap they differ by" in ended.err
+    seam = json.loads((tmp_path / "scene_x2.run.json").read_text())["seam"]
+    assert 0 < seam["rms"] <= seam["worst"]
+
+
+@pytest.mark.parametrize("ending", ["tif", "mat", "h5", "npy"])
+def test_the_name_of_the_output_chooses_the_format(ending, world, sharp, hsisr, tmp_path):
+    output = tmp_path / f"mine.{ending}"
+    assert hsisr("upscale", world.header, "--model", world.run, "-o", output).code == 0
+    facts = json.loads(hsisr("info", output, "--json").out)
+    assert [facts[key] for key in ("bands", "rows", "cols")] == [24, 128, 96]
+    assert facts["dtype"] == "int16"
+
+
+def test_a_geotiff_has_the_pixels_and_the_map_of_the_envi_file(world, sharp, hsisr):
+    command = (
+        "upscale",
+        world.header,
+        "--model",
+        world.run,
+        "-o",
+        sharp / "map",
+        "--format",
+        "tiff",
+    )
+    assert hsisr(*command).code == 0
+    with rasterio.open(sharp / "map") as tiff, rasterio.open(world.data) as before:
+        assert tiff.bounds == before.bounds
+        assert tiff.crs.to_epsg() == 32611
+        assert tiff.nodata == FILL
+        np.testing.assert_array_equal(tiff.read(), _pixels(sharp / "scene_x2.hdr"))
+
+
+def test_bicubic_needs_no_model(world, hsisr, tmp_path):
+    command = ("upscale", world.header, "--model", "bicubic", "--scale", "4", "-o", tmp_path)
+    assert hsisr(*command).code == 0
+    assert json.loads((tmp_path / "scene_x4.run.json").read_text())["model"] is None
+    assert _pixels(tmp_path / "scene_x4.hdr").shape == (24, 256, 192)
+
+
+def test_equal_runs_give_equal_bytes(world, sharp, hsisr, tmp_path):
+    hsisr("upscale", world.header, "--model", world.run, "-o", tmp_path / "again.img")
+    digests = {
+        hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()
+        for name in ("again.img", "scene_x2.img")
+    }
+    assert len(digests) == 1

@@ -1,0 +1,259 @@
+"""Between stored numbers and physical values: rounding, clipping, no-data, gains, round trips."""
+
+from __future__ import annotations
+
+import itertools
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from hsisr.cube import CubeSpec, Geo, Spectrum, decode, encode
+
+INTEGERS = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64")
+FLOATS = ("float16", "float32", "float64")
+
+
+def spec_of(
+    dtype: str,
+    nodata: float | None = None,
+    gain: tuple[float, ...] | None = None,
+    offset: tuple[float, ...] | None = None,
+) -> CubeSpec:
+    return CubeSpec(1, 1, 1, np.dtype(dtype), nodata=nodata, gain=gain, offset=offset)
+
+
+def block_of(*values: float) -> NDArray[np.float32]:
+    return np.array(values, np.float32).reshape(1, 1, -1)
+
+
+def interesting(dtype: str) -> list[float]:
+    """The limits of a type, their float32 neighbours, and halves between integers."""
+    limits = [float(np.iinfo(dtype).min), float(np.iinfo(dtype).max), 0.0, 2.0**24]
+    steps = [np.nextafter(np.float32(x), np.float32(s)) for x in limits for s in (-np.inf, np.inf)]
+    halves = [0.5, 1.5, 2.5, -0.5, -1.5, 254.5, 255.5, 32767.5, -32768.5, 1e30, -1e30]
+    return [float(np.float32(x)) for x in (*limits, *steps, *halves)]
+
+
+@pytest.mark.parametrize("dtype", INTEGERS)
+def test_integers_are_rounded_half_to_even_and_clipped_with_a_count(dtype: str) -> None:
+    values = interesting(dtype)
+    stored, clipped = encode(block_of(*values), spec_of(dtype))
+    limits = np.iinfo(dtype)
+    # in exact arithmetic: round() of a fraction is half to even
+    rounded = [round(Fraction(value)) for value in values]
+    assert stored.dtype == dtype
+    assert clipped == sum(not limits.min <= number <= limits.max for number in rounded)
+    for number, found in zip(rounded, stored.ravel().tolist(), strict=True):
+        if limits.min <= number <= limits.max:
+            assert found == number
+        else:
+            assert abs(found - number) <= abs(number)
+            assert (found > 0) == (number > 0)
+
+
+@pytest.mark.parametrize("dtype", INTEGERS)
+def test_infinities_become_the_limits_of_an_integer_type(dtype: str) -> None:
+    stored, clipped = encode(block_of(np.inf, -np.inf), spec_of(dtype))
+    highest, lowest = stored.ravel().tolist()
+    limits = np.iinfo(dtype)
+    assert clipped == 2
+    assert lowest == limits.min
+    # 2^63 - 1 and 2^64 - 1 lie between two float64
+    assert limits.max - 2048 < highest <= limits.max
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_floats_beyond_the_type_are_clipped_to_finite_numbers(dtype: str) -> None:
+    spec = spec_of(dtype, gain=(1e-30,))
+    limits = np.finfo(dtype)
+    stored, clipped = encode(block_of(1e38, -1e38, 3e-30, np.inf), spec)
+    over = 3 if dtype != "float64" else 1
+    assert clipped == over
+    assert np.isfinite(stored).all()
+    assert stored.ravel()[3] == limits.max
+    assert stored.ravel()[2] == pytest.approx(3, rel=1e-3)
+
+
+@pytest.mark.parametrize("dtype", [*INTEGERS, *FLOATS])
+@pytest.mark.parametrize("nodata", [None, 0.0, -9999.0, 255.0, 65535.0, 1e300, 0.5, float("nan")])
+def test_missing_pixels_come_back_missing_and_data_never_does(
+    dtype: str, nodata: float | None
+) -> None:
+    spec = spec_of(dtype, nodata)
+    candidates = [0.0, -9999.0, 255.0, 65535.0, 0.5, 1.0, 254.0, -1.0, 3e38, -3e38]
+    stored, _ = encode(block_of(*candidates, np.nan), spec)
+    back = decode(stored, spec).ravel()
+    assert np.isfinite(back[:-1]).all()
+    holes_can_be_stored = dtype in FLOATS or (
+        nodata is not None
+        and np.isfinite(nodata)
+        and nodata == int(nodata)
+        and np.iinfo(dtype).min <= nodata <= np.iinfo(dtype).max
+    )
+    assert np.isnan(back[-1]) == holes_can_be_stored
+    if not holes_can_be_stored:
+        assert stored.ravel()[-1] == 0
+
+
+# the largest 64-bit integers are not among them: they are no float64, so no header can name them
+@pytest.mark.parametrize(
+    ("dtype", "nodata"),
+    [
+        *((dtype, np.iinfo(dtype).min) for dtype in INTEGERS),
+        *((dtype, np.iinfo(dtype).max) for dtype in INTEGERS[:6]),
+        *((dtype, 100) for dtype in INTEGERS),
+    ],
+)
+def test_data_on_the_nodata_value_moves_by_one_step(dtype: str, nodata: int) -> None:
+    limits = np.iinfo(dtype)
+    spec = spec_of(dtype, float(nodata))
+    stored, _ = encode(block_of(float(nodata), np.nan), spec)
+    moved, hole = stored.ravel().tolist()
+    assert hole == nodata
+    assert moved == (nodata - 1 if nodata == limits.max else nodata + 1)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", "int16"])
+@pytest.mark.parametrize(("gain", "offset"), [(None, None), ((1e-4,), None), ((0.02,), (-3.5,))])
+def test_every_stored_number_survives_a_round_trip(
+    dtype: str, gain: tuple[float, ...] | None, offset: tuple[float, ...] | None
+) -> None:
+    spec = spec_of(dtype, nodata=7.0, gain=gain, offset=offset)
+    limits = np.iinfo(dtype)
+    stored = np.arange(limits.min, limits.max + 1).astype(dtype).reshape(1, 1, -1)
+    back, clipped = encode(decode(stored, spec), spec)
+    assert clipped == 0
+    np.testing.assert_array_equal(back, stored)
+
+
+@pytest.mark.parametrize("dtype", ["uint32", "int32", "uint64", "int64"])
+def test_wide_integers_that_float32_holds_survive_a_round_trip(
+    dtype: str, rng: np.random.Generator
+) -> None:
+    limits = np.iinfo(dtype)
+    small = rng.integers(max(limits.min, -(2**24)), 2**24, 1000)
+    extremes = np.array([limits.min, limits.max // 2 + 1], dtype)
+    for stored in (small.astype(dtype), extremes):
+        cube = stored.reshape(1, 1, -1)
+        back, clipped = encode(decode(cube, spec_of(dtype)), spec_of(dtype))
+        assert clipped == 0
+        np.testing.assert_array_equal(back, cube)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@given(st.lists(st.floats(width=32, allow_nan=True, allow_infinity=False), min_size=1, max_size=20))
+def test_floats_survive_a_round_trip(dtype: str, values: list[float]) -> None:
+    block = block_of(*values)
+    stored, clipped = encode(block, spec_of(dtype))
+    assert clipped == 0
+    np.testing.assert_array_equal(decode(stored, spec_of(dtype)), block)
+
+
+def test_stored_infinities_are_no_data() -> None:
+    for dtype in FLOATS:
+        stored = np.array([np.inf, -np.inf, np.nan, 1], dtype).reshape(1, 1, -1)
+        np.testing.assert_array_equal(decode(stored, spec_of(dtype)).ravel(), [np.nan] * 3 + [1])
+
+
+def test_numbers_beyond_float32_are_no_data() -> None:
+    stored = np.array([1e300, 2.0]).reshape(1, 1, -1)
+    np.testing.assert_array_equal(decode(stored, spec_of("float64")).ravel(), [np.nan, 2])
+
+
+def test_nodata_is_compared_in_the_precision_of_the_file() -> None:
+    stored = np.array([-1.23e34, 1], np.float32).reshape(1, 1, -1)
+    back = decode(stored, spec_of("float32", nodata=-1.23e34))
+    np.testing.assert_array_equal(back.ravel(), [np.nan, 1])
+
+
+def test_gain_and_offset_apply_band_by_band(rng: np.random.Generator) -> None:
+    gain, offset = (0.5, 2.0, 0.01), (1.0, -3.0, 0.0)
+    spec = spec_of("int16", nodata=-1.0, gain=gain, offset=offset)
+    stored = rng.integers(-1000, 1000, (3, 4, 5)).astype(np.int16)
+    stored[1, 2, 3] = -1
+    block = decode(stored, spec)
+    assert block.dtype == np.float32
+    for band, (a, b) in enumerate(zip(gain, offset, strict=True)):
+        expected = np.where(stored[band] == -1, np.nan, stored[band] * a + b)
+        np.testing.assert_allclose(block[band], expected, rtol=1e-6)
+    back, _ = encode(block, spec)
+    np.testing.assert_array_equal(back, stored)
+
+
+def test_one_gain_applies_to_all_bands() -> None:
+    stored = np.full((3, 1, 1), 10, np.uint8)
+    block = decode(stored, spec_of("uint8", gain=(0.5,), offset=(1.0,)))
+    np.testing.assert_array_equal(block, np.full((3, 1, 1), 6, np.float32))
+
+
+def test_encoding_leaves_the_block_alone() -> None:
+    block = block_of(1.5, np.nan, 300)
+    before = block.copy()
+    encode(block, spec_of("uint8", nodata=2.0, gain=(2.0,), offset=(1.0,)))
+    np.testing.assert_array_equal(block, before)
+
+
+@given(
+    st.tuples(*[st.floats(-1e6, 1e6, width=32)] * 6), st.integers(2, 8), st.integers(1, 9)
+)
+def test_the_corners_of_a_zoomed_scene_stay(
+    transform: tuple[float, float, float, float, float, float], scale: int, rows: int
+) -> None:
+    coarse, cols = Geo(transform), 2 * rows + 1
+    fine = coarse.zoomed(scale)
+    pairs = zip(coarse.corners(rows, cols), fine.corners(rows * scale, cols * scale), strict=True)
+    for old, new in pairs:
+        assert new == pytest.approx(old, rel=1e-9, abs=1e-6)
+
+
+def test_upscaling_keeps_everything_but_the_grid() -> None:
+    spec = CubeSpec(
+        3,
+        4,
+        5,
+        np.dtype(np.int16),
+        nodata=-1,
+        spectrum=Spectrum((400.0, 500.0, 600.0)),
+        geo=Geo((30, 0, 1000, 0, -30, 2000), "EPSG:32633"),
+        band_names=("a", "b", "c"),
+        native="header",
+    )
+    fine = spec.upscaled(2).upscaled(4)
+    assert fine.shape == (3, 32, 40)
+    assert fine.zoom == 8
+    assert fine.geo == Geo((3.75, 0, 1000, 0, -3.75, 2000), "EPSG:32633")
+    unchanged = ("bands", "dtype", "nodata", "spectrum", "band_names", "native", "interleave")
+    assert [getattr(fine, name) for name in unchanged] == [getattr(spec, name) for name in unchanged]
+    assert spec.upscaled(3).geo is not None
+    assert CubeSpec(1, 2, 3, np.dtype(np.uint8)).upscaled(2).geo is None
+
+
+def test_other_bands_have_no_spectrum_and_no_units() -> None:
+    spec = CubeSpec(
+        3, 4, 5, np.dtype(np.int16), nodata=-1, gain=(0.1,), spectrum=Spectrum((1.0, 2.0, 3.0))
+    )
+    maps = spec.with_bands(["soil", "water"], description="abundances")
+    assert (maps.bands, maps.rows, maps.cols, maps.dtype) == (2, 4, 5, np.float32)
+    assert (maps.gain, maps.offset, maps.spectrum) == (None, None, None)
+    assert maps.band_names == ("soil", "water")
+    assert maps.nodata is not None
+    assert np.isnan(maps.nodata)
+
+
+@pytest.mark.parametrize(
+    ("good", "expected"),
+    [(None, 1), ((True, False, True), 2), ((False, False, False), 1), ((True, True, False), 1)],
+)
+def test_the_nearest_band_is_a_good_one(good: tuple[bool, ...] | None, expected: int) -> None:
+    assert Spectrum((400.0, 550.0, 700.0), good=good).nearest(560) == expected
+
+
+def test_sizes_are_products_of_the_sides() -> None:
+    for bands, rows, cols in itertools.product((1, 7), (2, 3), (5,)):
+        spec = CubeSpec(bands, rows, cols, np.dtype(np.float64))
+        assert spec.nbytes == np.zeros(spec.shape).nbytes
+        assert (spec.window.height, spec.window.width) == (rows, cols)
