@@ -1,13 +1,13 @@
 """Everything a user can get wrong, and the exit code it ends with.
 
-    HsisrError             1   the base; raised as itself only for a bug
-    ├── UsageError         2   options that contradict each other
-    ├── InputError         3   a file that cannot be read or contradicts itself
-    ├── ModelError         4   a model that is missing, corrupt or does not fit the scene
-    ├── OutputError        5   no room, no permission, no memory
-    ├── BatchError         6   some scenes of several failed
-    ├── CheckError         7   a check that was asked for did not hold
-    └── Interrupted      130   stopped by the user (143: by the system); can be resumed
+HsisrError             1   the base; raised as itself only for a bug
+├── UsageError         2   options that contradict each other
+├── InputError         3   a file that cannot be read or contradicts itself
+├── ModelError         4   a model that is missing, corrupt or does not fit the scene
+├── OutputError        5   no room, no permission, no memory
+├── BatchError         6   some scenes of several failed
+├── CheckError         7   a check that was asked for did not hold
+└── Interrupted      130   stopped by the user (143: by the system); can be resumed
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hsisr.cube import Block, Cube, CubeSpec, Spectrum
 from hsisr.files import human_size, require_new, require_room
 from hsisr.formats import FORMATS, create_cube, load
-from hsisr.formats._spectral_library import write_library, write_table
+from hsisr.formats.envi.library import write_library, write_table
 from hsisr.window import Window
 
 _HEADER = ".hdr"

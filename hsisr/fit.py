@@ -173,7 +173,13 @@ class _Trainer:
         self._write_rows()
         self.save_state()
         return Report(
-            report.step, report.steps, report.epoch, report.losses, report.learning_rate, scores, best
+            report.step,
+            report.steps,
+            report.epoch,
+            report.losses,
+            report.learning_rate,
+            scores,
+            best,
         )
 
     def _averaged(self) -> _Swapped:

@@ -110,7 +110,9 @@ def explained(advice: str) -> Iterator[None]:
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        raise OutputError(f"not enough memory: {str(error).splitlines()[0]}", hint=advice) from error
+        raise OutputError(
+            f"not enough memory: {str(error).splitlines()[0]}", hint=advice
+        ) from error
 
 
 def is_out_of_memory(error: BaseException) -> bool:

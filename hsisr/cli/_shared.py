@@ -183,7 +183,7 @@ def _lines(label: str, total: int) -> Iterator[Callable[[int], None]]:
 def duration(seconds: float) -> str:
     """A time span in words: `4.2 s`, `2:05 min` or `1:02:05 h`."""
     if seconds < 60:
-        return f"{seconds:.1f} s"
+        return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d} h" if hours else f"{minutes}:{rest:02d} min"

@@ -19,6 +19,7 @@ _ZOOM = 3
 
 
 def command(
+    context: typer.Context,
     output: Annotated[Path, typer.Option("-o", "--output", help="The folder to make.")] = Path(
         "hsisr-demo"
     ),
@@ -39,12 +40,12 @@ def command(
 
     header, tiny = scene.with_suffix(".hdr"), ["--recipe", "tiny"]
     cores = [] if threads is None else ["--threads", str(threads)]
-    _run("prepare", header, "--scale", _SCALE, "-o", run, "--overwrite")
-    _run("train-unmix", run, *tiny, *cores, "--overwrite")
-    _run("train-sr", run, *tiny, *cores, "--overwrite")
-    _run("evaluate", run, "--model", run, *cores)
-    _run("upscale", header, "--model", run, *cores, "--overwrite")
-    _run("unmix", header, "--model", run, *cores, "--overwrite")
+    _run(context, "prepare", header, "--scale", _SCALE, "-o", run, "--overwrite")
+    _run(context, "train-unmix", run, *tiny, *cores, "--overwrite")
+    _run(context, "train-sr", run, *tiny, *cores, "--overwrite")
+    _run(context, "evaluate", run, "--model", run, *cores)
+    _run(context, "upscale", header, "--model", run, *cores, "--overwrite")
+    _run(context, "unmix", header, "--model", run, *cores, "--overwrite")
 
     sharp, picture = output / f"indian_pines_x{_SCALE}.img", output / "before_after.png"
     _before_after(header, sharp, picture)
@@ -55,14 +56,15 @@ def command(
     shared.say(f"Next: hsisr prepare YOUR_SCENE --scale {_SCALE} -o runs/yours")
 
 
-def _run(*parts: object) -> None:
+def _run(context: typer.Context, *parts: object) -> None:
     """Show a command line and run it."""
-    from hsisr.cli import invoke
-
     arguments = [str(part) for part in parts]
     shared.say()
     shared.say(f"$ {shared.as_typed(arguments)}")
-    invoke(arguments)
+    shared.remember(arguments)
+    code = context.find_root().command.main(arguments, prog_name="hsisr", standalone_mode=False)
+    if code:
+        raise typer.Exit(code)
 
 
 def write_indian_pines(path: Path) -> None:

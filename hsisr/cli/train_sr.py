@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -49,7 +50,9 @@ def command(
 
     numbers = recipes.load(recipe, settings or ())
     lasting = training.with_epochs(numbers.sr.training, epochs)
-    chosen = replace(numbers.sr, training=lasting, network=network or numbers.sr.network)
+    chosen = replace(numbers.sr, training=lasting)
+    if network not in (None, chosen.network):
+        chosen = replace(chosen, network=network, numbers=_set_here(chosen.numbers, settings or ()))
     numbers = replace(numbers, sr=chosen)
     patches, folder = open_patches(run), _folder(run, name)
     runtime = training.runtime_for(device, precision, threads, seed)
@@ -75,6 +78,12 @@ def command(
     model = run if name == "sr" else folder
     shared.say(f"Next: hsisr evaluate {run} --model {model}")
     shared.say(f"      hsisr upscale SCENE --scale {patches.scale} --model {model}")
+
+
+def _set_here(numbers: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
+    """The numbers given by --set: those of the recipe are of its own network."""
+    asked = {setting.partition("=")[0].strip() for setting in settings}
+    return {name: value for name, value in numbers.items() if f"sr.numbers.{name}" in asked}
 
 
 def _folder(run: Path, name: str) -> Path:

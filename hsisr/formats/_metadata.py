@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 
 from hsisr.cube import CubeSpec, Geo, Spectrum
-from hsisr.formats._envi_map import read_geo
 from hsisr.formats._variables import Origin, Variable
+from hsisr.formats.envi.map_info import read_geo
 
 Value = tuple[float, ...] | str
 

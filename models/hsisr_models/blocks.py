@@ -117,7 +117,9 @@ class MaterialAwareModule(nn.Module):
             raise ValueError(f"no material-aware module '{kind}'; known: {', '.join(self.KINDS)}")
         self.kind = kind
         self.read = nn.Sequential(Conv(endmembers, channels, 3), nn.ReLU())
-        self.steer = Conv(channels, 2 * channels, 1) if kind == "film" else Conv(2 * channels, channels, 1)
+        self.steer = (
+            Conv(channels, 2 * channels, 1) if kind == "film" else Conv(2 * channels, channels, 1)
+        )
         nn.init.zeros_(self.steer.weight)
         nn.init.zeros_(self.steer.bias)
 

@@ -37,7 +37,9 @@ class GramAutoencoder(nn.Module):
             GRAM(width, kernel=kernel, spectral_kernel=spectral_kernel, reduction=reduction)
             for _ in range(depth)
         ]
-        self.encoder = nn.Sequential(Conv(bands, width, stem_kernel), *grams, Conv(width, endmembers, 1))
+        self.encoder = nn.Sequential(
+            Conv(bands, width, stem_kernel), *grams, Conv(width, endmembers, 1)
+        )
         self.positivity = positivity
         self.weights = nn.Parameter(torch.rand(endmembers, bands))
         self.reach = stem_kernel // 2 + sum(gram.reach for gram in grams)

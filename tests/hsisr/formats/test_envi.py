@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from hsisr.cube import Interleave
 from hsisr.errors import InputError
 from hsisr.formats import ReadOptions, envi, open_cube
-from hsisr.formats._envi_spec import AXES
 from hsisr.formats._raw import RawLayout
+from hsisr.formats.envi.spec import AXES
 from hsisr.window import Window
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hsisr.cube import CubeSpec, Spectrum
-from hsisr.formats._envi_compose import compose
-from hsisr.formats._envi_fields import Fields
-from hsisr.formats._envi_header import parse_header
-from hsisr.formats._envi_spec import read_spec
+from hsisr.formats.envi.compose import compose
+from hsisr.formats.envi.fields import Fields
+from hsisr.formats.envi.header import parse_header
+from hsisr.formats.envi.spec import read_spec
 
 SOURCE = """ENVI
 description = {

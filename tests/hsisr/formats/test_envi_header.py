@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hsisr.errors import InputError
-from hsisr.formats._envi_header import (
+from hsisr.formats.envi.header import (
     EnviHeader,
     items,
     parse_header,

@@ -12,7 +12,7 @@ import spectral
 from hsisr.cube import Spectrum
 from hsisr.errors import InputError, OutputError
 from hsisr.formats import open_cube
-from hsisr.formats._spectral_library import write_library, write_table
+from hsisr.formats.envi.library import write_library, write_table
 
 SPECTRUM = Spectrum((450.25, 550.1, 650.0), (5.5, 6.0, 7.25))
 NAMES = ["soil", "water, deep", "a = {b}"]

@@ -16,7 +16,7 @@ from rasterio.crs import CRS
 
 from hsisr.cube import CubeSpec, Geo
 from hsisr.formats import create_cube, open_cube
-from hsisr.formats._envi_map import geo_entries, read_geo, same_place, zoomed
+from hsisr.formats.envi.map_info import geo_entries, read_geo, same_place, zoomed
 
 UTM = "32, North, WGS-84, units=Meters"
 Corners = list[tuple[float, float]]

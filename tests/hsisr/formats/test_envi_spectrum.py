@@ -9,9 +9,9 @@ import pytest
 
 from hsisr.cube import Spectrum
 from hsisr.formats import open_cube
-from hsisr.formats._envi_fields import Fields
-from hsisr.formats._envi_header import parse_header
-from hsisr.formats._envi_spectrum import read_spectrum
+from hsisr.formats.envi.fields import Fields
+from hsisr.formats.envi.header import parse_header
+from hsisr.formats.envi.spectrum import read_spectrum
 
 
 def spectrum(lines: str, bands: int = 2) -> tuple[Spectrum | None, list[str]]:

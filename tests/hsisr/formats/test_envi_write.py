@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from hsisr.cube import CubeSpec, Interleave, Spectrum
 from hsisr.errors import OutputError, UsageError
 from hsisr.formats import create_cube, envi, open_cube
-from hsisr.formats._envi_header import parse_header
+from hsisr.formats.envi.header import parse_header
 from hsisr.window import TilePlan, Window
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from hsisr.cube import Cube, Geo, Spectrum
 from hsisr.errors import InputError, UsageError
-from hsisr.formats import ReadOptions, _hdf5_source, hdf5, open_cube
+from hsisr.formats import ReadOptions, hdf5, open_cube
+from hsisr.formats.hdf5 import source
 from hsisr.window import TilePlan, Window
 
 ROWS, COLS, BANDS = 7, 11, 5
@@ -157,7 +158,7 @@ def test_chunks_that_reach_over_all_rows_are_copied_once_and_read_the_same(
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(scratch))
-    monkeypatch.setattr(_hdf5_source, "_LARGEST_STRIP", 100)
+    monkeypatch.setattr(source, "_LARGEST_STRIP", 100)
     values = np.random.default_rng(2).integers(0, 999, (ROWS, COLS, BANDS), np.uint16)
     _matlab(tmp_path / "s.mat", values, chunks=(1, 2, ROWS), compression="gzip")
     with open_cube(tmp_path / "s.mat") as cube:

@@ -223,7 +223,7 @@ def test_a_decoder_that_never_answers_is_stopped(
 
 def test_a_greedy_decoder_meets_its_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     savemat(tmp_path / "s.mat", {"cube": np.zeros((300, 300, 120))}, do_compression=True)
-    monkeypatch.setattr("hsisr.formats._mat5_decoder._COPIES", 0)
+    monkeypatch.setattr("hsisr.formats.mat5.decoder._COPIES", 0)
     monkeypatch.setattr(_confined, "_MEMORY", 90 * 2**20)
     with pytest.raises(InputError, match="could not be decoded"):
         open_cube(tmp_path / "s.mat")

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 
 from hsisr.cube import CubeSpec, Geo, Spectrum
 from hsisr.errors import OutputError
-from hsisr.formats import _tiff_header, create_cube, open_cube, tiff
+from hsisr.formats import create_cube, open_cube, tiff
 from hsisr.formats._raw import RawLayout
+from hsisr.formats.tiff import header as tiff_header
 from hsisr.window import TilePlan, Window
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
@@ -192,7 +193,7 @@ def test_codes_written_as_geokeys_are_of_the_kind_that_the_registry_says(tmp_pat
     kinds = {1: "is_projected", 2: "is_geographic"}
     checked = 0
     for code in [*range(2000, 32767, 37), 3857]:
-        keys = _tiff_header.epsg_keys(f"EPSG:{code}")
+        keys = tiff_header.epsg_keys(f"EPSG:{code}")
         if keys is None:
             continue
         try:
@@ -274,9 +275,9 @@ def test_bigtiff_begins_where_classic_offsets_would_end(
     tmp_path: Path, rows: int, magic: bytes, interleave: str
 ) -> None:
     spec = CubeSpec(4, rows, 250, np.dtype("uint8"), interleave=interleave)
-    header = _tiff_header.render_header(spec)
+    header = tiff_header.render_header(spec)
     assert header[:4] == magic
-    layout = RawLayout(_tiff_header.stored_axes(spec), spec.shape, spec.dtype, len(header))
+    layout = RawLayout(tiff_header.stored_axes(spec), spec.shape, spec.dtype, len(header))
     path = tmp_path / "scene.tif"
     with path.open("wb") as file:
         file.write(header)

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from hsisr.cube import Spectrum
 from hsisr.files import write_durably
-from hsisr.formats._envi_compose import braced, list_names, spectrum_entries
-from hsisr.formats._envi_header import EnviHeader
+from hsisr.formats.envi.compose import braced, list_names, spectrum_entries
+from hsisr.formats.envi.header import EnviHeader
 
 
 def write_library(

@@ -1,7 +1,7 @@
 """HDF5 files: MATLAB's v7.3, NEON's reflectance, NetCDF-4, and plain ones.
 
 A cube is a numeric data set with three axes. MATLAB reverses the axes in the file; they are named
-here as MATLAB shows them. Nothing outside the file is read (see `_hdf5_safe`).
+here as MATLAB shows them. Nothing outside the file is read (see `safe`).
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import h5py
 
 from hsisr.cube import Cube, CubeSpec, CubeWriter
 from hsisr.formats import ReadOptions
-from hsisr.formats._hdf5_metadata import read_description
-from hsisr.formats._hdf5_safe import explained, is_matlab, open_file, require_readable, walk
-from hsisr.formats._hdf5_source import Hyperslabs
-from hsisr.formats._hdf5_writer import Hdf5Writer
 from hsisr.formats._variable_cube import Found, VariableCube
 from hsisr.formats._variables import choose
+from hsisr.formats.hdf5.metadata import read_description
+from hsisr.formats.hdf5.safe import explained, is_matlab, open_file, require_readable, walk
+from hsisr.formats.hdf5.source import Hyperslabs
+from hsisr.formats.hdf5.writer import Hdf5Writer
 
 NAME = "hdf5"
 SUFFIXES = (".h5", ".hdf5", ".he5", ".nc")

@@ -15,11 +15,11 @@ import tifffile
 from hsisr.cube import Block, CubeSpec, Interleave, decode
 from hsisr.formats import ReadOptions
 from hsisr.formats._axes import Axes, parse_axes
-from hsisr.formats._tiff_errors import MalformedError, UnsupportedError, reading
-from hsisr.formats._tiff_page import Page, open_page
-from hsisr.formats._tiff_pixels import Raster
-from hsisr.formats._tiff_structure import count_pages
-from hsisr.formats._tiff_tags import ARRAY_SHAPE, Notes, read_fields, read_items, read_nodata
+from hsisr.formats.tiff.errors import MalformedError, UnsupportedError, reading
+from hsisr.formats.tiff.page import Page, open_page
+from hsisr.formats.tiff.pixels import Raster
+from hsisr.formats.tiff.structure import count_pages
+from hsisr.formats.tiff.tags import ARRAY_SHAPE, Notes, read_fields, read_items, read_nodata
 from hsisr.window import Window
 
 _OVERVIEW, _MASK = 1, 4

@@ -15,8 +15,8 @@ from typing import Any
 
 from hsisr.cube import CubeSpec, Spectrum
 from hsisr.formats import _metadata
-from hsisr.formats._gdal_metadata import ROLE, Items, Key
-from hsisr.formats._tiff_errors import MalformedError
+from hsisr.formats.tiff.errors import MalformedError
+from hsisr.formats.tiff.gdal_metadata import ROLE, Items, Key
 
 _LENGTH = re.compile(
     r"(\d+(?:\.\d+)?)\s*(nm|nanomet(?:er|re)s?|[uµμ]m|micromet(?:er|re)s?)\b", re.I

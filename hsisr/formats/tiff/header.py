@@ -9,9 +9,9 @@ import tifffile
 
 from hsisr.cube import CubeSpec
 from hsisr.formats._axes import Axes
-from hsisr.formats._gdal_metadata import Items, render_side_file, render_tag
-from hsisr.formats._geotiff import RPC, GeoKeys, Tag, epsg_keys, scaled_rpc, transform_tags
-from hsisr.formats._tiff_bands import band_items
+from hsisr.formats.tiff.bands import band_items
+from hsisr.formats.tiff.gdal_metadata import Items, render_side_file, render_tag
+from hsisr.formats.tiff.geotiff import RPC, GeoKeys, Tag, epsg_keys, scaled_rpc, transform_tags
 
 METADATA, NODATA = 42112, 42113
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from operator import mul, truediv
 
 from hsisr.cube import Geo
-from hsisr.formats._envi_header import Entry, inner, items, shown, to_integer, to_number
+from hsisr.formats.envi.header import Entry, inner, items, shown, to_integer, to_number
 
 Transform = tuple[float, float, float, float, float, float]
 

@@ -9,11 +9,11 @@ import numpy as np
 
 from hsisr.cube import CubeSpec, Geo, Interleave
 from hsisr.formats._axes import Axes
-from hsisr.formats._envi_fields import Fields
-from hsisr.formats._envi_header import shown, to_number
-from hsisr.formats._envi_map import read_geo
-from hsisr.formats._envi_spectrum import read_spectrum
 from hsisr.formats._raw import RawLayout
+from hsisr.formats.envi.fields import Fields
+from hsisr.formats.envi.header import shown, to_number
+from hsisr.formats.envi.map_info import read_geo
+from hsisr.formats.envi.spectrum import read_spectrum
 
 DTYPES: dict[int, np.dtype[Any]] = {
     1: np.dtype(np.uint8),

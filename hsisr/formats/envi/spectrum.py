@@ -5,8 +5,8 @@ from __future__ import annotations
 from itertools import pairwise
 
 from hsisr.cube import Spectrum
-from hsisr.formats._envi_fields import Fields
-from hsisr.formats._envi_header import shown
+from hsisr.formats.envi.fields import Fields
+from hsisr.formats.envi.header import shown
 
 _NANOMETRES = {
     **dict.fromkeys(("nm", "nanometer", "nanometre"), 1.0),

@@ -113,7 +113,7 @@ def _even(length: int, limit: int) -> int:
 
 
 def _fixed(text: str) -> np.bytes_:
-    # texts of variable length cannot be read safely (see `_hdf5_values`)
+    # texts of variable length cannot be read safely (see `values`)
     return np.bytes_(text.encode())
 
 

@@ -14,10 +14,10 @@ from typing import NamedTuple
 import h5py
 
 from hsisr.formats._axes import Axes
-from hsisr.formats._hdf5_safe import require_readable
-from hsisr.formats._hdf5_values import Place, Plain, read_values
 from hsisr.formats._metadata import Value, candidates, is_text
 from hsisr.formats._variables import Variable
+from hsisr.formats.hdf5.safe import require_readable
+from hsisr.formats.hdf5.values import Place, Plain, read_values
 
 # several names of one thing: the later ones win
 _ATTRIBUTES = {

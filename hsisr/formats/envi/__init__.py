@@ -13,10 +13,11 @@ from pathlib import Path
 from hsisr.cube import CubeSpec
 from hsisr.files import recover
 from hsisr.formats import ReadOptions
-from hsisr.formats._envi_compose import compose
-from hsisr.formats._envi_fields import Fields
-from hsisr.formats._envi_header import read_header
-from hsisr.formats._envi_pair import (
+from hsisr.formats._raw import RawCube, RawLayout, RawWriter
+from hsisr.formats.envi.compose import compose
+from hsisr.formats.envi.fields import Fields
+from hsisr.formats.envi.header import read_header
+from hsisr.formats.envi.pair import (
     DATA,
     HEADER,
     find_data,
@@ -24,8 +25,7 @@ from hsisr.formats._envi_pair import (
     has_header,
     require_paired,
 )
-from hsisr.formats._envi_spec import AXES, read_layout, read_spec
-from hsisr.formats._raw import RawCube, RawLayout, RawWriter
+from hsisr.formats.envi.spec import AXES, read_layout, read_spec
 
 NAME = "envi"
 SUFFIXES = (HEADER, *DATA)

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 from hsisr.cube import CubeSpec, Spectrum
 from hsisr.errors import UsageError
-from hsisr.formats._envi_fields import Fields
-from hsisr.formats._envi_header import COMMENT, Entry, EnviHeader, normal
-from hsisr.formats._envi_map import geo_entries, number_text, same_place, zoomed
-from hsisr.formats._envi_spec import DTYPES, read_spec
+from hsisr.formats.envi.fields import Fields
+from hsisr.formats.envi.header import COMMENT, Entry, EnviHeader, normal
+from hsisr.formats.envi.map_info import geo_entries, number_text, same_place, zoomed
+from hsisr.formats.envi.spec import DTYPES, read_spec
 
 _PER_LINE = 8
 _PLAIN = str.maketrans({"{": "(", "}": ")", "=": ":", "\n": " ", "\r": " "})

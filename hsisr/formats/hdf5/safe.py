@@ -17,8 +17,8 @@ import h5py
 
 from hsisr.errors import HsisrError, InputError
 from hsisr.files import human_size
-from hsisr.formats._hdf5_values import fixed_text
 from hsisr.formats._variables import NUMBERS, Variable, printable
+from hsisr.formats.hdf5.values import fixed_text
 
 _MOST_OBJECTS = 10_000
 _INFLATION = 1000

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from hsisr.formats._tiff_errors import MalformedError, UnsupportedError
+from hsisr.formats.tiff.errors import MalformedError, UnsupportedError
 
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 """The first four bytes: little and big endian, classic and BigTIFF."""

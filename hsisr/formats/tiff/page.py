@@ -9,7 +9,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from hsisr.formats._tiff_errors import MalformedError, UnsupportedError
+from hsisr.formats.tiff.errors import MalformedError, UnsupportedError
 
 _RAW = 1
 _PREDICTED = (5, 8, 32946, 50000)

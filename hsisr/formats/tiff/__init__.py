@@ -14,11 +14,11 @@ from hsisr.cube import Cube, CubeSpec, CubeWriter
 from hsisr.errors import OutputError
 from hsisr.files import explained
 from hsisr.formats import ReadOptions
-from hsisr.formats._gdal_metadata import side_file
 from hsisr.formats._raw import RawLayout, RawWriter
-from hsisr.formats._tiff_cube import open_tiff
-from hsisr.formats._tiff_header import render_header, render_side, stored_axes
-from hsisr.formats._tiff_structure import MAGIC
+from hsisr.formats.tiff.cube import open_tiff
+from hsisr.formats.tiff.gdal_metadata import side_file
+from hsisr.formats.tiff.header import render_header, render_side, stored_axes
+from hsisr.formats.tiff.structure import MAGIC
 
 NAME = "tiff"
 SUFFIXES = (".tif", ".tiff")

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hsisr.errors import InputError
-from hsisr.formats._tiff_errors import MalformedError, reading
-from hsisr.formats._tiff_page import Page
+from hsisr.formats.tiff.errors import MalformedError, reading
+from hsisr.formats.tiff.page import Page
 
 _Key = tuple[int, int, int, int]
 

@@ -11,11 +11,11 @@ import numpy as np
 import tifffile
 
 from hsisr.cube import Geo
-from hsisr.formats import _geotiff
-from hsisr.formats._gdal_metadata import ROLE, Items, parse_tag, read_side_file, side_file
-from hsisr.formats._tiff_bands import read_bands
-from hsisr.formats._tiff_errors import UnsupportedError
-from hsisr.formats._tiff_header import METADATA, NODATA, TiffNative
+from hsisr.formats.tiff import geotiff
+from hsisr.formats.tiff.bands import read_bands
+from hsisr.formats.tiff.errors import UnsupportedError
+from hsisr.formats.tiff.gdal_metadata import ROLE, Items, parse_tag, read_side_file, side_file
+from hsisr.formats.tiff.header import METADATA, NODATA, TiffNative
 
 ARRAY_SHAPE = '{"shape":'
 """How a description begins that tifffile wrote for itself."""
@@ -71,7 +71,7 @@ def read_fields(
     fields, assumed = read_bands(items, bands)
     notes += assumed
     geo, keys = _place(ifd, file, items, notes)
-    rpc = _numbers(ifd, _geotiff.RPC)
+    rpc = _numbers(ifd, geotiff.RPC)
     carried = (
         (name, text)
         for (domain, band, name), text in items.items()
@@ -95,20 +95,20 @@ def _description(ifd: tifffile.TiffPage, items: Items) -> str | None:
 
 def _place(
     ifd: tifffile.TiffPage, file: BinaryIO, items: Items, notes: Notes
-) -> tuple[Geo | None, _geotiff.GeoKeys | None]:
+) -> tuple[Geo | None, geotiff.GeoKeys | None]:
     try:
-        tags = {code: _numbers(ifd, code) for code in _geotiff.NUMBERS if code in ifd.tags}
-        keys = _geotiff.read_keys(tags, _raw_text(ifd, file, _geotiff.TEXTS))
+        tags = {code: _numbers(ifd, code) for code in geotiff.NUMBERS if code in ifd.tags}
+        keys = geotiff.read_keys(tags, _raw_text(ifd, file, geotiff.TEXTS))
         aside = items.get((ROLE, None, "transform"))
         if aside is None:
-            transform = _geotiff.read_transform(tags, keys)
+            transform = geotiff.read_transform(tags, keys)
         else:
-            transform = _geotiff.parse_transform(aside)
+            transform = geotiff.parse_transform(aside)
     except (ValueError, TypeError) as error:
         notes.append(f"the position on the map is ignored: {error}")
         return None, None
     if transform is None:
-        if _geotiff.TIEPOINTS in tags:
+        if geotiff.TIEPOINTS in tags:
             notes.append("ground control points are not used")
         return None, None
     crs = items.get((ROLE, None, "srs")) or (keys.crs if keys else None)

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from hsisr.errors import InputError
-from hsisr.formats._envi_header import EnviHeader, inner, items, shown, to_integer, to_number
+from hsisr.formats.envi.header import EnviHeader, inner, items, shown, to_integer, to_number
 
 _KNOWN = (
     *("samples", "lines", "bands", "header offset", "file type", "data type", "interleave"),

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hsisr.formats._axes import Axes
-from hsisr.formats._hdf5_safe import explained
+from hsisr.formats.hdf5.safe import explained
 
 _LARGEST_STRIP = 2**27
 _CACHE_SLOTS = 12421

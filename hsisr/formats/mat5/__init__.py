@@ -18,10 +18,10 @@ from hsisr.files import PartFile, explained, publish, require_room
 from hsisr.formats import ReadOptions
 from hsisr.formats._axes import MATLAB
 from hsisr.formats._confined import Confined
-from hsisr.formats._mat5_decoder import extract, list_variables
 from hsisr.formats._metadata import as_matlab, candidates, cube_name, describe
 from hsisr.formats._variable_cube import Found
 from hsisr.formats._variables import choose
+from hsisr.formats.mat5.decoder import extract, list_variables
 from hsisr.window import Window
 
 NAME = "mat5"
@@ -74,7 +74,7 @@ def read(path: Path, options: ReadOptions) -> Cube:
 def write(path: Path, spec: CubeSpec) -> CubeWriter:
     """Begin a MAT file: compressed level 5 if the cube is small, else v7.3."""
     if spec.nbytes >= _LARGEST:
-        from hsisr.formats._hdf5_writer import Hdf5Writer  # brings h5py, mostly for nothing
+        from hsisr.formats.hdf5.writer import Hdf5Writer  # brings h5py, mostly for nothing
 
         return Hdf5Writer(path, spec, matlab=True)
     return _Writer(path, spec)

@@ -10,8 +10,8 @@ import re
 from pathlib import Path
 
 from hsisr.errors import InputError
-from hsisr.formats._envi_fields import Fields
-from hsisr.formats._envi_header import shown
+from hsisr.formats.envi.fields import Fields
+from hsisr.formats.envi.header import shown
 
 HEADER = ".hdr"
 DATA = (".img", ".dat", ".bil", ".bsq", ".bip", ".raw", ".hyspex", ".cube", ".bin")

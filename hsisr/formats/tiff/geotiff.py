@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hsisr.formats._tiff_errors import MalformedError
+from hsisr.formats.tiff.errors import MalformedError
 
 SCALE, TIEPOINTS, MATRIX = 33550, 33922, 34264
 DIRECTORY, DOUBLES, TEXTS = 34735, 34736, 34737
