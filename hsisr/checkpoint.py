@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import safetensors.torch
 import torch
@@ -20,11 +20,15 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from hsisr import __version__
+from hsisr.cube import Spectrum
 from hsisr.errors import ModelError
 from hsisr.files import write_durably
+from hsisr_models.networks import UnmixNetwork
 from hsisr_models.resolver import SuperResolver
 from hsisr_models.sr import SHELF as NETWORKS
 from hsisr_models.unmix import SHELF as METHODS
+
+Network = TypeVar("Network", bound=nn.Module)
 
 FORMAT = "hsisr/1"
 SUFFIX = ".safetensors"
@@ -67,6 +71,11 @@ class Card:
     """SHA-256 of the unmixing model this one was trained through."""
     made_by: str = f"hsisr {__version__}"
 
+    @property
+    def spectrum(self) -> Spectrum | None:
+        """Where the bands lie, if the training data said so."""
+        return Spectrum(self.wavelengths_nm) if self.wavelengths_nm else None
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -77,7 +86,7 @@ class Checkpoint:
     tensors: dict[str, Tensor]
     sha256: str
 
-    def unmixer(self) -> nn.Module:
+    def unmixer(self) -> UnmixNetwork:
         """The unmixing network, frozen; raises `ModelError`."""
         if self.card.unmixer is None:
             raise ModelError(
@@ -114,7 +123,7 @@ class Checkpoint:
         unmixer = self.unmixer() if self.card.unmixer else None
         return SuperResolver(network, unmixer).eval().requires_grad_(False)
 
-    def _fill(self, build: Any, prefix: str) -> nn.Module:
+    def _fill(self, build: Callable[[], Network], prefix: str) -> Network:
         tensors = {
             name.removeprefix(prefix): tensor
             for name, tensor in self.tensors.items()
@@ -123,7 +132,7 @@ class Checkpoint:
         try:
             # nothing is allocated before the file's tensors are known to fit
             with torch.device("meta"):
-                network = cast(nn.Module, build())
+                network = build()
             network.load_state_dict(tensors, assign=True)
         except _REFUSALS as error:
             what = f"does not fit its own card: {str(error).splitlines()[0]}"

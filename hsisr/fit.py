@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -108,7 +108,8 @@ class _Trainer:
         self._task, self._loss, self._training = task, loss, training
         self._folder, self._runtime = folder, runtime
         self.step, self.steps = 0, training.epochs * training.steps
-        self._module = task.trainable.to(runtime.device, memory_format=torch.channels_last)
+        self._module = task.trainable.to(runtime.device)
+        self._module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._parameters = dict(self._module.named_parameters())
         self._average = {k: v.detach().clone() for k, v in self._parameters.items()}
         self._optimiser = torch.optim.Adam(
@@ -142,7 +143,7 @@ class _Trainer:
         with self._runtime.precision():
             outcome = self._task.outcome(low, high)
         total, losses = self._loss(outcome)
-        total.backward()
+        torch.autograd.backward(total)
         norm = nn.utils.clip_grad_norm_(self._module.parameters(), self._training.clip_norm)
         # one bad batch must not poison the weights; a zero step is still a step
         if bool(torch.isfinite(norm)):
@@ -172,15 +173,7 @@ class _Trainer:
         )
         self._write_rows()
         self.save_state()
-        return Report(
-            report.step,
-            report.steps,
-            report.epoch,
-            report.losses,
-            report.learning_rate,
-            scores,
-            best,
-        )
+        return replace(report, scores=scores, best=best)
 
     def _averaged(self) -> _Swapped:
         return _Swapped(self._module, self._parameters, self._average)
@@ -194,7 +187,7 @@ class _Trainer:
 
     def save_state(self) -> None:
         """Write everything needed to continue exactly."""
-        tensors = {f"weight.{k}": v for k, v in self._parameters.items()}
+        tensors: dict[str, Tensor] = {f"weight.{k}": v for k, v in self._parameters.items()}
         tensors |= {f"average.{k}": v for k, v in self._average.items()}
         for name, parameter in self._parameters.items():
             for key, value in self._optimiser.state.get(parameter, {}).items():

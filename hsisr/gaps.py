@@ -17,9 +17,7 @@ REACH = 4
 
 
 def fill(block: Block, means: NDArray[np.float32], depth: int = REACH) -> Block:
-    """A block (B, h, w) without NaN: holes closed `depth` pixels from their rim, the rest set to
-    `means` (B,).
-    """
+    """A block (B, h, w) without NaN: holes closed `depth` pixels deep, then set to `means` (B,)."""
     for _ in range(depth):
         if not np.isnan(block).any():
             return block
@@ -31,7 +29,7 @@ def band_means(block: Block) -> NDArray[np.float32]:
     """The mean of what is there in each band (B,), 0 for an empty band."""
     there = np.isfinite(block)
     sums = np.where(there, block, 0).sum((1, 2), dtype=np.float64)
-    return (sums / np.maximum(there.sum((1, 2)), 1)).astype(np.float32)
+    return np.asarray(sums / np.maximum(there.sum((1, 2)), 1), np.float32)
 
 
 def _grown_inwards(block: Block) -> Block:
@@ -61,4 +59,5 @@ def zoomed(mask: NDArray[np.bool_], scale: int) -> NDArray[np.bool_]:
 def pooled(mask: NDArray[np.bool_], scale: int) -> NDArray[np.bool_]:
     """A mask (..., h, w) on a grid `scale` times coarser: true where any pixel below is."""
     *rest, rows, cols = mask.shape
-    return mask.reshape(*rest, rows // scale, scale, cols // scale, scale).any((-3, -1))
+    blocks = mask.reshape(*rest, rows // scale, scale, cols // scale, scale)
+    return np.asarray(blocks.any((-3, -1)))

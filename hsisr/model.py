@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from hsisr import checkpoint
 from hsisr.checkpoint import SUFFIX, Checkpoint
@@ -17,6 +17,8 @@ from hsisr.fit import MODEL
 from hsisr.patches import spectral_mismatch
 from hsisr.run import Sharpen, Survey, Unmix, freeze
 from hsisr.runtime import Runtime
+from hsisr_models.networks import UnmixNetwork
+from hsisr_models.resolver import SuperResolver
 from hsisr_models.sr import bicubic
 
 STEPS = {"sr": "sr", "unmix": "unmix"}
@@ -48,7 +50,7 @@ class SrModel:
     name: str
     scale: int
     peak: float
-    network: nn.Module
+    network: SuperResolver
     checkpoint: Checkpoint | None = None
 
     def require_fit(self, spec: CubeSpec) -> None:
@@ -62,12 +64,10 @@ class SrModel:
         `dynamic` lets attention pool over every tile by itself, which is not local.
         """
         self.network.to(runtime.device)
-        reach = self.network.reach
         if dynamic:
-            reach = None
-        else:
-            freeze(self.network, seen, self.peak, runtime)
-        return Sharpen(self.network, self.scale, reach, self.peak)
+            return Sharpen(self.network, self.scale, None, self.peak)
+        freeze(self.network, seen, self.peak, runtime)
+        return Sharpen(self.network, self.scale, self.network.reach, self.peak)
 
 
 def load_sr(name: str, scale: int | None) -> SrModel:
@@ -77,7 +77,8 @@ def load_sr(name: str, scale: int | None) -> SrModel:
     """
     if name == "bicubic":
         factor = scale or 2
-        return SrModel(name, factor, 1.0, bicubic.build(bands=1, scale=factor))
+        network = SuperResolver(bicubic.build(bands=1, scale=factor), None)
+        return SrModel(name, factor, 1.0, network)
     found = checkpoint.load(find(name, "sr"))
     network = found.resolver()
     if scale not in (None, found.card.scale):
@@ -95,7 +96,7 @@ class UnmixModel:
 
     name: str
     checkpoint: Checkpoint
-    network: nn.Module
+    network: UnmixNetwork
 
     @property
     def endmembers(self) -> NDArray[np.float32]:
@@ -129,7 +130,6 @@ def _require_bands(model: Checkpoint, spec: CubeSpec) -> None:
             where=model.path,
             hint="train one on this sensor: hsisr prepare SCENE, hsisr train-unmix, hsisr train-sr",
         )
-    found = spec.spectrum.centres_nm if spec.spectrum else None
-    worst = spectral_mismatch(found, card.wavelengths_nm)
+    worst = spectral_mismatch(spec.spectrum, card.spectrum)
     if worst is not None:
         raise ModelError(f"was trained for other wavelengths: {worst} there", where=model.path)

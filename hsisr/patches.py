@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +107,7 @@ def _blocks(start: int, stop: int, breadth: int, along_rows: bool) -> Iterator[W
 def _pieces(start: int, stop: int) -> Iterator[tuple[int, int]]:
     count = -(-(stop - start) // _BLOCK)
     edges = [start + (stop - start) * i // count for i in range(count + 1)]
-    return zip(edges, edges[1:], strict=False)
+    return pairwise(edges)
 
 
 @dataclass(frozen=True)
@@ -190,12 +191,12 @@ def prepare(cubes: Sequence[Cube], run: Path, layout: Layout) -> Iterator[tuple[
         low = degrade_block(high, layout.scale, layout.operator)
         if split == "train":
             values.take(high)
-        entry = {"split": split, "scene": str(cube.files[0].name), "window": asdict(window)}
+        names = {kind: f"{split}_{index:04d}_{kind}.npy" for kind in ("low", "high")}
         for kind, block in (("low", low), ("high", high)):
-            entry[kind] = f"{split}_{index:04d}_{kind}.npy"
-            with explained(folder / entry[kind], block.nbytes):
-                _save(folder / entry[kind], np.ascontiguousarray(block, np.float32))
-        entries.append(entry)
+            with explained(folder / names[kind], block.nbytes):
+                _save(folder / names[kind], np.ascontiguousarray(block, np.float32))
+        place = {"scene": cube.files[0].name, "window": asdict(window)}
+        entries.append({"split": split, **place, **names})
         yield index + 1, len(jobs)
     spec = cubes[0].spec
     manifest = {
@@ -253,18 +254,14 @@ def _require_alike(cubes: Sequence[Cube]) -> None:
                 "scenes of one training set must agree",
                 where=cube.files[0],
             )
-        worst = spectral_mismatch(
-            cube.spec.spectrum and cube.spec.spectrum.centres_nm,
-            first.spec.spectrum and first.spec.spectrum.centres_nm,
-        )
+        worst = spectral_mismatch(cube.spec.spectrum, first.spec.spectrum)
         if worst is not None:
             raise InputError(f"{worst} in {first.files[0].name}", where=cube.files[0])
 
 
-def spectral_mismatch(
-    found: Sequence[float] | None, expected: Sequence[float] | None
-) -> str | None:
-    """Where two lists of band centres differ by more than half a band spacing, in words."""
+def spectral_mismatch(scene: Spectrum | None, known: Spectrum | None) -> str | None:
+    """Where two spectra differ by more than half a band spacing, in words."""
+    found, expected = (spectrum.centres_nm if spectrum else () for spectrum in (scene, known))
     if not found or not expected or len(expected) < 2:
         return None
     spacing = float(np.median(np.abs(np.diff(expected))))
@@ -313,12 +310,13 @@ class Sampler:
         chosen = rng.choice(len(self._places), self._batch, len(self._places) < self._batch)
         turns = rng.integers(0, 8, self._batch)
         pairs = [
-            self._patch(*self._places[i], int(turn)) for i, turn in zip(chosen, turns, strict=True)
+            self._patch(self._places[i], int(turn)) for i, turn in zip(chosen, turns, strict=True)
         ]
         low, high = (torch.stack(side) for side in zip(*pairs, strict=True))
         return low * self._gain, high * self._gain
 
-    def _patch(self, block: int, row: int, col: int, turn: int) -> tuple[Tensor, Tensor]:
+    def _patch(self, place: tuple[int, int, int], turn: int) -> tuple[Tensor, Tensor]:
+        block, row, col = place
         window = Window(row, col, self.patch, self.patch)
         low, high = self._blocks[block]
         return (
@@ -347,4 +345,4 @@ def _places(
 
 def _complete_below(high: Block, scale: int) -> NDArray[np.bool_]:
     """Which low-resolution pixels have no missing value under them."""
-    return ~gaps.pooled(np.isnan(high).any(0), scale)
+    return np.asarray(~gaps.pooled(np.isnan(high), scale).any(0))

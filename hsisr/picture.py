@@ -67,7 +67,7 @@ def grey(values: NDArray[np.float32], low: float, high: float) -> Image:
 def _shades(values: NDArray[np.float32], low: float, high: float) -> NDArray[np.uint8]:
     above = np.clip(values, low, high) - low
     shades = above * (255 / max(float(high) - float(low), float(np.finfo(np.float32).tiny)))
-    return np.nan_to_num(shades).round().astype(np.uint8)
+    return np.asarray(np.nan_to_num(shades).round(), np.uint8)
 
 
 def enlarged(image: Image, factor: int) -> Image:
@@ -93,4 +93,4 @@ def sheet(images: Sequence[Image], across: int) -> Image:
 
 def write_png(path: Path, image: Image) -> None:
     """Write a picture, whole or not at all."""
-    write_durably(path, imagecodecs.png_encode(np.ascontiguousarray(image)))
+    write_durably(path, bytes(imagecodecs.png_encode(np.ascontiguousarray(image))))

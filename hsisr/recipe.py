@@ -116,16 +116,16 @@ def from_dict(tables: Mapping[str, Any]) -> Recipe:
 
 def _tables(name: str) -> dict[str, Any]:
     if name in names():
-        text = (files("hsisr_models") / "recipes" / f"{name}.toml").read_text()
+        path = files("hsisr_models") / "recipes" / f"{name}.toml"
     elif name.endswith(".toml") and Path(name).is_file():
-        text = Path(name).read_text()
+        path = Path(name)
     else:
         raise UsageError(
             f"no recipe '{name}'", hint=f"one of {', '.join(names())}, or the path of a .toml file"
         )
     try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        return tomllib.loads(path.read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"not a recipe: {error}", where=name) from error
 
 

@@ -281,4 +281,4 @@ class Unmix:
 
     def missing(self, holes: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """A pixel cannot be unmixed where half of its bands or more are missing."""
-        return holes.mean(0, keepdims=True) >= 0.5
+        return np.asarray(holes.mean(0, keepdims=True) >= 0.5)

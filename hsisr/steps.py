@@ -204,10 +204,8 @@ class SrStep:
             scores=scores,
             parent=unmix.sha256 if unmix else None,
         )
-        parts = {"network": self.network}
-        if self._unmixer is not None:
-            parts["unmixer"] = self._unmixer
-        checkpoint.save(path, card, parts)
+        parts = {"network": self.network, "unmixer": self._unmixer}
+        checkpoint.save(path, card, {k: v for k, v in parts.items() if v is not None})
 
 
 def total_loss(outcome: Outcome, weights: dict[str, float]) -> tuple[Tensor, Scores]:

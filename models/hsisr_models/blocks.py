@@ -17,12 +17,20 @@ LEAK = 0.2
 class Conv(nn.Conv2d):
     """A convolution that keeps the size, with zeros beyond the border; `kernel` is odd."""
 
+    __call__: Callable[..., Tensor]
+
     def __init__(self, inputs: int, outputs: int, kernel: int) -> None:
         super().__init__(inputs, outputs, kernel, padding=kernel // 2)
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, inputs, h, w) to (N, outputs, h, w)."""
         return convolve(features, self.weight, self.bias)
+
+
+def zero(layer: nn.Conv2d) -> None:
+    """Let a layer start with no effect."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
 
 
 class ChannelNorm(nn.LayerNorm):
@@ -60,7 +68,8 @@ class ChannelAttention(nn.Module):
         """Scale the channels of (N, C, h, w)."""
         if self.frozen is not None:
             return features * self.frozen
-        return features * self.weigh(features.mean((2, 3), keepdim=True))
+        weights: Tensor = self.weigh(features.mean((2, 3), keepdim=True))
+        return features * weights
 
     @torch.no_grad()
     def freeze(self, pooled: Tensor | None) -> None:
@@ -90,7 +99,8 @@ class GRAM(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """(N, C, h, w) to the same shape."""
         features = features + self.spectral(features)
-        return features + self.spatial(features)
+        spatial: Tensor = self.spatial(features)
+        return features + spatial
 
 
 class UpsampleStage(nn.Sequential):
@@ -120,8 +130,7 @@ class MaterialAwareModule(nn.Module):
         self.steer = (
             Conv(channels, 2 * channels, 1) if kind == "film" else Conv(2 * channels, channels, 1)
         )
-        nn.init.zeros_(self.steer.weight)
-        nn.init.zeros_(self.steer.bias)
+        zero(self.steer)
 
     def forward(self, features: Tensor, abundances: Tensor) -> Tensor:
         """(N, C, zh, zw) and (N, p, h, w) to (N, C, zh, zw), z being the zoom so far."""

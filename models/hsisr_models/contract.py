@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
+
+    from hsisr_models.networks import SrNetwork, UnmixNetwork
 
 
 @dataclass(frozen=True)
@@ -38,13 +40,8 @@ class SrFile(Protocol):
     SCALES: tuple[int, ...]
     """The scale factors it can be built for."""
 
-    def build(self, *, bands: int, scale: int, endmembers: int, **numbers: Any) -> nn.Module:
-        """A network `f(scene (N, B, h, w), abundances (N, p, h, w) | None) -> (N, B, nh, nw)`.
-
-        `endmembers` is 0 where no abundances will be given. The network has an attribute `reach`:
-        how many low-resolution pixels around an output pixel can influence it once its attention
-        is frozen (`blocks.freeze_attention`), or None if it always sees the whole image.
-        """
+    def build(self, *, bands: int, scale: int, endmembers: int, **numbers: Any) -> SrNetwork:
+        """The network; `endmembers` is 0 where no abundances will be given."""
 
 
 class UnmixFile(Protocol):
@@ -52,11 +49,8 @@ class UnmixFile(Protocol):
 
     SOURCE: str
 
-    def build(self, *, bands: int, endmembers: int, **numbers: Any) -> nn.Module:
-        """A network with `encode(scene) -> abundances`, `decode(abundances) -> scene`,
-        `endmembers -> (p, B)`, `set_endmembers((p, B))`, `project()`, called after every training
-        step, and `reach` as in `SrFile.build`.
-        """
+    def build(self, *, bands: int, endmembers: int, **numbers: Any) -> UnmixNetwork:
+        """The network."""
 
 
 class LossFile(Protocol):

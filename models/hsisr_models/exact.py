@@ -37,5 +37,5 @@ def _is_plain(features: Tensor) -> bool:
         features.device.type == "cpu"
         and features.dtype == torch.float32
         and not torch.is_autocast_enabled("cpu")
-        and torch.backends.mkldnn.is_available()
+        and bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
     )

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
+from hsisr_models.networks import SrNetwork, UnmixNetwork
+
 
 class SuperResolver(nn.Module):
-    """Sharpens a scene: abundances by the unmixing network, where needed, then the SR network.
+    """Sharpens a scene: abundances by the unmixing network, where needed, then the SR network."""
 
-    `reach` is how many low-resolution pixels around an output pixel can influence it once the
-    attention is frozen, None if the whole image always does.
-    """
+    __call__: Callable[..., Tensor]
 
-    def __init__(self, network: nn.Module, unmixer: nn.Module | None) -> None:
+    def __init__(self, network: SrNetwork, unmixer: UnmixNetwork | None) -> None:
         super().__init__()
         # in the order in which they run, for freeze_attention
         self.unmixer = unmixer if network.uses_abundances else None
@@ -23,16 +23,18 @@ class SuperResolver(nn.Module):
 
     @property
     def reach(self) -> int | None:
-        """In low-resolution pixels."""
-        reach = cast(int | None, self.network.reach)
+        """As that of `SrNetwork`, with what the unmixing network sees."""
+        reach = self.network.reach
         if reach is None or self.unmixer is None:
             return reach
-        return max(reach, cast(int, self.unmixer.reach) + cast(int, self.network.abundance_reach))
+        if self.unmixer.reach is None:
+            return None
+        return max(reach, self.unmixer.reach + self.network.abundance_reach)
 
     def forward(self, scene: Tensor) -> Tensor:
         """Scene (N, B, h, w), normalised, to (N, B, nh, nw)."""
         if self.unmixer is None:
-            return cast(Tensor, self.network(scene))
+            return self.network(scene)
         with torch.no_grad():
             abundances = self.unmixer(scene)
-        return cast(Tensor, self.network(scene, abundances))
+        return self.network(scene, abundances)

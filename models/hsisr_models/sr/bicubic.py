@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from hsisr_models.imaging import upscale_bicubic
+from hsisr_models.networks import SrNetwork
 
 SOURCE = "Keys, IEEE TASSP 29(6), 1981; MATLAB imresize"
 SCALES = (2, 3, 4, 5, 6, 7, 8)
 
 
-class Bicubic(nn.Module):
+class Bicubic(SrNetwork):
     """Cubic convolution with a = -0.5."""
 
     reach = 2
     abundance_reach = 0
     uses_abundances = False
 
-    def __init__(self, scale: int) -> None:
+    def __init__(self, *, bands: int, scale: int, endmembers: int = 0) -> None:
+        del bands, endmembers  # any
         super().__init__()
         self.scale = scale
 
@@ -27,7 +29,4 @@ class Bicubic(nn.Module):
         return upscale_bicubic(scene, self.scale)
 
 
-def build(*, bands: int, scale: int, endmembers: int = 0) -> Bicubic:
-    """Interpolation by `scale`; bands and endmembers do not matter."""
-    del bands, endmembers
-    return Bicubic(scale)
+build = Bicubic

@@ -7,17 +7,19 @@ from fractions import Fraction
 
 from torch import Tensor, nn
 
-from hsisr_models.blocks import GRAM, Conv, MaterialAwareModule, UpsampleStage, stages
+from hsisr_models.blocks import GRAM, Conv, MaterialAwareModule, UpsampleStage, stages, zero
 from hsisr_models.imaging import upscale_bicubic
+from hsisr_models.networks import SrNetwork
 
 SOURCE = "Yu, UnmixingSR, arXiv:2407.06525, III-D"
 SCALES = (2, 3, 4, 5, 6, 7, 8)
 _BICUBIC_REACH = 2
 
 
-class UnmixingSR(nn.Module):
+class UnmixingSR(SrNetwork):
     """The paper's super-resolution network for a fixed number of bands.
 
+    `endmembers` = 0 leaves out the unmixing.
     `material` is the material-aware module after every up-sampling stage (`film`, `concat` or
     `off`). `skip` says where the bicubic scene joins: `image` adds it to the output of a last
     convolution that starts at zero, `feature` adds its convolution to that layer's input, which
@@ -26,18 +28,18 @@ class UnmixingSR(nn.Module):
 
     def __init__(
         self,
+        *,
         bands: int,
         scale: int,
-        endmembers: int,
-        *,
-        width: int,
-        depth: int,
-        kernel: int,
-        spectral_kernel: int,
-        head_kernel: int,
-        reduction: int,
-        material: str,
-        skip: str,
+        endmembers: int = 0,
+        width: int = 64,
+        depth: int = 9,
+        kernel: int = 3,
+        spectral_kernel: int = 3,
+        head_kernel: int = 3,
+        reduction: int = 16,
+        material: str = "film",
+        skip: str = "image",
     ) -> None:
         super().__init__()
         factors = stages(scale)
@@ -55,19 +57,14 @@ class UnmixingSR(nn.Module):
             for _ in factors
             if endmembers and material != "off"
         )
+        self.uses_abundances = len(self.materials) > 0
         self.lift = Conv(bands, width, kernel) if skip == "feature" else None
         self.head = Conv(width, bands, head_kernel)
         if self.lift is None:
-            nn.init.zeros_(self.head.weight)
-            nn.init.zeros_(self.head.bias)
+            zero(self.head)
         body = kernel // 2 + depth * (spectral_kernel // 2 + 2 * (kernel // 2))
         last = head_kernel // 2 + (kernel // 2 if self.lift is not None else 0)
         self.reach, self.abundance_reach = _reaches(factors, body, last)
-
-    @property
-    def uses_abundances(self) -> bool:
-        """Whether `forward` needs abundances."""
-        return len(self.materials) > 0
 
     def forward(self, scene: Tensor, abundances: Tensor | None = None) -> Tensor:
         """Scene (N, B, h, w), abundances (N, p, h, w) to the sharper scene (N, B, nh, nw)."""
@@ -102,31 +99,4 @@ def _reaches(factors: list[int], body: int, radius: int) -> tuple[int, int]:
     return max(math.ceil(total), _BICUBIC_REACH), math.ceil(abundance + after)
 
 
-def build(
-    *,
-    bands: int,
-    scale: int,
-    endmembers: int = 0,
-    width: int = 64,
-    depth: int = 9,
-    kernel: int = 3,
-    spectral_kernel: int = 3,
-    head_kernel: int = 3,
-    reduction: int = 16,
-    material: str = "film",
-    skip: str = "image",
-) -> UnmixingSR:
-    """The network for scenes of `bands` bands; `endmembers` = 0 leaves out the unmixing."""
-    return UnmixingSR(
-        bands,
-        scale,
-        endmembers,
-        width=width,
-        depth=depth,
-        kernel=kernel,
-        spectral_kernel=spectral_kernel,
-        head_kernel=head_kernel,
-        reduction=reduction,
-        material=material,
-        skip=skip,
-    )
+build = UnmixingSR

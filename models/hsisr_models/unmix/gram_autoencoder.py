@@ -8,11 +8,12 @@ from torch import Tensor, nn
 from hsisr_models.blocks import GRAM, Conv, inverse_softplus, positive
 from hsisr_models.exact import softmax
 from hsisr_models.imaging import mix
+from hsisr_models.networks import UnmixNetwork
 
 SOURCE = "Yu, UnmixingSR, arXiv:2407.06525, III-B"
 
 
-class GramAutoencoder(nn.Module):
+class GramAutoencoder(UnmixNetwork):
     """Abundances from a scene by convolution, the scene from abundances by linear mixing (Eq. 1).
 
     The soft-max keeps abundances non-negative and summing to one; endmembers are kept
@@ -21,16 +22,16 @@ class GramAutoencoder(nn.Module):
 
     def __init__(
         self,
+        *,
         bands: int,
         endmembers: int,
-        *,
-        width: int,
-        depth: int,
-        stem_kernel: int,
-        kernel: int,
-        spectral_kernel: int,
-        reduction: int,
-        positivity: str,
+        width: int = 64,
+        depth: int = 2,
+        stem_kernel: int = 3,
+        kernel: int = 3,
+        spectral_kernel: int = 3,
+        reduction: int = 16,
+        positivity: str = "softplus",
     ) -> None:
         super().__init__()
         grams = [
@@ -70,32 +71,5 @@ class GramAutoencoder(nn.Module):
         """Abundances (N, p, h, w) to the scene (N, B, h, w) they mix to."""
         return mix(abundances, self.endmembers)
 
-    def forward(self, scene: Tensor) -> Tensor:
-        """The abundances, as `encode`."""
-        return self.encode(scene)
 
-
-def build(
-    *,
-    bands: int,
-    endmembers: int,
-    width: int = 64,
-    depth: int = 2,
-    stem_kernel: int = 3,
-    kernel: int = 3,
-    spectral_kernel: int = 3,
-    reduction: int = 16,
-    positivity: str = "softplus",
-) -> GramAutoencoder:
-    """The autoencoder for scenes of `bands` bands and `endmembers` materials."""
-    return GramAutoencoder(
-        bands,
-        endmembers,
-        width=width,
-        depth=depth,
-        stem_kernel=stem_kernel,
-        kernel=kernel,
-        spectral_kernel=spectral_kernel,
-        reduction=reduction,
-        positivity=positivity,
-    )
+build = GramAutoencoder

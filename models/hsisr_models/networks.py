@@ -1,0 +1,54 @@
+"""What networks are to those who use them; the shelves' files build subclasses of these."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+from torch import Tensor, nn
+
+
+class SrNetwork(nn.Module):
+    """Scene (N, B, h, w), abundances (N, p, h, w) or None to the sharper scene (N, B, nh, nw)."""
+
+    reach: int | None
+    """How many low-resolution pixels around an output pixel can influence it once attention is
+    frozen (`blocks.freeze_attention`); None if it always sees the whole image."""
+    abundance_reach: int
+    """The same for the abundances."""
+    uses_abundances: bool
+    """Whether it cannot do without them."""
+    __call__: Callable[..., Tensor]
+
+
+class UnmixNetwork(nn.Module, ABC):
+    """Takes a scene (N, B, h, w) apart into abundances (N, p, h, w), and mixes it again."""
+
+    reach: int | None
+    """As that of `SrNetwork`."""
+    __call__: Callable[..., Tensor]
+
+    @property
+    @abstractmethod
+    def endmembers(self) -> Tensor:
+        """The endmember spectra (p, B), in the units of the scene."""
+
+    @abstractmethod
+    def set_endmembers(self, spectra: Tensor) -> None:
+        """Start from given spectra (p, B)."""
+
+    @abstractmethod
+    def encode(self, scene: Tensor) -> Tensor:
+        """Scene (N, B, h, w) to abundances (N, p, h, w): non-negative, summing to one."""
+
+    @abstractmethod
+    def decode(self, abundances: Tensor) -> Tensor:
+        """Abundances (N, p, h, w) to the scene (N, B, h, w) they mix to."""
+
+    @abstractmethod
+    def project(self) -> None:
+        """Bring the weights back into their bounds; called after every training step."""
+
+    def forward(self, scene: Tensor) -> Tensor:
+        """The abundances, as `encode`."""
+        return self.encode(scene)
