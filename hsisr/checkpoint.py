@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -224,10 +225,11 @@ def _card(about: dict[str, Any]) -> Card:
     parts = {key: _part(about.get(key)) for key in ("network", "unmixer")}
     wavelengths = about.get("wavelengths_nm")
     card = Card(**{**about, **parts, "wavelengths_nm": wavelengths and tuple(wavelengths)})
-    for number, least in ((card.bands, 1), (card.scale, 1), (card.endmembers, 0)):
+    counts = ((card.bands, 1), (card.scale, 1), (card.endmembers, int(card.unmixer is not None)))
+    for number, least in counts:
         if not isinstance(number, int) or not least <= number <= 1 << 16:
             raise ValueError(f"{number!r} is not a plausible count")
-    if not isinstance(card.peak, float | int) or not card.peak > 0:
+    if not isinstance(card.peak, float | int) or not 0 < card.peak < math.inf:
         raise ValueError(f"peak is {card.peak!r}")
     return card
 
@@ -237,6 +239,6 @@ def _part(table: dict[str, Any] | None) -> Part | None:
         return None
     part = Part(**table)
     for key, number in part.numbers.items():
-        if isinstance(number, int) and not 0 <= number <= _LARGEST_NUMBER:
+        if isinstance(number, int) and not 1 <= number <= _LARGEST_NUMBER:
             raise ValueError(f"{key} = {number} is out of bounds")
     return part

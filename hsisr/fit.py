@@ -180,7 +180,8 @@ class _Trainer:
 
     def _write_rows(self) -> None:
         text = io.StringIO()
-        writer = csv.DictWriter(text, list(self._rows[0]))
+        # rows from a resumed state have lost their order
+        writer = csv.DictWriter(text, list(self._rows[-1]))
         writer.writeheader()
         writer.writerows(self._rows)
         write_durably(self._folder / METRICS, text.getvalue().encode())
@@ -207,7 +208,7 @@ class _Trainer:
         if not path.exists():
             return
         tensors, about, _ = read_tensors(path)
-        if about["training"] != repr(self._training):
+        if about.get("training") != repr(self._training):
             raise ModelError(
                 "belongs to a training with other numbers",
                 where=path,
@@ -221,6 +222,8 @@ class _Trainer:
 
     @torch.no_grad()
     def _restore(self, tensors: dict[str, Tensor]) -> None:
+        if {name.partition(".")[2] for name in tensors} != set(self._parameters):
+            raise KeyError("other layers")
         keys = ("step", "exp_avg", "exp_avg_sq")
         for name, parameter in self._parameters.items():
             parameter.copy_(tensors[f"weight.{name}"])

@@ -328,7 +328,7 @@ class Sampler:
 def _turned(patch: Block, turn: int) -> Tensor:
     """One of the 8 symmetries of the square."""
     turned = np.rot90(patch, turn % 4, (1, 2))
-    return torch.from_numpy(np.ascontiguousarray(turned[:, :, ::-1] if turn >= 4 else turned))
+    return torch.from_numpy(np.array(turned[:, :, ::-1] if turn >= 4 else turned, order="C"))
 
 
 def _places(

@@ -205,9 +205,9 @@ def _ramps(window: Window, overlap: int, scene: Window, scale: int) -> NDArray[n
     """Weights that rise over the overlap at inner borders and stay 1 at the scene's own."""
 
     def ramp(length: int, rises: bool, falls: bool) -> NDArray[np.float32]:
-        distance = np.arange(length, dtype=np.float32) + 0.5
-        rise = np.minimum(distance / (overlap * scale), 1) if rises else np.ones_like(distance)
-        fall = np.minimum(distance[::-1] / (overlap * scale), 1) if falls else 1
+        distance, fade = np.arange(length, dtype=np.float32) + 0.5, max(overlap * scale, 1)
+        rise = np.minimum(distance / fade, 1) if rises else np.ones_like(distance)
+        fall = np.minimum(distance[::-1] / fade, 1) if falls else 1
         return (rise * fall).astype(np.float32)
 
     down = ramp(window.height * scale, window.row > 0, window.row_stop < scene.height)

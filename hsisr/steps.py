@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from hsisr import checkpoint
 from hsisr.checkpoint import Card, Checkpoint, Part
 from hsisr.cube import Block
-from hsisr.errors import UsageError
+from hsisr.errors import ModelError, UsageError
 from hsisr.patches import PatchSet
 from hsisr.recipe import Recipe
 from hsisr_models.contract import Outcome
@@ -121,6 +121,11 @@ class SrStep:
         self._patches, self._unmix = patches, unmix
         self._recipe = recipe if unmix else _without_unmixing(recipe)
         numbers = self._recipe.sr
+        if unmix and unmix.card.bands != patches.bands:
+            raise ModelError(
+                f"was trained for {unmix.card.bands} bands, the scenes have {patches.bands}",
+                where=unmix.path,
+            )
         endmembers = unmix.card.endmembers if unmix else 0
         with _explained(numbers.network):
             _require_terms(numbers.loss)
@@ -221,14 +226,17 @@ def total_loss(outcome: Outcome, weights: dict[str, float]) -> tuple[Tensor, Sco
 
 
 def score(pairs: Iterable[tuple[Tensor, Tensor]], metrics: Sequence[str], ratio: int) -> Scores:
-    """The mean over blocks of measures of (truth, estimate), both (B, h, w) and normalised."""
+    """The mean over blocks of measures of (truth, estimate), both (B, h, w) and normalised.
+
+    A block in which a measure is undefined, because it holds no data, does not count.
+    """
     rows = []
     for truth, estimate in pairs:
         meters = {name: METRICS[name].meter(peak=1.0, ratio=ratio) for name in metrics}
         for meter in meters.values():
             meter.update(truth, estimate.float())
         rows.append({name: meter.result() for name, meter in meters.items()})
-    return {name: float(np.mean([row[name] for row in rows])) for name in metrics}
+    return {name: float(np.nanmean([row[name] for row in rows])) for name in metrics}
 
 
 @contextmanager

@@ -6,6 +6,7 @@ commands, so that `--help` and completion answer at once.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -79,6 +80,9 @@ def main(arguments: Sequence[str]) -> int:
     """Run one command line and tell its errors on stderr in a few lines; returns the exit code."""
     from hsisr.cli import _shared
 
+    # threads that spin while they wait bring a machine with other work on it to a standstill;
+    # it has to be said before torch is loaded
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         code = invoke(arguments)
     except Exception as error:

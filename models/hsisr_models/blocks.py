@@ -15,11 +15,16 @@ LEAK = 0.2
 
 
 class Conv(nn.Conv2d):
-    """A convolution that keeps the size, with zeros beyond the border; `kernel` is odd."""
+    """A convolution that keeps the size, with zeros beyond the border.
+
+    Raises `ValueError` for a kernel without a middle.
+    """
 
     __call__: Callable[..., Tensor]
 
     def __init__(self, inputs: int, outputs: int, kernel: int) -> None:
+        if kernel % 2 == 0:
+            raise ValueError(f"a kernel of {kernel} has no middle, it should be odd")
         super().__init__(inputs, outputs, kernel, padding=kernel // 2)
 
     def forward(self, features: Tensor) -> Tensor:
@@ -207,6 +212,9 @@ def inverse_softplus(values: Tensor) -> Tensor:
     """The x for which softplus(x) = `values`; stable for large and for tiny values."""
     values = values.clamp_min(1e-6)
     return values + torch.log(-torch.expm1(-values))
+
+
+POSITIVITIES = ("softplus", "clamp")
 
 
 def positive(raw: Tensor, how: str) -> Tensor:

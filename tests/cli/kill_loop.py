@@ -104,9 +104,10 @@ def _after(seconds: float) -> Callable[[int], None]:
 
 def _while_publishing(commit: Path) -> Callable[[int], None]:
     def wait(child: int) -> None:
-        while not commit.exists() and os.waitid(
-            os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT
-        ) is None:
+        while (
+            not commit.exists()
+            and os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+        ):
             pass
 
     return wait

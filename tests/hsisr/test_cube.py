@@ -197,9 +197,7 @@ def test_encoding_leaves_the_block_alone() -> None:
     np.testing.assert_array_equal(block, before)
 
 
-@given(
-    st.tuples(*[st.floats(-1e6, 1e6, width=32)] * 6), st.integers(2, 8), st.integers(1, 9)
-)
+@given(st.tuples(*[st.floats(-1e6, 1e6, width=32)] * 6), st.integers(2, 8), st.integers(1, 9))
 def test_the_corners_of_a_zoomed_scene_stay(
     transform: tuple[float, float, float, float, float, float], scale: int, rows: int
 ) -> None:
@@ -227,7 +225,9 @@ def test_upscaling_keeps_everything_but_the_grid() -> None:
     assert fine.zoom == 8
     assert fine.geo == Geo((3.75, 0, 1000, 0, -3.75, 2000), "EPSG:32633")
     unchanged = ("bands", "dtype", "nodata", "spectrum", "band_names", "native", "interleave")
-    assert [getattr(fine, name) for name in unchanged] == [getattr(spec, name) for name in unchanged]
+    assert [getattr(fine, name) for name in unchanged] == [
+        getattr(spec, name) for name in unchanged
+    ]
     assert spec.upscaled(3).geo is not None
     assert CubeSpec(1, 2, 3, np.dtype(np.uint8)).upscaled(2).geo is None
 

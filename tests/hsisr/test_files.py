@@ -203,7 +203,9 @@ def test_recovery_stays_in_its_folder(tmp_path: Path) -> None:
 
 def test_json_is_written_whole(tmp_path: Path) -> None:
     write_json(tmp_path / "run.json", {"scale": 4, "notes": ["a"]})
-    assert (tmp_path / "run.json").read_text() == '{\n  "scale": 4,\n  "notes": [\n    "a"\n  ]\n}\n'
+    assert (
+        tmp_path / "run.json"
+    ).read_text() == '{\n  "scale": 4,\n  "notes": [\n    "a"\n  ]\n}\n'
     with pytest.raises(TypeError):
         write_json(tmp_path / "run.json", {"scale": object()})
     assert "scale" in (tmp_path / "run.json").read_text()
@@ -211,7 +213,13 @@ def test_json_is_written_whole(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("size", "words"),
-    [(0, "0 bytes"), (999, "999 bytes"), (1000, "1.0 kB"), (305e9, "305.0 GB"), (2.5e15, "2500.0 TB")],
+    [
+        (0, "0 bytes"),
+        (999, "999 bytes"),
+        (1000, "1.0 kB"),
+        (305e9, "305.0 GB"),
+        (2.5e15, "2500.0 TB"),
+    ],
 )
 def test_sizes_are_told_in_words(size: float, words: str) -> None:
     assert human_size(size) == words

@@ -72,7 +72,17 @@ def run_killed(job: str, folder: Path, at: int) -> int:
         paths = [str(folder), *(name + suffix for name in pair for suffix in suffixes)]
         watched = [word for path in paths for word in ("-P", path)]
         tamper = ["-e", "trace=all", "-e", f"inject=all:signal=KILL:when={at}"]
-        command = ["strace", "-qq", "-o", os.devnull, *watched, *tamper, sys.executable, "-c", CHILD]
+        command = [
+            "strace",
+            "-qq",
+            "-o",
+            os.devnull,
+            *watched,
+            *tamper,
+            sys.executable,
+            "-c",
+            CHILD,
+        ]
     else:
         head, rest = CHILD.split("job, data", 1)
         code = f"{KILLER}\n{head}\narm()\njob, data{rest}"

@@ -87,7 +87,12 @@ def test_the_paper_recipe_is_the_paper() -> None:
 def test_numbers_can_be_overridden() -> None:
     changed = recipes.load(
         "default",
-        ["sr.training.batch=3", "unmix.loss.sad = 0", "sr.numbers.skip=feature", "sr.relation='hr'"],
+        [
+            "sr.training.batch=3",
+            "unmix.loss.sad = 0",
+            "sr.numbers.skip=feature",
+            "sr.relation='hr'",
+        ],
     )
     assert changed.sr.training.batch == 3
     assert changed.unmix.loss["sad"] == 0

@@ -11,7 +11,12 @@ from hsisr.window import TilePlan, Window
 
 SIZES = st.integers(1, 40)
 PLANS = st.builds(
-    TilePlan, SIZES, SIZES, tile=st.integers(1, 50), halo=st.integers(0, 12), scale=st.integers(1, 5)
+    TilePlan,
+    SIZES,
+    SIZES,
+    tile=st.integers(1, 50),
+    halo=st.integers(0, 12),
+    scale=st.integers(1, 5),
 )
 
 
@@ -32,7 +37,9 @@ def test_a_plan_is_as_long_as_it_says(plan: TilePlan) -> None:
 def test_a_tile_keeps_the_pixels_that_it_writes(plan: TilePlan) -> None:
     """Reading the coordinates themselves, enlarging and cropping them gives those written."""
     rows, cols = np.mgrid[: plan.rows, : plan.cols]
-    fine_rows, fine_cols = np.mgrid[: plan.rows * plan.scale, : plan.cols * plan.scale] // plan.scale
+    fine_rows, fine_cols = (
+        np.mgrid[: plan.rows * plan.scale, : plan.cols * plan.scale] // plan.scale
+    )
     for tile in plan:
         for coarse, fine in ((rows, fine_rows), (cols, fine_cols)):
             enlarged = coarse[tile.read.slices].repeat(plan.scale, 0).repeat(plan.scale, 1)

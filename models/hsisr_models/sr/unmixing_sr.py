@@ -13,6 +13,7 @@ from hsisr_models.networks import SrNetwork
 
 SOURCE = "Yu, UnmixingSR, arXiv:2407.06525, III-D"
 SCALES = (2, 3, 4, 5, 6, 7, 8)
+SKIPS = ("image", "feature")
 _BICUBIC_REACH = 2
 
 
@@ -42,6 +43,8 @@ class UnmixingSR(SrNetwork):
         skip: str = "image",
     ) -> None:
         super().__init__()
+        if skip not in SKIPS:
+            raise ValueError(f"no skip connection '{skip}'; known: {', '.join(SKIPS)}")
         factors = stages(scale)
         self.scale = scale
         self.stem = Conv(bands, width, kernel)
@@ -63,8 +66,9 @@ class UnmixingSR(SrNetwork):
         if self.lift is None:
             zero(self.head)
         body = kernel // 2 + depth * (spectral_kernel // 2 + 2 * (kernel // 2))
-        last = head_kernel // 2 + (kernel // 2 if self.lift is not None else 0)
-        self.reach, self.abundance_reach = _reaches(factors, body, last)
+        head = head_kernel // 2
+        joined = head + kernel // 2 if self.lift is not None else 0
+        self.reach, self.abundance_reach = _reaches(factors, body, head, joined)
 
     def forward(self, scene: Tensor, abundances: Tensor | None = None) -> Tensor:
         """Scene (N, B, h, w), abundances (N, p, h, w) to the sharper scene (N, B, nh, nw)."""
@@ -81,8 +85,11 @@ class UnmixingSR(SrNetwork):
         return smooth + self.head(features).float()
 
 
-def _reaches(factors: list[int], body: int, radius: int) -> tuple[int, int]:
+def _reaches(factors: list[int], body: int, head: int, joined: int) -> tuple[int, int]:
     """How far the scene and the abundances reach, in low-resolution pixels.
+
+    `body`, `head` and `joined` are the radii of the convolutions before the up-sampling, after it,
+    and after the bicubic scene has joined.
 
     A convolution of radius r on a grid z times finer reaches r / z; output pixels at the edge of
     a low-resolution pixel see the next one, so the sum is rounded up.
@@ -94,9 +101,10 @@ def _reaches(factors: list[int], body: int, radius: int) -> tuple[int, int]:
         if index == 0:
             fine_before_material = fine
             abundance = Fraction(1, zoom)
-    after = fine - fine_before_material + Fraction(radius, zoom)
-    total = body + fine + Fraction(radius, zoom)
-    return max(math.ceil(total), _BICUBIC_REACH), math.ceil(abundance + after)
+    after = fine - fine_before_material + Fraction(head, zoom)
+    features = math.ceil(body + fine + Fraction(head, zoom))
+    smooth = _BICUBIC_REACH + math.ceil(Fraction(joined, zoom))
+    return max(features, smooth), math.ceil(abundance + after)
 
 
 build = UnmixingSR

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from hsisr_models.blocks import GRAM, Conv, inverse_softplus, positive
+from hsisr_models.blocks import GRAM, POSITIVITIES, Conv, inverse_softplus, positive
 from hsisr_models.exact import softmax
 from hsisr_models.imaging import mix
 from hsisr_models.networks import UnmixNetwork
@@ -34,6 +34,8 @@ class GramAutoencoder(UnmixNetwork):
         positivity: str = "softplus",
     ) -> None:
         super().__init__()
+        if positivity not in POSITIVITIES:
+            raise ValueError(f"no positivity '{positivity}'; known: {', '.join(POSITIVITIES)}")
         grams = [
             GRAM(width, kernel=kernel, spectral_kernel=spectral_kernel, reduction=reduction)
             for _ in range(depth)

@@ -1,0 +1,195 @@
+"""What every super-resolution network of the shelf keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import product
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from hsisr import checkpoint
+from hsisr.checkpoint import Card, Part
+from hsisr_models.blocks import attention_layers, freeze_attention
+from hsisr_models.networks import SrNetwork
+from hsisr_models.resolver import SuperResolver
+from hsisr_models.sr import SHELF
+from hsisr_models.unmix import SHELF as METHODS
+from tests.contract.small import SMALL, numbers_for, shaken
+
+NAMES = list(SHELF)
+SIZES = [(name, scale) for name in NAMES for scale in SHELF[name].SCALES]
+VARIANTS = [
+    {},
+    {"skip": "feature"},
+    {"material": "concat", "head_kernel": 1},
+    {"kernel": 5, "skip": "feature"},
+    {"kernel": 1, "skip": "feature"},
+    {"spectral_kernel": 1, "material": "off"},
+]
+Build = Callable[..., SrNetwork]
+
+
+def shares(count: int, endmembers: int, rows: int, cols: int) -> Tensor:
+    return torch.rand(count, endmembers, rows, cols).softmax(1)
+
+
+def frozen(network: SrNetwork, bands: int, endmembers: int) -> SrNetwork:
+    """The same with its attention fixed to what it sees in two random scenes."""
+    scenes = [torch.rand(1, bands, 6, 7) for _ in range(2)]
+    maps = [shares(1, endmembers, 6, 7) for _ in range(2)]
+    inputs = list(zip(scenes, maps, strict=True))
+
+    class Pair(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(self, index: Tensor) -> Tensor:
+            return self.network(*inputs[int(index)])
+
+    freeze_attention(Pair(), lambda: [torch.tensor(0), torch.tensor(1)])
+    return network
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_network_names_its_source_and_its_scales(name: str) -> None:
+    assert len(SHELF[name].SOURCE) > 10
+    assert SHELF[name].SCALES
+    assert all(2 <= scale <= 8 for scale in SHELF[name].SCALES)
+
+
+@pytest.mark.parametrize(("name", "scale"), SIZES)
+@pytest.mark.parametrize("bands", [1, 31, 128])
+def test_the_output_is_the_scene_enlarged(
+    sr_network: Build, name: str, scale: int, bands: int
+) -> None:
+    for endmembers, precision in product((0, 4), (torch.float32, torch.bfloat16)):
+        network = sr_network(name, bands=bands, scale=scale, endmembers=endmembers)
+        maps = shares(2, endmembers, 3, 5) if endmembers else None
+        reduced = precision is torch.bfloat16
+        with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=reduced):
+            output = network(torch.rand(2, bands, 3, 5), maps)
+        assert output.shape == (2, bands, 3 * scale, 5 * scale)
+        assert output.dtype == torch.float32
+        assert output.isfinite().all()
+        assert not (network.uses_abundances and endmembers == 0)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (7, 1), (2, 2)])
+def test_the_smallest_scenes_are_enlarged(
+    sr_network: Build, name: str, size: tuple[int, int]
+) -> None:
+    network = sr_network(name, scale=2, endmembers=0)
+    with torch.no_grad():
+        output = network(torch.rand(1, 3, *size), None)
+    assert output.shape[2:] == (2 * size[0], 2 * size[1])
+    assert output.isfinite().all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("numbers", VARIANTS, ids=str)
+def test_every_weight_is_trained(sr_network: Build, name: str, numbers: dict[str, object]) -> None:
+    network = sr_network(name, **numbers).train()
+    output = network(torch.rand(2, 3, 6, 6, requires_grad=True), shares(2, 2, 6, 6))
+    output.square().sum().backward()
+    for key, value in network.named_parameters():
+        assert value.grad is not None, key
+        assert value.grad.abs().max() > 0, key
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_same_scene_gives_the_same_bits(sr_network: Build, name: str) -> None:
+    network, scene, maps = sr_network(name), torch.rand(1, 3, 9, 8), shares(1, 2, 9, 8)
+    with torch.no_grad():
+        assert torch.equal(network(scene, maps), network(scene, maps))
+        # nor do the scenes of a batch know of each other
+        pair = network(torch.cat((scene, scene.flip(3))), torch.cat((maps, maps.flip(3))))
+        torch.testing.assert_close(pair[:1], network(scene, maps))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_network_survives_its_file(sr_network: Build, name: str, tmp_path: Path) -> None:
+    network = sr_network(name, bands=3, scale=2, endmembers=0)
+    numbers = numbers_for(SHELF[name].build)
+    card = Card("sr", bands=3, scale=2, peak=1.0, network=Part(name, numbers))
+    checkpoint.save(tmp_path / "model.safetensors", card, {"network": network})
+    back = checkpoint.load(tmp_path / "model.safetensors").resolver()
+    scene = torch.rand(1, 3, 9, 8)
+    with torch.no_grad():
+        assert torch.equal(back(scene), network(scene, None))
+
+
+@pytest.mark.parametrize(("name", "scale"), SIZES)
+@pytest.mark.parametrize("numbers", VARIANTS, ids=str)
+def test_the_reach_is_what_a_gradient_sees(
+    sr_network: Build,
+    rings: Callable[[int, int], Tensor],
+    name: str,
+    scale: int,
+    numbers: dict[str, object],
+) -> None:
+    """No farther pixel has any influence, and some at the very reach have."""
+    network = frozen(sr_network(name, scale=scale, **numbers), 3, 2)
+    assert network.reach is not None
+    used = network.uses_abundances
+    reaches = {"scene": network.reach} | ({"abundances": network.abundance_reach} if used else {})
+    side = 2 * max(reaches.values()) + 5
+    inputs = {"scene": torch.rand(1, 3, side, side), "abundances": shares(1, 2, side, side)}
+    for value in inputs.values():
+        value.requires_grad_()
+    middle = slice(side // 2 * scale, (side // 2 + 1) * scale)
+    pixel = network(inputs["scene"], inputs["abundances"])[..., middle, middle]
+    (pixel * torch.randn_like(pixel)).sum().backward()
+    for key, reach in reaches.items():
+        gradient = inputs[key].grad
+        assert gradient is not None
+        seen = gradient[0].abs().amax(0)
+        assert seen[rings(side, reach) > reach].max() == 0
+        assert seen[rings(side, reach) == reach].max() > 0, f"{key} reaches less than {reach}"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_attention_that_is_not_frozen_sees_the_whole_scene(sr_network: Build, name: str) -> None:
+    network = sr_network(name)
+    if not any(True for _ in attention_layers(network)):
+        return
+    assert network.reach is not None
+    side = 2 * network.reach + 9
+    scene = torch.rand(1, 3, side, side, requires_grad=True)
+    output = network(scene, shares(1, 2, side, side))
+    output[..., side, side].sum().backward()
+    assert scene.grad is not None
+    assert (scene.grad.abs().amax((0, 1)) > 0).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("method", list(METHODS))
+@pytest.mark.parametrize("scale", [2, 8])
+def test_the_reach_holds_through_the_unmixing_network(
+    sr_network: Build, rings: Callable[[int, int], Tensor], name: str, method: str, scale: int
+) -> None:
+    """The abundances are not differentiated through, so pixels are changed and bits compared."""
+    build = METHODS[method].build
+    numbers = numbers_for(build, **SMALL | {"depth": 2, "kernel": 5})
+    unmixer = shaken(build(bands=3, endmembers=2, **numbers).eval())
+    resolver = SuperResolver(sr_network(name, scale=scale), unmixer)
+    freeze_attention(resolver, lambda: [torch.rand(1, 3, 8, 8, generator=torch.manual_seed(1))])
+    reach = resolver.reach
+    assert reach is not None
+    side = 2 * reach + 5
+    far, at = (rings(side, reach) > reach), (rings(side, reach) == reach)
+    scene = torch.rand(1, 3, side, side)
+    middle = slice(side // 2 * scale, (side // 2 + 1) * scale)
+
+    def pixel(changed: Tensor) -> Tensor:
+        other = torch.where(changed, torch.rand_like(scene) * 3, scene)
+        with torch.no_grad():
+            return resolver(other)[..., middle, middle]
+
+    nothing = torch.zeros_like(far)
+    assert torch.equal(pixel(far), pixel(nothing))
+    assert not torch.equal(pixel(at), pixel(nothing))

@@ -1,0 +1,104 @@
+"""A pixel's value does not depend on the image around it, to the last bit."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import conv2d
+
+from hsisr_models.exact import convolve, softmax
+from hsisr_models.imaging import mix
+
+SIZES = [(1, 40), (37, 1), (13, 57), (41, 29), (64, 64), (2, 3)]
+
+
+def windows(size: tuple[int, int], count: int) -> list[tuple[slice, slice]]:
+    """Random rectangles, seeded by the size."""
+    draw = random.Random(size[0] * 100 + size[1])
+
+    def stretch(length: int) -> slice:
+        first = draw.randrange(length)
+        return slice(first, draw.randint(first + 1, length))
+
+    return [(stretch(size[0]), stretch(size[1])) for _ in range(count)]
+
+
+def crop(values: Tensor, rows: slice, cols: slice, margin: int = 0) -> tuple[Tensor, slice, slice]:
+    """A rectangle with a margin where there is room, and where it lies in that."""
+    top, left = max(rows.start - margin, 0), max(cols.start - margin, 0)
+    wide = values[..., top : rows.stop + margin, left : cols.stop + margin]
+    return (
+        wide,
+        slice(rows.start - top, rows.stop - top),
+        slice(cols.start - left, cols.stop - left),
+    )
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("kernel", [1, 3])
+@pytest.mark.parametrize("inputs", [1, 2, 5, 16, 31, 64, 200])
+def test_a_cut_out_is_convolved_to_the_bits_of_the_whole(
+    inputs: int, kernel: int, threads: int
+) -> None:
+    torch.manual_seed(inputs)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        for outputs, size in zip((1, 4, 16, 64, 128, 31), SIZES, strict=True):
+            scene = torch.randn(1, inputs, *size)
+            weight = torch.randn(outputs, inputs, kernel, kernel) / kernel / inputs**0.5
+            whole = convolve(scene, weight, torch.ones(outputs))
+            for rows, cols in windows(size, 12):
+                part, down, across = crop(scene, rows, cols, kernel // 2)
+                if part.shape[2:] == (1, 1):
+                    continue  # is read only where it is the whole scene
+                found = convolve(part, weight, torch.ones(outputs))[..., down, across]
+                assert torch.equal(found, whole[..., rows, cols]), (outputs, size, rows, cols)
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 5, 8, 17])
+def test_a_cut_out_has_the_soft_max_of_the_whole(channels: int) -> None:
+    for size in SIZES:
+        logits = torch.randn(1, channels, *size)
+        whole = softmax(logits)
+        torch.testing.assert_close(whole, logits.softmax(1))
+        for rows, cols in windows(size, 12):
+            assert torch.equal(softmax(logits[..., rows, cols]), whole[..., rows, cols])
+
+
+@pytest.mark.parametrize("bands", [1, 31, 200])
+def test_a_cut_out_is_mixed_to_the_bits_of_the_whole(bands: int) -> None:
+    spectra = torch.rand(5, bands)
+    for size in SIZES:
+        shares = torch.rand(1, 5, *size)
+        whole = mix(shares, spectra)
+        for rows, cols in windows(size, 12):
+            assert torch.equal(mix(shares[..., rows, cols], spectra), whole[..., rows, cols])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("inputs", [1, 6])
+def test_it_is_the_convolution_with_its_gradients(inputs: int, dtype: torch.dtype) -> None:
+    scene = torch.randn(2, inputs, 7, 8, dtype=dtype)
+    weight, bias = torch.randn(4, inputs, 3, 3, dtype=dtype), torch.randn(4, dtype=dtype)
+    results = []
+    for function in (lambda *x: convolve(*x), lambda *x: conv2d(*x, padding=1)):
+        leaves = [value.clone().requires_grad_() for value in (scene, weight, bias)]
+        output = function(*leaves)
+        output.square().sum().backward()
+        results.append([output, *(leaf.grad for leaf in leaves)])
+    for found, expected in zip(*results, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_reduced_precision_stays_reduced() -> None:
+    scene, weight = torch.randn(1, 4, 6, 6), torch.randn(4, 4, 3, 3)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert convolve(scene, weight).dtype == torch.bfloat16
+        # but what is mixed is compared with the scene, so it is not rounded
+        assert mix(scene.softmax(1), torch.rand(4, 9)).dtype == torch.float32

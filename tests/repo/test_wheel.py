@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def wheel(root, tmp_path_factory):
+    """The names in the wheel that the project builds."""
+    folder = tmp_path_factory.mktemp("wheel")
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)],
+        cwd=root,
+        check=True,
+        capture_output=True,
+    )
+    with zipfile.ZipFile(next(folder.glob("*.whl"))) as archive:
+        return archive.namelist()
+
+
+def test_nothing_but_the_two_packages_is_importable(wheel):
+    tops = {name.partition("/")[0] for name in wheel}
+    assert {top for top in tops if ".dist-info" not in top and ".data" not in top} == {
+        "hsisr",
+        "hsisr_models",
+    }
+
+
+def test_recipes_and_types_are_in_the_wheel(wheel, root):
+    recipes = (root / "models" / "hsisr_models" / "recipes").glob("*.toml")
+    for recipe in recipes:
+        assert f"hsisr_models/recipes/{recipe.name}" in wheel
+    assert {"hsisr/py.typed", "hsisr_models/py.typed"} <= set(wheel)
+
+
+def test_shells_find_their_completions(wheel):
+    shared = {name.partition(".data/data/")[2] for name in wheel}
+    assert {
+        "share/bash-completion/completions/hsisr",
+        "share/zsh/site-functions/_hsisr",
+        "share/fish/vendor_completions.d/hsisr.fish",
+    } <= shared
+
+
+def test_no_tests_and_no_data_are_in_the_wheel(wheel):
+    assert not [name for name in wheel if "test" in name or name.endswith((".npy", ".mat", ".img"))]
