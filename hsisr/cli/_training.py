@@ -60,8 +60,9 @@ def train(
     Ends early after `minutes` or by a signal, and tells the command that continues.
     """
     from hsisr.fit import METRICS, fit, read_history
-    from hsisr.patches import Sampler, open_patches
+    from hsisr.patches import open_patches
     from hsisr.runtime import explained
+    from hsisr.sampler import Sampler
     from hsisr.steps import total_loss
 
     patches = open_patches(run)

@@ -24,12 +24,12 @@ from hsisr.patches import (
     SPLITS,
     Layout,
     PatchSet,
-    Sampler,
     cut,
     open_patches,
     prepare,
     spectral_mismatch,
 )
+from hsisr.sampler import Sampler
 from hsisr_models.imaging import OPERATORS
 
 Scene = Callable[..., NDArray[np.float32]]

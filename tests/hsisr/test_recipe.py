@@ -15,7 +15,8 @@ from hsisr import recipe as recipes
 from hsisr.checkpoint import load
 from hsisr.errors import UsageError
 from hsisr.fit import MODEL, fit
-from hsisr.patches import PatchSet, Sampler
+from hsisr.patches import PatchSet
+from hsisr.sampler import Sampler
 from hsisr.recipe import Training
 from hsisr.runtime import Runtime
 from hsisr.steps import SrStep, UnmixStep, total_loss
