@@ -72,7 +72,10 @@ class UnmixStep:
         self.network.project()
 
     def validate(self) -> Scores:
-        """The loss and the spectral angle of the reconstruction on the validation blocks."""
+        """Loss, error and spectral angle of the reconstruction on the validation blocks.
+
+        `rarest` is the mean abundance of the least used endmember; a dead one has next to none.
+        """
         device = self.network.endmembers.device
         lows = [
             _tensor(low, self._patches.peak).to(device)
@@ -81,7 +84,12 @@ class UnmixStep:
         outcomes = [self.outcome(_without_holes(low), low) for low in lows]
         losses = [float(total_loss(outcome, self._recipe.unmix.loss)[0]) for outcome in outcomes]
         pairs = ((low[0], outcome.estimate[0]) for low, outcome in zip(lows, outcomes, strict=True))
-        return {"loss": float(np.mean(losses)), **score(pairs, ("rmse", "sam"), ratio=1)}
+        shares = torch.stack([_shares(outcome) for outcome in outcomes]).mean(0)
+        return {
+            "loss": float(np.mean(losses)),
+            **score(pairs, ("rmse", "sam"), ratio=1),
+            "rarest": float(shares.min()),
+        }
 
     @staticmethod
     def merit(scores: Scores) -> float:
@@ -251,6 +259,12 @@ def _explained(name: str) -> Iterator[None]:
 def _require_terms(loss: dict[str, float]) -> None:
     for name in loss:
         LOSSES[name]
+
+
+def _shares(outcome: Outcome) -> Tensor:
+    """The mean abundance of every endmember (p,)."""
+    assert outcome.abundances is not None
+    return outcome.abundances.mean((0, 2, 3))
 
 
 def _without_unmixing(recipe: Recipe) -> Recipe:

@@ -11,6 +11,9 @@ from hsisr.cli import _options as options
 from hsisr.cli import _shared as shared
 from hsisr.cli import _training as training
 
+_DEAD = 0.01
+"""Mean abundance below which an endmember is as good as absent."""
+
 
 def command(
     run: options.RunFolder,
@@ -66,4 +69,9 @@ def command(
         f"{count} endmembers in {files[0]}; reconstruction RMSE {best['rmse']:.4g} of the peak, "
         f"spectral angle {best['sam']:.3g} degrees on the validation blocks"
     )
+    if best["rarest"] < _DEAD:
+        shared.say(
+            f"note: the rarest endmember makes up {best['rarest']:.2%} of the validation blocks; "
+            f"{count - 1} may do: --endmembers {count - 1} --overwrite"
+        )
     shared.say(f"Next: hsisr train-sr {run}")

@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from hsisr.cube import ArrayCube, Spectrum
     from hsisr.patches import PatchSet
     from hsisr.runtime import Runtime
 
@@ -48,7 +49,7 @@ def cpu() -> Runtime:
 def patches(tmp_path: Path) -> Callable[..., PatchSet]:
     """Prepares a run from a made-up scene: `patches(bands=6, rows=72, cols=24, scale=2)`."""
     from hsisr.cube import ArrayCube
-    from hsisr.patches import Layout, PatchSet, open_patches, prepare
+    from hsisr.patches import Layout, open_patches, prepare
 
     def prepared(
         bands: int = 6, rows: int = 72, cols: int = 24, scale: int = 2, *, seed: int = 0
@@ -62,3 +63,26 @@ def patches(tmp_path: Path) -> Callable[..., PatchSet]:
         return open_patches(run)
 
     return prepared
+
+
+@pytest.fixture
+def cube(tmp_path: Path) -> Callable[..., ArrayCube]:
+    """A made-up scene as if from a file: `cube(rows, cols, name="scene", spectrum=None)`."""
+
+    from hsisr.cube import ArrayCube
+
+    def made(
+        rows: int,
+        cols: int,
+        *,
+        bands: int = 4,
+        name: str = "scene.raw",
+        spectrum: Spectrum | None = None,
+        block: NDArray[np.float32] | None = None,
+    ) -> ArrayCube:
+        path = tmp_path / name
+        path.touch()
+        values = mixed_scene(bands, rows, cols, len(name)) if block is None else block
+        return ArrayCube(values, path, spectrum)
+
+    return made

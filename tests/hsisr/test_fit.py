@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -188,11 +188,15 @@ def test_the_state_holds_what_was_promised(prepared: PatchSet, tmp_path: Path) -
 class Quadratic:
     """A task whose every number can be followed by hand: the distance of one weight to a goal."""
 
-    def __init__(self, losses: Iterator[Tensor] | None = None) -> None:
+    def __init__(self) -> None:
         self.trainable: nn.Module = nn.Linear(1, 1, bias=False)
         nn.init.constant_(self.trainable.weight, 5.0)
         self.seen: list[float] = []
         self.after = 0
+
+    @property
+    def weight(self) -> float:
+        return float(self.trainable.weight.detach())
 
     def outcome(self, low: Tensor, high: Tensor) -> Outcome:
         return Outcome(truth=high, estimate=self.trainable(low))
@@ -202,7 +206,7 @@ class Quadratic:
 
     def validate(self) -> dict[str, float]:
         assert not self.trainable.training
-        self.seen.append(float(self.trainable.weight))
+        self.seen.append(self.weight)
         return {"weight": self.seen[-1]}
 
     def reference(self) -> dict[str, float]:
@@ -270,7 +274,7 @@ def test_it_is_adam_with_a_warm_up_halvings_and_a_running_mean(
         average = decay * average + (1 - decay) * weight
         means += [average] if (step + 1) % 3 == 0 else []
     assert task.seen == pytest.approx(means, rel=1e-5)
-    assert float(task.trainable.weight) == pytest.approx(weight, rel=1e-5)
+    assert task.weight == pytest.approx(weight, rel=1e-5)
     assert task.after == 12
 
 
@@ -278,14 +282,14 @@ def test_without_a_mean_the_weights_themselves_are_validated(cpu: Runtime, tmp_p
     task = Quadratic()
     for report in fit(task, squared, Ones(), training(average=0.0), tmp_path, cpu):
         if report.scores:
-            assert report.scores["weight"] == float(task.trainable.weight)
+            assert report.scores["weight"] == task.weight
 
 
 def test_a_bad_batch_does_not_poison_the_weights(cpu: Runtime, tmp_path: Path) -> None:
     task = Quadratic()
     seen = []
     for report in fit(task, squared, Ones(broken=(2, 5)), training(), tmp_path, cpu):
-        seen.append(float(task.trainable.weight))
+        seen.append(task.weight)
         assert (report.losses["total"] != report.losses["total"]) == (report.step in (3, 6))
     assert all(weight == weight for weight in seen)
     assert seen[1] == seen[2]

@@ -16,9 +16,9 @@ from hsisr.checkpoint import load
 from hsisr.errors import UsageError
 from hsisr.fit import MODEL, fit
 from hsisr.patches import PatchSet
-from hsisr.sampler import Sampler
 from hsisr.recipe import Training
 from hsisr.runtime import Runtime
+from hsisr.sampler import Sampler
 from hsisr.steps import SrStep, UnmixStep, total_loss
 
 FOLDER = Path(hsisr_models.__file__).parent / "recipes"

@@ -13,9 +13,9 @@ from hsisr import recipe as recipes
 from hsisr.checkpoint import Checkpoint, load, read_tensors
 from hsisr.fit import METRICS, MODEL, STATE, Report, fit
 from hsisr.patches import PatchSet
-from hsisr.sampler import Sampler
 from hsisr.recipe import Recipe
 from hsisr.runtime import Runtime
+from hsisr.sampler import Sampler
 from hsisr.steps import SrStep, UnmixStep, total_loss
 
 STEPS = 20

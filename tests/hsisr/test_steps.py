@@ -1,0 +1,335 @@
+"""The two training steps: what is compared with what, what moves and what stays."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import avg_pool2d
+
+from hsisr import recipe as recipes
+from hsisr.checkpoint import Checkpoint, load
+from hsisr.errors import ModelError, UsageError
+from hsisr.fit import MODEL
+from hsisr.patches import PatchSet
+from hsisr.runtime import Runtime
+from hsisr.sampler import Sampler
+from hsisr.steps import SrStep, UnmixStep, score, total_loss
+from hsisr_models.contract import Outcome
+from hsisr_models.imaging import mix, upscale_bicubic
+from tests.hsisr.training import STEPS, advance, reports, small
+
+
+@pytest.fixture
+def prepared(patches: Callable[..., PatchSet]) -> PatchSet:
+    return patches(bands=5, rows=56, cols=20)
+
+
+@pytest.fixture
+def unmix(prepared: PatchSet, tmp_path: Path) -> Checkpoint:
+    advance(reports("unmix", prepared, tmp_path / "unmixing"), STEPS)
+    return load(tmp_path / "unmixing" / MODEL)
+
+
+@pytest.fixture
+def batch(prepared: PatchSet) -> tuple[Tensor, Tensor]:
+    return Sampler(prepared, patch=5, batch=3, seed=0).draw(0)
+
+
+def alive(step: SrStep) -> SrStep:
+    """The same with random numbers added to all weights."""
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for value in step.trainable.parameters():
+            value.add_(torch.randn_like(value) * 0.05)
+    return step
+
+
+def test_unmixing_reconstructs_the_low_resolution(
+    prepared: PatchSet, batch: tuple[Tensor, Tensor]
+) -> None:
+    step = UnmixStep(prepared, small(), seed=0)
+    low, high = batch
+    outcome = step.outcome(low, high)
+    assert outcome.truth is low
+    assert outcome.abundances is not None
+    assert outcome.endmembers is not None
+    torch.testing.assert_close(outcome.estimate, mix(outcome.abundances, outcome.endmembers))
+    torch.testing.assert_close(outcome.abundances.sum(1), torch.ones(3, 5, 5))
+
+
+def test_vertices_of_the_data_begin_the_unmixing(prepared: PatchSet) -> None:
+    """Every endmember is near some pixel; with `random` it need not be."""
+    pixels = np.concatenate([low.reshape(5, -1).T for low, _ in prepared.blocks("train")])
+    pixels = pixels / prepared.peak
+
+    def farthest(initialise: str) -> float:
+        torch.manual_seed(0)
+        step = UnmixStep(prepared, small("default", f"unmix.initialise={initialise}"), seed=0)
+        spectra = step.network.endmembers.detach().numpy()
+        distances = np.linalg.norm(spectra[:, None] - pixels[None], axis=2)
+        return float(distances.min(1).max())
+
+    assert farthest("vca") < 0.05
+    assert farthest("random") > 0.05
+
+
+def test_the_seed_decides_where_unmixing_begins(prepared: PatchSet) -> None:
+    first, again = (UnmixStep(prepared, small(), seed=3).network.endmembers for _ in range(2))
+    assert torch.equal(first, again)
+
+
+def test_clamped_endmembers_are_brought_back(prepared: PatchSet) -> None:
+    step = UnmixStep(prepared, small("default", "unmix.numbers.positivity=clamp"), seed=0)
+    weights = dict(step.network.named_parameters())["weights"]
+    with torch.no_grad():
+        weights.sub_(10)
+    step.after_step()
+    assert (weights == 0).all()
+
+
+def test_unmixing_learns(prepared: PatchSet, tmp_path: Path) -> None:
+    told = advance(reports("unmix", prepared, tmp_path / "run"), STEPS)
+    scores = [report.scores for report in told if report.scores]
+    assert scores[-1]["loss"] < scores[0]["loss"]
+    assert UnmixStep.merit(scores[-1]) > UnmixStep.merit(scores[0])
+
+
+def test_sharpening_starts_from_bicubic(
+    prepared: PatchSet, unmix: Checkpoint, cpu: Runtime, batch: tuple[Tensor, Tensor]
+) -> None:
+    step = SrStep(prepared, small(), unmix, cpu.device)
+    low, high = batch
+    with torch.no_grad():
+        outcome = step.outcome(low, high)
+        assert step.validate() == pytest.approx(step.reference())
+    assert outcome.truth is high
+    torch.testing.assert_close(outcome.estimate, upscale_bicubic(low, 2))
+
+
+@pytest.mark.parametrize("relation", ["pool", "nearest", "deconv", "hr"])
+def test_the_abundances_of_both_resolutions_are_compared(
+    prepared: PatchSet,
+    unmix: Checkpoint,
+    cpu: Runtime,
+    batch: tuple[Tensor, Tensor],
+    relation: str,
+) -> None:
+    step = alive(SrStep(prepared, small("default", f"sr.relation={relation}"), unmix, cpu.device))
+    unmixer, (low, high) = unmix.unmixer(), batch
+    with torch.no_grad():
+        outcome = step.outcome(low, high)
+        fine, coarse = unmixer(outcome.estimate), unmixer(low)
+        pairs = {
+            "pool": (avg_pool2d(fine, 2), coarse),
+            "nearest": (fine, coarse.repeat_interleave(2, 2).repeat_interleave(2, 3)),
+            "hr": (fine, unmixer(high)),
+        }
+    assert outcome.abundances is not None
+    assert outcome.expected is not None
+    assert outcome.abundances.shape == outcome.expected.shape
+    if relation in pairs:
+        assert torch.equal(outcome.abundances, pairs[relation][0])
+        assert torch.equal(outcome.expected, pairs[relation][1])
+    torch.testing.assert_close(outcome.expected.sum(1), torch.ones_like(outcome.expected[:, 0]))
+
+
+def test_gradients_flow_through_the_frozen_unmixer_and_leave_it_alone(
+    prepared: PatchSet, unmix: Checkpoint, cpu: Runtime, batch: tuple[Tensor, Tensor]
+) -> None:
+    step = alive(SrStep(prepared, small(), unmix, cpu.device))
+    assert step._unmixer is not None
+    before = {name: value.clone() for name, value in step._unmixer.state_dict().items()}
+    optimiser = torch.optim.SGD(step.trainable.parameters(), lr=1.0)
+    total, values = total_loss(step.outcome(*batch), {"abundance": 1.0})
+    assert set(values) == {"abundance"}
+    total.backward()
+    head = dict(step.network.named_parameters())["head.weight"]
+    assert head.grad is not None
+    assert head.grad.abs().max() > 0
+    optimiser.step()
+    for name, value in step._unmixer.named_parameters():
+        assert not value.requires_grad
+        assert value.grad is None
+        assert torch.equal(value, before[name])
+    inside = {id(value) for value in step.trainable.parameters()}
+    assert not inside & {id(value) for value in step._unmixer.parameters()}
+
+
+def test_the_gradient_is_that_of_the_whole_chain(
+    prepared: PatchSet, unmix: Checkpoint, cpu: Runtime, batch: tuple[Tensor, Tensor]
+) -> None:
+    """Against a difference quotient: nothing in between is cut off."""
+    step = alive(SrStep(prepared, small("default", "sr.relation=hr"), unmix, cpu.device))
+    bias = dict(step.network.named_parameters())["head.bias"]
+
+    def loss() -> Tensor:
+        return total_loss(step.outcome(*batch), {"abundance": 1.0})[0]
+
+    (gradient,) = torch.autograd.grad(loss(), bias)
+    direction, size = gradient / gradient.norm(), 1e-3
+    with torch.no_grad():
+        bias.add_(size * direction)
+        above = float(loss())
+        bias.sub_(2 * size * direction)
+        below = float(loss())
+    assert (above - below) / (2 * size) == pytest.approx(float(gradient.norm()), rel=0.02)
+
+
+def test_a_weight_of_zero_skips_its_term(
+    prepared: PatchSet, unmix: Checkpoint, cpu: Runtime, batch: tuple[Tensor, Tensor]
+) -> None:
+    step = SrStep(prepared, small("default", "sr.loss.abundance=0"), unmix, cpu.device)
+    outcome = step.outcome(*batch)
+    assert outcome.abundances is None
+    total, values = total_loss(outcome, step.loss | {"smoothness": 0.0})
+    assert set(values) == {"l1", "sad"}
+    expected = step.loss["l1"] * values["l1"] + step.loss["sad"] * values["sad"]
+    assert float(total.detach()) == pytest.approx(expected, rel=1e-5)
+
+
+def test_without_unmixing_no_term_needs_abundances(
+    prepared: PatchSet, cpu: Runtime, batch: tuple[Tensor, Tensor]
+) -> None:
+    step = SrStep(prepared, small(), None, cpu.device)
+    assert "abundance" not in step.loss
+    outcome = step.outcome(*batch)
+    assert (outcome.abundances, outcome.endmembers, outcome.expected) == (None, None, None)
+    assert not step.network.uses_abundances
+
+
+@pytest.mark.parametrize("kind", ["sr", "sr without unmixing"])
+def test_the_saved_model_is_what_was_validated(
+    prepared: PatchSet, unmix: Checkpoint, tmp_path: Path, kind: str
+) -> None:
+    advance(reports(kind, prepared, tmp_path / "run", unmix=unmix), STEPS)
+    found = load(tmp_path / "run" / MODEL)
+    resolver = found.resolver()
+
+    def pairs() -> list[tuple[Tensor, Tensor]]:
+        blocks = [
+            [torch.from_numpy(np.array(block)) / prepared.peak for block in pair]
+            for pair in prepared.blocks("validation")
+        ]
+        with torch.no_grad():
+            return [(high, resolver(low[None])[0]) for low, high in blocks]
+
+    assert score(pairs(), ("psnr", "sam"), ratio=2) == pytest.approx(found.card.scores)
+    card = found.card
+    assert (card.kind, card.bands, card.scale, card.peak) == ("sr", 5, 2, prepared.peak)
+    assert card.parent == (unmix.sha256 if kind == "sr" else None)
+    assert card.degradation == "bicubic"
+    assert card.recipe["sr"]["numbers"]["width"] == 8
+    assert card.data["scenes"][0]["file"] == "scene.raw"
+    if kind == "sr":
+        for name, value in unmix.tensors.items():
+            assert torch.equal(found.tensors[name], value)
+
+
+def test_an_unmixer_of_other_bands_is_refused(
+    patches: Callable[..., PatchSet], unmix: Checkpoint, cpu: Runtime
+) -> None:
+    other = patches(bands=6, rows=56, cols=20, seed=1)
+    with pytest.raises(ModelError, match="trained for 5 bands, the scenes have 6"):
+        SrStep(other, small(), unmix, cpu.device)
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        "sr.network=unmixing_rs",
+        "sr.network=bicubic",
+        "sr.numbers.widht=3",
+        "sr.numbers.width=wide",
+        "sr.numbers.material=fiml",
+        "sr.numbers.skip=none",
+        "sr.numbers.kernel=4",
+        "sr.numbers.reduction=0",
+        "sr.relation=pooled",
+        "sr.loss.l2=1.0",
+    ],
+)
+def test_a_mistake_in_the_recipe_of_sharpening_is_explained(
+    prepared: PatchSet, unmix: Checkpoint, cpu: Runtime, mistake: str
+) -> None:
+    with pytest.raises(UsageError):
+        SrStep(prepared, small("default", mistake), unmix, cpu.device)
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        "unmix.method=gram",
+        "unmix.numbers.dept=3",
+        "unmix.numbers.positivity=exp",
+        "unmix.initialise=pca",
+        "unmix.endmembers=9",
+        "unmix.loss.l2=1.0",
+    ],
+)
+def test_a_mistake_in_the_recipe_of_unmixing_is_explained(prepared: PatchSet, mistake: str) -> None:
+    with pytest.raises(UsageError):
+        UnmixStep(prepared, small("default", mistake), seed=0)
+
+
+def test_the_total_is_the_weighted_sum(rng: np.random.Generator) -> None:
+    truth, estimate = (torch.from_numpy(rng.random((2, 4, 3, 3), np.float32)) for _ in range(2))
+    spectra = torch.from_numpy(rng.random((3, 4), np.float32))
+    total, values = total_loss(
+        Outcome(truth, estimate, endmembers=spectra), {"l1": 2.0, "sad": 0.5, "smoothness": 0.25}
+    )
+    u, v = (x.numpy().astype(float) for x in (truth, estimate))
+    cosine = (u * v).sum(1) / np.linalg.norm(u, axis=1) / np.linalg.norm(v, axis=1)
+    expected = {
+        "l1": np.abs(u - v).mean(),
+        "sad": np.arccos(cosine).mean(),
+        "smoothness": np.abs(np.diff(spectra.numpy().astype(float))).sum(1).mean(),
+    }
+    assert values == pytest.approx(expected, rel=1e-5)
+    weighted = 2 * expected["l1"] + 0.5 * expected["sad"] + 0.25 * expected["smoothness"]
+    assert float(total) == pytest.approx(weighted, rel=1e-5)
+
+
+def test_scores_are_means_over_the_blocks_that_hold_data() -> None:
+    truth = torch.rand(3, 8, 8)
+    blocks = [(truth, truth + 0.1), (truth, truth + 0.2)]
+    found = score(blocks, ("psnr", "rmse"), ratio=2)
+    assert found["psnr"] == pytest.approx((20 - 20 * math.log10(0.2)) / 2, rel=1e-4)
+    assert found["rmse"] == pytest.approx(0.15, rel=1e-4)
+    empty = torch.full_like(truth, math.nan)
+    assert score([*blocks, (empty, truth)], ("psnr", "rmse"), ratio=2) == pytest.approx(found)
+
+
+def test_holes_in_the_validation_blocks_do_not_count(
+    patches: Callable[..., PatchSet], cpu: Runtime
+) -> None:
+    prepared = patches(bands=5, rows=56, cols=20)
+    step = SrStep(prepared, small(), None, cpu.device)
+    before = step.reference()
+    for entry in prepared.manifest["blocks"]:
+        if entry["split"] == "validation":
+            for kind, scale in (("low", 1), ("high", 2)):
+                block = np.load(prepared.folder / entry[kind])
+                block[:, : 2 * scale, : 2 * scale] = np.nan
+                np.save(prepared.folder / entry[kind], block)
+    after = step.reference()
+    assert all(math.isfinite(value) for value in after.values())
+    assert after["psnr"] == pytest.approx(before["psnr"], abs=2)
+    unmixing = UnmixStep(prepared, small(), seed=0)
+    with torch.no_grad():
+        assert all(math.isfinite(value) for value in unmixing.validate().values())
+
+
+def test_the_recipe_in_the_card_is_the_one_that_ran(prepared: PatchSet, tmp_path: Path) -> None:
+    changed = small("default", "unmix.loss.sad=0.3")
+    advance(reports("unmix", prepared, tmp_path / "run", recipe=changed), STEPS)
+    found = load(tmp_path / "run" / MODEL).card.recipe
+    kept = recipes.from_dict(found)
+    assert kept == changed
+    assert replace(kept, name="x") != changed
