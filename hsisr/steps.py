@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hsisr import checkpoint
+from hsisr import checkpoint, gaps
 from hsisr.checkpoint import Card, Checkpoint, Part
 from hsisr.cube import Block
 from hsisr.errors import ModelError, UsageError
@@ -77,13 +77,14 @@ class UnmixStep:
         `rarest` is the mean abundance of the least used endmember; a dead one has next to none.
         """
         device = self.network.endmembers.device
-        lows = [
-            _tensor(low, self._patches.peak).to(device)
-            for low, _ in self._patches.blocks("validation")
-        ]
-        outcomes = [self.outcome(_without_holes(low), low) for low in lows]
+        lows = [low for low, _ in self._patches.blocks("validation")]
+        scenes = [_tensor(_without_holes(low), self._patches.peak).to(device) for low in lows]
+        outcomes = [self.outcome(scene, scene) for scene in scenes]
         losses = [float(total_loss(outcome, self._recipe.unmix.loss)[0]) for outcome in outcomes]
-        pairs = ((low[0], outcome.estimate[0]) for low, outcome in zip(lows, outcomes, strict=True))
+        pairs = (
+            (_tensor(low, self._patches.peak)[0], outcome.estimate[0])
+            for low, outcome in zip(lows, outcomes, strict=True)
+        )
         shares = torch.stack([_shares(outcome) for outcome in outcomes]).mean(0)
         return {
             "loss": float(np.mean(losses)),
@@ -196,7 +197,7 @@ class SrStep:
         pairs = (
             (
                 _tensor(high, self._patches.peak)[0],
-                resolve(_without_holes(_tensor(low, self._patches.peak)).to(device))[0].cpu(),
+                resolve(_tensor(_without_holes(low), self._patches.peak).to(device))[0].cpu(),
             )
             for low, high in self._patches.blocks("validation")
         )
@@ -286,8 +287,8 @@ def _tensor(block: Block, peak: float) -> Tensor:
     return torch.from_numpy(np.array(block))[None] / peak
 
 
-def _without_holes(scene: Tensor) -> Tensor:
-    return torch.nan_to_num(scene)
+def _without_holes(block: Block) -> Block:
+    return gaps.fill(block, gaps.band_means(block))
 
 
 def _pooled_pixels(patches: PatchSet, seed: int) -> Tensor:

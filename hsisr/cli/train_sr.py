@@ -75,6 +75,8 @@ def command(
         f"{reference['psnr']:.2f}), spectral angle {best['sam']:.3f} degrees (bicubic "
         f"{reference['sam']:.3f})"
     )
+    if best["psnr"] <= reference["psnr"]:
+        shared.say("note: this model is no better than bicubic; train it longer or on more pixels")
     model = run if name == "sr" else folder
     shared.say(f"Next: hsisr evaluate {run} --model {model}")
     shared.say(f"      hsisr upscale SCENE --scale {patches.scale} --model {model}")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def mixed_scene(bands: int, rows: int, cols: int, seed: int = 0) -> NDArray[np.float32]:
-    """(bands, rows, cols): smooth abundances of three smooth spectra, some noise, values to 1000."""
+    """(bands, rows, cols): three smooth spectra in smooth shares, some noise, values to 1000."""
     rng = np.random.default_rng(seed)
     down, across = np.arange(rows)[:, None] / 6, np.arange(cols) / 7
     fields = [np.sin(down + 2 * i) + np.cos(across * (1 + i / 3)) for i in range(3)]
@@ -68,7 +68,6 @@ def patches(tmp_path: Path) -> Callable[..., PatchSet]:
 @pytest.fixture
 def cube(tmp_path: Path) -> Callable[..., ArrayCube]:
     """A made-up scene as if from a file: `cube(rows, cols, name="scene", spectrum=None)`."""
-
     from hsisr.cube import ArrayCube
 
     def made(

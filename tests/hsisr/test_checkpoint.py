@@ -155,14 +155,14 @@ def test_a_pickle_is_refused_and_not_run(tmp_path: Path) -> None:
     trap = Trap(mark)
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
         path.write_bytes(pickle.dumps(trap, protocol))
-        with pytest.raises(ModelError, match="not a .safetensors file"):
+        with pytest.raises(ModelError, match=r"not a \.safetensors file"):
             load(path)
     torch.save({"model": trap}, path)
-    with pytest.raises(ModelError, match="not a .safetensors file"):
+    with pytest.raises(ModelError, match=r"not a \.safetensors file"):
         load(path)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("archive/data.pkl", pickle.dumps(trap))
-    with pytest.raises(ModelError, match="not a .safetensors file"):
+    with pytest.raises(ModelError, match=r"not a \.safetensors file"):
         load(path)
     assert not mark.exists()
 

@@ -96,7 +96,7 @@ def test_a_killed_training_can_be_continued(prepared: PatchSet, tmp_path: Path, 
     child = subprocess.run(
         [sys.executable, "-c", CHILD, prepared.folder.parent, folder, str(step)],
         check=False,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([*sys.path, os.getcwd()])},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([*sys.path, str(Path.cwd())])},
     )
     assert child.returncode == -signal.SIGKILL
     assert (folder / STATE).exists() == (step > 4)

@@ -42,11 +42,9 @@ def test_splits_are_disjoint_with_a_gap(
     rows: int, cols: int, scale: int, gap: int, shares: tuple[float, float, float]
 ) -> None:
     layout = Layout(scale, shares=shares, gap=gap)
-    try:
-        windows = cut(spec_of(rows, cols), layout, Path("scene"))
-    except InputError as error:
-        assert "too small" in error.what
-        return
+    if min(rows, cols) // scale < 4 or max(rows, cols) // scale < 50 + 2 * gap:
+        return  # may be too small, see below
+    windows = cut(spec_of(rows, cols), layout, Path("scene"))
     owner = np.zeros((rows, cols), np.uint8)
     for number, split in enumerate(SPLITS, 1):
         assert windows[split]

@@ -1,4 +1,4 @@
-"""Recipes: every one that comes with hsisr can be trained with, every mistake in one is explained."""
+"""Every recipe that comes with hsisr can be trained with, and every mistake is explained."""
 
 from __future__ import annotations
 
