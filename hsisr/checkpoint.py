@@ -136,7 +136,8 @@ class Checkpoint:
                 network = build()
             network.load_state_dict(tensors, assign=True)
         except _REFUSALS as error:
-            what = f"does not fit its own card: {str(error).splitlines()[0]}"
+            why = str(error).partition("\n")[0]
+            what = f"does not fit its own card: {why}"
             raise ModelError(what, where=self.path) from error
         return network.eval().requires_grad_(False)
 

@@ -17,6 +17,7 @@ from hsisr.fit import MODEL
 from hsisr.patches import spectral_mismatch
 from hsisr.run import Sharpen, Survey, Unmix, freeze
 from hsisr.runtime import Runtime
+from hsisr_models.blocks import thaw_attention
 from hsisr_models.networks import UnmixNetwork
 from hsisr_models.resolver import SuperResolver
 from hsisr_models.sr import bicubic
@@ -65,6 +66,7 @@ class SrModel:
         """
         self.network.to(runtime.device)
         if dynamic:
+            thaw_attention(self.network)
             return Sharpen(self.network, self.scale, None, self.peak)
         freeze(self.network, seen, self.peak, runtime)
         return Sharpen(self.network, self.scale, self.network.reach, self.peak)

@@ -110,9 +110,8 @@ def explained(advice: str) -> Iterator[None]:
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        raise OutputError(
-            f"not enough memory: {str(error).splitlines()[0]}", hint=advice
-        ) from error
+        found = str(error).partition("\n")[0] or type(error).__name__
+        raise OutputError(f"not enough memory: {found}", hint=advice) from error
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -1,4 +1,4 @@
-"""A made-up scene of three materials, and the training data prepared from it."""
+"""Made-up scenes, as arrays, as cubes and as training data; torch is imported when needed."""
 
 from __future__ import annotations
 
@@ -6,32 +6,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from hsisr.checkpoint import Checkpoint
     from hsisr.cube import ArrayCube, Spectrum
     from hsisr.patches import PatchSet
     from hsisr.runtime import Runtime
 
 
-def mixed_scene(bands: int, rows: int, cols: int, seed: int = 0) -> NDArray[np.float32]:
-    """(bands, rows, cols): three smooth spectra in smooth shares, some noise, values to 1000."""
-    rng = np.random.default_rng(seed)
-    down, across = np.arange(rows)[:, None] / 6, np.arange(cols) / 7
-    fields = [np.sin(down + 2 * i) + np.cos(across * (1 + i / 3)) for i in range(3)]
-    shares = np.exp(2 * np.stack(fields))
-    shares /= shares.sum(0)
-    centres = np.linspace(0, bands, 3)[:, None]
-    spectra = 100 + 900 * np.exp(-(((np.arange(bands) - centres) / (bands / 3 + 1)) ** 2))
-    scene = np.einsum("phw,pb->bhw", shares, spectra) + rng.normal(0, 5, (bands, rows, cols))
-    return np.maximum(scene, 1).astype(np.float32)
-
-
 @pytest.fixture
 def scene() -> Callable[..., NDArray[np.float32]]:
-    """Makes scenes, see `mixed_scene`."""
+    """Makes scenes: `scene(bands, rows, cols, seed=0)`."""
+    from tests.hsisr.made_up import mixed_scene
+
     return mixed_scene
 
 
@@ -48,19 +39,12 @@ def cpu() -> Runtime:
 @pytest.fixture
 def patches(tmp_path: Path) -> Callable[..., PatchSet]:
     """Prepares a run from a made-up scene: `patches(bands=6, rows=72, cols=24, scale=2)`."""
-    from hsisr.cube import ArrayCube
-    from hsisr.patches import Layout, open_patches, prepare
+    from tests.hsisr.made_up import prepared_run
 
     def prepared(
         bands: int = 6, rows: int = 72, cols: int = 24, scale: int = 2, *, seed: int = 0
     ) -> PatchSet:
-        run = tmp_path / f"run{seed}"
-        run.mkdir(exist_ok=True)
-        file = run / "scene.raw"
-        file.touch()
-        cube = ArrayCube(mixed_scene(bands, rows, cols, seed), file)
-        list(prepare([cube], run, Layout(scale)))
-        return open_patches(run)
+        return prepared_run(tmp_path / f"run{seed}", bands, rows, cols, scale, seed)
 
     return prepared
 
@@ -69,6 +53,7 @@ def patches(tmp_path: Path) -> Callable[..., PatchSet]:
 def cube(tmp_path: Path) -> Callable[..., ArrayCube]:
     """A made-up scene as if from a file: `cube(rows, cols, name="scene", spectrum=None)`."""
     from hsisr.cube import ArrayCube
+    from tests.hsisr.made_up import mixed_scene
 
     def made(
         rows: int,
@@ -85,3 +70,36 @@ def cube(tmp_path: Path) -> Callable[..., ArrayCube]:
         return ArrayCube(values, path, spectrum)
 
     return made
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder with training data of 5 bands at scale 2 and both models; not to be changed."""
+    from hsisr.checkpoint import load
+    from hsisr.fit import MODEL
+    from tests.hsisr.made_up import prepared_run
+    from tests.hsisr.training import STEPS, advance, reports
+
+    run = tmp_path_factory.mktemp("trained") / "run"
+    data = prepared_run(run, bands=5, rows=56, cols=20, scale=2, seed=0)
+    advance(reports("unmix", data, run / "unmix"), STEPS)
+    unmix = load(run / "unmix" / MODEL)
+    advance(reports("sr", data, run / "sr", unmix=unmix), STEPS)
+    return run
+
+
+@pytest.fixture
+def prepared(trained: Path) -> PatchSet:
+    """The training data of `trained`."""
+    from hsisr.patches import open_patches
+
+    return open_patches(trained)
+
+
+@pytest.fixture
+def unmix(trained: Path) -> Checkpoint:
+    """The unmixing model of `trained`."""
+    from hsisr.checkpoint import load
+    from hsisr.fit import MODEL
+
+    return load(trained / "unmix" / MODEL)

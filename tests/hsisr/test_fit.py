@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,17 +27,6 @@ from tests.hsisr.training import STEPS, advance, ending, longer, reports, small
 KINDS = ("unmix", "sr", "sr without unmixing")
 
 
-@pytest.fixture
-def prepared(patches: Callable[..., PatchSet]) -> PatchSet:
-    return patches(bands=5, rows=56, cols=20)
-
-
-@pytest.fixture
-def unmix(prepared: PatchSet, tmp_path: Path) -> Checkpoint:
-    advance(reports("unmix", prepared, tmp_path / "unmixing"), STEPS)
-    return load(tmp_path / "unmixing" / MODEL)
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_stopping_after_any_step_changes_no_bit(
     kind: str, prepared: PatchSet, unmix: Checkpoint, tmp_path: Path
@@ -48,19 +36,24 @@ def test_stopping_after_any_step_changes_no_bit(
     assert [report.step for report in whole if report.scores] == [4, 8, 16, 20]
     assert len({report.learning_rate for report in whole}) == 5
     expected = ending(tmp_path / "whole")
+    told = []
     for stop in range(1, STEPS):
-        folder = tmp_path / f"stopped{stop}"
-        first = advance(reports(kind, prepared, folder, **given), stop)
-        # it begins with other weights, which the state replaces
-        rest = advance(reports(kind, prepared, folder, **given, seed=99), STEPS - stop)
-        assert [report.losses for report in (*first, *rest)] == [r.losses for r in whole]
-        assert ending(folder) == expected, f"stopped after {stop}"
+        # stopped after every step so far; each time it begins with other weights to be replaced
+        told += advance(reports(kind, prepared, tmp_path / "run", **given, seed=stop - 1), 1)
+        shutil.copytree(tmp_path / "run", tmp_path / f"from{stop}")
+        rest = advance(
+            reports(kind, prepared, tmp_path / f"from{stop}", **given, seed=99), STEPS - stop
+        )
+        assert [report.losses for report in (*told, *rest)] == [r.losses for r in whole]
+        assert ending(tmp_path / f"from{stop}") == expected, f"stopped after {stop}"
 
 
-def test_stopping_after_every_step_changes_no_bit(prepared: PatchSet, tmp_path: Path) -> None:
-    advance(reports("sr without unmixing", prepared, tmp_path / "whole"), STEPS)
-    for seed in range(STEPS):
-        advance(reports("sr without unmixing", prepared, tmp_path / "parts", seed=seed), 1)
+@pytest.mark.parametrize("stop", [1, 6, 7, 8, 15])
+def test_stopping_once_changes_no_bit(prepared: PatchSet, tmp_path: Path, stop: int) -> None:
+    kind = "sr without unmixing"
+    for folder, pieces in (("whole", [STEPS]), ("parts", [stop, STEPS - stop])):
+        for steps in pieces:
+            advance(reports(kind, prepared, tmp_path / folder), steps)
     assert ending(tmp_path / "parts") == ending(tmp_path / "whole")
 
 

@@ -27,17 +27,6 @@ from tests.hsisr.training import STEPS, advance, reports, small
 
 
 @pytest.fixture
-def prepared(patches: Callable[..., PatchSet]) -> PatchSet:
-    return patches(bands=5, rows=56, cols=20)
-
-
-@pytest.fixture
-def unmix(prepared: PatchSet, tmp_path: Path) -> Checkpoint:
-    advance(reports("unmix", prepared, tmp_path / "unmixing"), STEPS)
-    return load(tmp_path / "unmixing" / MODEL)
-
-
-@pytest.fixture
 def batch(prepared: PatchSet) -> tuple[Tensor, Tensor]:
     return Sampler(prepared, patch=5, batch=3, seed=0).draw(0)
 

@@ -73,9 +73,7 @@ class Chain(nn.Sequential):
     """Two attentive modules, one after another."""
 
     def __init__(self) -> None:
-        first, second = (
-            GRAM(6, kernel=3, spectral_kernel=1, reduction=2) for _ in range(2)
-        )
+        first, second = (GRAM(6, kernel=3, spectral_kernel=1, reduction=2) for _ in range(2))
         super().__init__(Conv(3, 6, 3), first, second)
 
 
@@ -192,7 +190,8 @@ def test_stages_are_those_of_the_paper() -> None:
 
 def test_inverse_softplus_inverts_softplus() -> None:
     values = torch.tensor([1e-5, 1e-3, 0.5, 1, 20, 1e4])
-    torch.testing.assert_close(positive(inverse_softplus(values), "softplus"), values, rtol=2e-3, atol=1e-8)
+    back = positive(inverse_softplus(values), "softplus")
+    torch.testing.assert_close(back, values, rtol=2e-3, atol=1e-8)
     assert inverse_softplus(torch.zeros(1)).isfinite()
 
 

@@ -14,9 +14,7 @@ from hsisr_models.unmix import gram_autoencoder
 
 def pair(material: str = "film") -> tuple[SrNetwork, gram_autoencoder.GramAutoencoder]:
     torch.manual_seed(0)
-    network = unmixing_sr.build(
-        bands=4, scale=2, endmembers=3, width=8, depth=1, material=material
-    )
+    network = unmixing_sr.build(bands=4, scale=2, endmembers=3, width=8, depth=1, material=material)
     unmixer = gram_autoencoder.build(bands=4, endmembers=3, width=8, depth=3, kernel=5)
     with torch.no_grad():
         for value in network.parameters():
@@ -58,7 +56,7 @@ def test_the_reach_is_the_longer_of_both_ways() -> None:
 @pytest.mark.parametrize("which", ["network", "unmixer"])
 def test_a_part_that_is_not_local_makes_the_whole_not_local(which: str) -> None:
     network, unmixer = pair()
-    setattr({"network": network, "unmixer": unmixer}[which], "reach", None)
+    {"network": network, "unmixer": unmixer}[which].reach = None
     assert SuperResolver(network, unmixer).reach is None
 
 
