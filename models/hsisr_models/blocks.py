@@ -114,6 +114,10 @@ class UpsampleStage(nn.Sequential):
     def __init__(self, channels: int, factor: int) -> None:
         wide = Conv(channels, channels * factor**2, 3)
         super().__init__(wide, nn.PixelShuffle(factor), nn.LeakyReLU(LEAK))
+        # sub-pixels start alike (Aitken et al. 2017): no grid that training would have to remove
+        with torch.no_grad():
+            for parameter in wide.parameters():
+                parameter.copy_(parameter[:: factor**2].repeat_interleave(factor**2, 0))
 
 
 class MaterialAwareModule(nn.Module):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -10,6 +11,15 @@ import sys
 
 import numpy as np
 import pytest
+
+RUN = """
+import json, sys
+from hsisr.cli import main
+for command in json.loads(sys.argv[1]):
+    code = main(command)
+    if code:
+        sys.exit(code)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -21,14 +31,17 @@ def hsisr(root, tmp_path_factory):
     name = re.search(r"`models/(hsisr_models/sr/\w+\.py)`:\n\n```python", text)[1]
     (models / name).write_text(re.search(r"```python\n(.*?)```", text, re.S)[1])
 
-    def run(*arguments):
-        return subprocess.run(
-            [sys.executable, "-m", "hsisr", *map(str, arguments)],
+    def run(*commands):
+        text = json.dumps([[str(part) for part in command] for command in commands])
+        ended = subprocess.run(
+            [sys.executable, "-c", RUN, text],
             capture_output=True,
             text=True,
-            check=True,
+            check=False,
             env={**os.environ, "PYTHONPATH": os.pathsep.join([str(root), str(models)])},
         )
+        assert ended.returncode == 0, ended.stderr
+        return ended.stdout
 
     return run
 
@@ -36,17 +49,19 @@ def hsisr(root, tmp_path_factory):
 def test_a_network_in_one_file_can_be_trained_and_used(hsisr, tmp_path):
     rng = np.random.default_rng(0)
     np.save(tmp_path / "scene.npy", rng.uniform(0.2, 0.8, (64, 40, 9)).astype(np.float32))
-    run = tmp_path / "run"
-    hsisr("prepare", tmp_path / "scene.npy", "--scale", "2", "-o", run)
-    numbers = ["--set", "sr.numbers.width=8", "--set", "sr.training.steps=3", "--epochs", "1"]
+    run, outputs = tmp_path / "run", [tmp_path / "small.npy", tmp_path / "large.npy"]
     quick = ["--threads", "1", "--precision", "fp32"]
-    trained = ["--network", "plain", "--unmix", "none", *numbers, *quick]
-    hsisr("train-sr", run, "--name", "alone", *trained)
-    table = hsisr("evaluate", run, "--model", run / "alone", *quick).stdout
+    numbers = ["--set", "sr.numbers.width=8", "--set", "sr.training.steps=3", "--epochs", "1"]
+    trained = ["--network", "plain", "--name", "alone", "--unmix", "none", *numbers]
+    model = ["--model", run / "alone"]
+    upscale = ["upscale", tmp_path / "scene.npy", *model, *quick]
+    table = hsisr(
+        ["prepare", tmp_path / "scene.npy", "--scale", "2", "-o", run],
+        ["train-sr", run, *trained, *quick],
+        ["evaluate", run, *model, *quick],
+        [*upscale, "-o", outputs[0], "--tile", "10"],
+        [*upscale, "-o", outputs[1], "--tile", "100"],
+    )
     assert str(run / "alone") in table
-    outputs = [tmp_path / f"{tile}.npy" for tile in (10, 100)]
-    for output, tile in zip(outputs, (10, 100), strict=True):
-        options = ["--model", run / "alone", "-o", output, "--tile", tile, *quick]
-        hsisr("upscale", tmp_path / "scene.npy", *options)
     assert np.load(outputs[0]).shape == (128, 80, 9)
     np.testing.assert_allclose(np.load(outputs[0]), np.load(outputs[1]), atol=1e-5)
