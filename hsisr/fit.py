@@ -34,6 +34,8 @@ class Task(Protocol):
     """What is being trained; see `steps`."""
 
     trainable: nn.Module
+    identity: str
+    """Everything but the data that the outcome depends on, in words."""
 
     def outcome(self, low: Tensor, high: Tensor) -> Outcome:
         """Run the networks on a batch."""
@@ -80,15 +82,23 @@ class Report:
 
 
 def fit(
-    task: Task, loss: Loss, batches: Batches, training: Training, folder: Path, runtime: Runtime
+    task: Task,
+    loss: Loss,
+    batches: Batches,
+    training: Training,
+    folder: Path,
+    runtime: Runtime,
+    *,
+    identity: str = "",
 ) -> Generator[Report]:
     """Train, continuing from `folder` where it holds a state, and report after every step.
 
     The best weights by validation are kept in `folder`/model.safetensors; every validation adds a
-    row to metrics.csv. Raises `ModelError` if the state in `folder` belongs to another training.
+    row to metrics.csv. `identity` says what else the outcome depends on: data, seed, loss. Raises
+    `ModelError` if the state in `folder` belongs to another training.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    trainer = _Trainer(task, loss, training, folder, runtime)
+    trainer = _Trainer(task, loss, training, folder, runtime, identity)
     trainer.resume()
     while trainer.step < trainer.steps:
         report = trainer.advance(*batches.draw(trainer.step))
@@ -103,9 +113,16 @@ class _Trainer:
     """The mutable state of a training: weights, their mean, the optimiser, the step."""
 
     def __init__(
-        self, task: Task, loss: Loss, training: Training, folder: Path, runtime: Runtime
+        self,
+        task: Task,
+        loss: Loss,
+        training: Training,
+        folder: Path,
+        runtime: Runtime,
+        identity: str,
     ) -> None:
         self._task, self._loss, self._training = task, loss, training
+        self._identity = f"{training} {identity}"
         self._folder, self._runtime = folder, runtime
         self.step, self.steps = 0, training.epochs * training.steps
         self._module = task.trainable.to(runtime.device)
@@ -197,7 +214,7 @@ class _Trainer:
             "step": self.step,
             "best": self._best,
             "rows": self._rows,
-            "training": repr(self._training),
+            "training": self._identity,
             "threads": torch.get_num_threads(),
         }
         write_tensors(self._folder / STATE, tensors, about)
@@ -208,7 +225,7 @@ class _Trainer:
         if not path.exists():
             return
         tensors, about, _ = read_tensors(path)
-        if about.get("training") != repr(self._training):
+        if about.get("training") != self._identity:
             raise ModelError(
                 "belongs to a training with other numbers",
                 where=path,

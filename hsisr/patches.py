@@ -7,6 +7,7 @@ Every block is degraded by itself, so no low-resolution pixel mixes two splits.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -127,6 +128,11 @@ class PatchSet:
     def peak(self) -> float:
         """The physical value that networks see as 1."""
         return float(self.manifest["peak"])
+
+    @property
+    def digest(self) -> str:
+        """A SHA-256 of what was cut from which scenes, and how."""
+        return hashlib.sha256(json.dumps(self.manifest, sort_keys=True).encode()).hexdigest()
 
     @property
     def spectrum(self) -> Spectrum | None:

@@ -55,6 +55,7 @@ class UnmixStep:
         elif numbers.initialise != "random":
             raise UsageError(f"no initialisation '{numbers.initialise}'", hint="vca or random")
         self.trainable: nn.Module = self.network
+        self.identity = f"{numbers} {seed}"
 
     def outcome(self, low: Tensor, high: Tensor) -> Outcome:
         """The reconstruction of `low`; the high resolution is not looked at."""
@@ -147,6 +148,7 @@ class SrStep:
         self._relation = relation if unmix else None
         parts = {"network": self.network, "relation": self._relation}
         self.trainable: nn.Module = nn.ModuleDict({k: v for k, v in parts.items() if v is not None})
+        self.identity = f"{numbers} {unmix.sha256 if unmix else None}"
         if not any(True for _ in self.trainable.parameters()):
             raise UsageError(f"'{numbers.network}' has nothing to train")
 

@@ -69,7 +69,13 @@ def train(
     batches = Sampler(patches, patch=training.patch, batch=training.batch, seed=seed)
     reference = task.reference()
     reports = fit(
-        task, lambda outcome: total_loss(outcome, weights), batches, training, folder, runtime
+        task,
+        lambda outcome: total_loss(outcome, weights),
+        batches,
+        training,
+        folder,
+        runtime,
+        identity=f"{task.identity} seed {seed} data {patches.digest}",
     )
     hint = f"continue with: {shared.again(without='--overwrite')}"
     steps = training.epochs * training.steps

@@ -19,7 +19,7 @@ import numpy as np
 
 from hsisr.cube import Block, CubeSpec, decode, encode
 from hsisr.errors import InputError
-from hsisr.files import PartFile, publish
+from hsisr.files import PartFile, publish, recover
 from hsisr.formats._axes import Axes
 from hsisr.window import Window
 
@@ -150,6 +150,8 @@ class RawWriter:
         self._layout = layout
         self._spec = spec
         self._parts: list[PartFile] = []
+        # what a killed run had finished but not yet named must not be lost
+        recover(Path(os.path.realpath(self.files[-1])))
         try:
             for file in self.files:
                 self._parts.append(PartFile(file, layout.file_size if file == path else None))

@@ -49,7 +49,7 @@ def test_a_stopped_training_continues(number, code, run_copy, spawned, hsisr):
 
     continued = hsisr(*hint.partition("hsisr ")[2].split(), "--max-time", "0")
     stopped_at = continued.err.partition("stopped by --max-time at step ")[2].split()
-    assert int(stopped_at[0]) > 5
+    assert int(stopped_at[0]) > 4  # where the first state was saved
 
 
 @pytest.mark.parametrize(("number", "code"), STOPS)

@@ -49,8 +49,13 @@ def test_the_same_command_again_finds_it_complete(run_copy, hsisr):
     assert (run_copy / "unmix" / "model.safetensors").read_bytes() == before
 
 
-def test_other_numbers_do_not_continue_it(run_copy, hsisr):
-    ended = hsisr("train-unmix", run_copy, "-p", "3", "--epochs", "7")
+@pytest.mark.parametrize(
+    "other",
+    [("--epochs", "7"), ("--seed", "5"), ("--set", "unmix.loss.sad=0.2")],
+    ids=lambda other: other[0],
+)
+def test_other_numbers_do_not_continue_it(other, run_copy, hsisr):
+    ended = hsisr("train-unmix", run_copy, "-p", "3", "--epochs", "1", *other)
     assert ended.code == 4
     assert "--overwrite" in ended.err
 

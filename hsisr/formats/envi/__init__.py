@@ -6,12 +6,10 @@ make of it where that is silent.
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
 from hsisr.cube import CubeSpec
-from hsisr.files import recover
 from hsisr.formats import ReadOptions
 from hsisr.formats._raw import RawCube, RawLayout, RawWriter
 from hsisr.formats.envi.compose import compose
@@ -80,6 +78,5 @@ def write(path: Path, spec: CubeSpec) -> RawWriter:
         spec = replace(spec, interleave="bil")
     data, header = outputs(path)
     text = compose(spec).render().encode(errors="replace")
-    recover(Path(os.path.realpath(header)))
     layout = RawLayout(AXES[spec.interleave], spec.shape, spec.dtype.newbyteorder("<"))
     return RawWriter(data, layout, spec, {header: text})
