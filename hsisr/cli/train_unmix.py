@@ -69,7 +69,7 @@ def command(
         f"{count} endmembers in {files[0]}; reconstruction RMSE {best['rmse']:.4g} of the peak, "
         f"spectral angle {best['sam']:.3g} degrees on the validation blocks"
     )
-    if best["rarest"] < _DEAD:
+    if best["rarest"] < _DEAD and count > 2:
         shared.say(
             f"note: the rarest endmember makes up {best['rarest']:.2%} of the validation blocks; "
             f"{count - 1} may do: --endmembers {count - 1} --overwrite"
