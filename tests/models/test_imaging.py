@@ -12,9 +12,11 @@ from torch import Tensor
 
 from hsisr_models.imaging import (
     OPERATORS,
+    back_project,
     degrade,
     degrade_adjoint,
     mix,
+    projection_reach,
     upscale_bicubic,
     weights,
 )
@@ -238,10 +240,11 @@ def cuts(draw: st.DrawFn) -> tuple[int, slice]:
     return size, slice(start, draw(st.integers(start + 1, size)))
 
 
-def whole_neighbourhood(cut: slice, size: int) -> slice:
-    """The pixels whose neighbours within 2 pixels lie in the cut-out, or beyond the scene."""
+def whole_neighbourhood(cut: slice, size: int, reach: int = 2) -> slice:
+    """The pixels whose neighbours within `reach` lie in the cut-out, or beyond the scene."""
     return slice(
-        0 if cut.start == 0 else cut.start + 2, size if cut.stop == size else max(cut.stop - 2, 0)
+        0 if cut.start == 0 else cut.start + reach,
+        size if cut.stop == size else max(cut.stop - reach, 0),
     )
 
 
@@ -307,3 +310,67 @@ def test_upscaling_has_the_gradient_of_its_differences(scale: int) -> None:
 def test_a_scale_that_does_not_enlarge_is_refused() -> None:
     with pytest.raises(ValueError, match="scale of 0"):
         upscale_bicubic(random_scene(1, 1, 2, 2), 0)
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("shape", [(1, 1), (1, 19), (23, 1), (13, 31)], ids=str)
+def test_what_is_back_projected_degrades_to_the_scene(
+    operator: str, scale: int, shape: tuple[int, int]
+) -> None:
+    scene = random_scene(1, 2, *shape, dtype=torch.float32)
+    noise = random_scene(1, 2, *(n * scale for n in shape), dtype=torch.float32)
+    for estimate in (upscale_bicubic(scene, scale), 2 * noise, torch.zeros_like(noise)):
+        result = back_project(estimate, scene, scale, operator)
+        low = degrade(result.double(), scale, operator)
+        torch.testing.assert_close(low, scene.double(), atol=2.5e-4, rtol=0)
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_back_projection_is_the_correction_of_least_squares(operator: str, scale: int) -> None:
+    rows, cols = 4, 5
+    estimate, scene = random_scene(1, 1, rows * scale, cols * scale), random_scene(1, 1, rows, cols)
+    sizes = (rows * scale, cols * scale)
+    whole = np.kron(*(weights(size, scale, operator).numpy() for size in sizes))
+    missed = scene.numpy().ravel() - whole @ estimate.numpy().ravel()
+    expected = estimate.numpy().ravel() + np.linalg.pinv(whole) @ missed
+    result = back_project(estimate, scene, scale, operator).numpy().ravel()
+    np.testing.assert_allclose(result, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_back_projection_brings_an_estimate_nearer_to_the_truth(operator: str) -> None:
+    truth = random_scene(1, 1, 24, 32)
+    scene = degrade(truth, 4, operator)
+    estimate = upscale_bicubic(scene, 4)
+    nearer = back_project(estimate, scene, 4, operator)
+    assert (nearer - truth).norm() < (estimate - truth).norm()
+    torch.testing.assert_close(back_project(truth, scene, 4, operator), truth, atol=1e-12, rtol=0)
+
+
+@given(
+    operator=st.sampled_from(OPERATORS),
+    scale=st.sampled_from([2, 3, 4, 8]),
+    rows=st.integers(1, 45),
+    start=st.integers(0, 44),
+    flat=st.booleans(),
+)
+@settings(max_examples=60, deadline=None)
+def test_a_cut_out_is_back_projected_to_the_very_bits_of_the_whole_scene(
+    operator: str, scale: int, rows: int, start: int, flat: bool
+) -> None:
+    scene = random_scene(1, 2, rows, 3, dtype=torch.float32)
+    estimate = random_scene(1, 2, rows * scale, 3 * scale, dtype=torch.float32)
+    if flat:
+        scene, estimate = scene.mT, estimate.mT
+    reach = projection_reach(scale, operator)
+    cut = slice(min(start, rows - 1), min(start + 2 * reach + 3, rows))
+    kept = whole_neighbourhood(cut, rows, reach)
+    axis = 3 if flat else 2
+    whole = back_project(estimate, scene, scale, operator).movedim(axis, 0)
+    low = scene.movedim(axis, 0)[cut].movedim(0, axis)
+    high = estimate.movedim(axis, 0)[cut.start * scale : cut.stop * scale].movedim(0, axis)
+    part = back_project(high, low, scale, operator).movedim(axis, 0)
+    inside = slice((kept.start - cut.start) * scale, max(kept.stop - cut.start, 0) * scale)
+    assert torch.equal(part[inside], whole[kept.start * scale : kept.stop * scale])
