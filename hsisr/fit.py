@@ -37,8 +37,9 @@ class Task(Protocol):
     identity: str
     """Everything but the data that the outcome depends on, in words."""
 
-    def outcome(self, low: Tensor, high: Tensor) -> Outcome:
-        """Run the networks on a batch."""
+    @property
+    def outcome(self) -> Callable[..., Outcome]:
+        """Run the networks on the parts of a batch."""
 
     def after_step(self) -> None:
         """Bring the weights back into their bounds."""
@@ -59,8 +60,8 @@ class Task(Protocol):
 class Batches(Protocol):
     """Where batches come from."""
 
-    def draw(self, step: int) -> tuple[Tensor, Tensor]:
-        """Batch number `step`."""
+    def draw(self, step: int) -> tuple[Tensor, ...]:
+        """Batch number `step`, as the task takes it."""
 
 
 Loss = Callable[[Outcome], tuple[Tensor, Scores]]
@@ -135,10 +136,10 @@ class _Trainer:
         self._best: float | None = None
         self._rows: list[dict[str, Any]] = []
 
-    def advance(self, low: Tensor, high: Tensor) -> Report:
+    def advance(self, *batch: Tensor) -> Report:
         """One step, and a validation where one is due."""
         rate = self._set_rate()
-        losses = self._descend(low.to(self._runtime.device), high.to(self._runtime.device))
+        losses = self._descend([part.to(self._runtime.device) for part in batch])
         self._update_average()
         self.step += 1
         epoch, within = divmod(self.step, self._training.steps)
@@ -154,11 +155,11 @@ class _Trainer:
             group["lr"] = rate
         return rate
 
-    def _descend(self, low: Tensor, high: Tensor) -> Scores:
+    def _descend(self, batch: list[Tensor]) -> Scores:
         self._module.train()
         self._optimiser.zero_grad()
         with self._runtime.precision():
-            outcome = self._task.outcome(low, high)
+            outcome = self._task.outcome(*batch)
         total, losses = self._loss(outcome)
         torch.autograd.backward(total)
         norm = nn.utils.clip_grad_norm_(self._module.parameters(), self._training.clip_norm)

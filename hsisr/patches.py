@@ -149,26 +149,40 @@ class PatchSet:
         ]
 
     def _map(self, name: str) -> Block:
-        path = self.folder / Path(name).name
-        try:
-            array: Block = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise InputError(f"is not a block of training data: {error}", where=path) from error
-        return array
+        return load_block(self.folder / Path(name).name)
 
 
 def open_patches(run: Path) -> PatchSet:
     """The prepared data of a run folder; raises `InputError`."""
+    manifest = read_manifest(run)
+    if "blocks" not in manifest:
+        raise InputError(
+            "holds tokens, not spectra", where=run, hint=f"hsisr prepare SCENE --scale 4 -o {run}"
+        )
+    return PatchSet(run / "data", manifest)
+
+
+def read_manifest(run: Path) -> dict[str, Any]:
+    """What `prepare` wrote down about a run folder's data; raises `InputError`."""
     path = run / "data" / MANIFEST
     try:
-        manifest = json.loads(path.read_text())
+        manifest: dict[str, Any] = json.loads(path.read_text())
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(
             "holds no prepared data", where=run, hint=f"hsisr prepare SCENE --scale 4 -o {run}"
         ) from None
     except ValueError as error:
         raise InputError(f"is not a manifest: {error}", where=path) from error
-    return PatchSet(run / "data", manifest)
+    return manifest
+
+
+def load_block(path: Path) -> Block:
+    """A block as `save_block` wrote it, mapped, not read; raises `InputError`."""
+    try:
+        array: Block = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"is not a block of training data: {error}", where=path) from error
+    return array
 
 
 def prepare(cubes: Sequence[Cube], run: Path, layout: Layout) -> Iterator[tuple[int, int]]:
@@ -195,8 +209,7 @@ def prepare(cubes: Sequence[Cube], run: Path, layout: Layout) -> Iterator[tuple[
             values.take(high)
         names = {kind: f"{split}_{index:04d}_{kind}.npy" for kind in ("low", "high")}
         for kind, block in (("low", low), ("high", high)):
-            with explained(folder / names[kind], block.nbytes):
-                _save(folder / names[kind], np.ascontiguousarray(block, np.float32))
+            save_block(folder / names[kind], block)
         place = {"scene": cube.files[0].name, "window": asdict(window)}
         entries.append({"split": split, **place, **names})
         yield index + 1, len(jobs)
@@ -210,16 +223,17 @@ def prepare(cubes: Sequence[Cube], run: Path, layout: Layout) -> Iterator[tuple[
         "wavelengths_nm": spec.spectrum.centres_nm if spec.spectrum else None,
         "peak": values.peak(),
         "peak_is": f"the {_PEAK_QUANTILE:.1%} quantile of the training pixels",
-        "scenes": [_describe(cube) for cube in cubes],
+        "scenes": [describe(cube) for cube in cubes],
         "blocks": entries,
     }
     # written last: a folder with a manifest is complete
     write_json(folder / MANIFEST, manifest)
 
 
-def _save(path: Path, block: Block) -> None:
-    """As np.save, which does not tell why the disk refused."""
-    with path.open("wb") as handle:
+def save_block(path: Path, block: Block) -> None:
+    """Write a block as .npy; raises `OutputError`, which np.save would leave unexplained."""
+    block = np.ascontiguousarray(block, np.float32)
+    with explained(path, block.nbytes), path.open("wb") as handle:
         header = np.lib.format.header_data_from_array_1_0(block)
         np.lib.format.write_array_header_1_0(handle, header)
         handle.write(block.data)
@@ -274,7 +288,8 @@ def spectral_mismatch(scene: Spectrum | None, known: Spectrum | None) -> str | N
     return f"band {band + 1} lies at {found[band]:.1f} nm, but at {expected[band]:.1f} nm"
 
 
-def _describe(cube: Cube) -> dict[str, Any]:
+def describe(cube: Cube) -> dict[str, Any]:
+    """A scene in the manifest of the data that was made from it."""
     return {
         "file": cube.files[0].name,
         "format": cube.format,

@@ -101,9 +101,10 @@ def names() -> list[str]:
 def load(name: str, overrides: Sequence[str] = ()) -> Recipe:
     """The recipe called `name`, or in the TOML file of that path, with `key=value` overrides.
 
+    A step that it leaves out is that of the recipe `default`.
     Raises `UsageError` for an unknown recipe or key, with the nearest known one.
     """
-    tables = _tables(name)
+    tables = {**_tables("default"), **_tables(name)}
     for override in overrides:
         _override(tables, override)
     return from_dict({"name": Path(name).stem, **tables})

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -29,7 +27,11 @@ class Sampler:
         self._gain = 1 / patches.peak
         self._blocks = patches.blocks("train")
         self.patch = min(patch, *(min(low.shape[1:]) for low, _ in self._blocks))
-        self._places = _places(self._blocks, self.patch, self._scale)
+        self._places = [
+            (index, int(row), int(col))
+            for index, (low, high) in enumerate(self._blocks)
+            for row, col in corners(low, high, self.patch, self._scale)
+        ]
         if not self._places:
             raise InputError(
                 f"no patch of {self.patch} x {self.patch} low-resolution pixels is without "
@@ -54,27 +56,24 @@ class Sampler:
         window = Window(row, col, self.patch, self.patch)
         low, high = self._blocks[block]
         return (
-            _turned(low[:, *window.slices], turn),
-            _turned(high[:, *window.zoomed(self._scale).slices], turn),
+            turned(low[:, *window.slices], turn),
+            turned(high[:, *window.zoomed(self._scale).slices], turn),
         )
 
 
-def _turned(patch: Block, turn: int) -> Tensor:
+def turned(patch: Block, turn: int) -> Tensor:
     """One of the 8 symmetries of the square."""
     turned = np.rot90(patch, turn % 4, (1, 2))
     return torch.from_numpy(np.array(turned[:, :, ::-1] if turn >= 4 else turned, order="C"))
 
 
-def _places(
-    blocks: Iterable[tuple[Block, Block]], patch: int, scale: int
-) -> list[tuple[int, int, int]]:
-    """Every (block, row, column) at which a patch fits and nothing is missing."""
-    places = []
-    for index, (low, high) in enumerate(blocks):
-        complete = np.isfinite(low).all(0) & _complete_below(high, scale)
-        fits = np.lib.stride_tricks.sliding_window_view(complete, (patch, patch)).all((2, 3))
-        places += [(index, int(row), int(col)) for row, col in np.argwhere(fits)]
-    return places
+def corners(low: Block, high: Block, patch: int, scale: int) -> NDArray[np.int64]:
+    """Every (row, column) at which a patch of a block fits and nothing is missing (n, 2)."""
+    complete = np.isfinite(low).all(0) & _complete_below(high, scale)
+    if min(complete.shape) < patch:
+        return np.empty((0, 2), np.int64)
+    fits = np.lib.stride_tricks.sliding_window_view(complete, (patch, patch)).all((2, 3))
+    return np.argwhere(fits)
 
 
 def _complete_below(high: Block, scale: int) -> NDArray[np.bool_]:

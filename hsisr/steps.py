@@ -21,10 +21,11 @@ from hsisr.checkpoint import Card, Checkpoint, Part
 from hsisr.cube import Block
 from hsisr.errors import ModelError, UsageError
 from hsisr.patches import PatchSet
-from hsisr.recipe import Recipe
+from hsisr.recipe import Recipe, SrRecipe
 from hsisr_models.contract import Outcome
 from hsisr_models.losses import SHELF as LOSSES
 from hsisr_models.metrics import SHELF as METRICS
+from hsisr_models.networks import SrNetwork
 from hsisr_models.relation import AbundanceRelation
 from hsisr_models.resolver import SuperResolver
 from hsisr_models.sr import SHELF as NETWORKS
@@ -137,11 +138,9 @@ class SrStep:
                 where=unmix.path,
             )
         endmembers = unmix.card.endmembers if unmix else 0
-        with _explained(numbers.network):
-            _require_terms(numbers.loss)
-            self.network = NETWORKS[numbers.network].build(
-                bands=patches.bands, scale=patches.scale, endmembers=endmembers, **numbers.numbers
-            )
+        self.network = build_network(
+            numbers, bands=patches.bands, scale=patches.scale, endmembers=endmembers
+        )
         self._unmixer = unmix.unmixer().to(device) if unmix else None
         with _explained(numbers.relation):
             relation = AbundanceRelation(numbers.relation, endmembers, patches.scale)
@@ -222,6 +221,15 @@ class SrStep:
         )
         parts = {"network": self.network, "unmixer": self._unmixer}
         checkpoint.save(path, card, {k: v for k, v in parts.items() if v is not None})
+
+
+def build_network(numbers: SrRecipe, *, bands: int, scale: int, endmembers: int) -> SrNetwork:
+    """The network of a recipe; raises `UsageError` for numbers or terms that it does not know."""
+    with _explained(numbers.network):
+        _require_terms(numbers.loss)
+        return NETWORKS[numbers.network].build(
+            bands=bands, scale=scale, endmembers=endmembers, **numbers.numbers
+        )
 
 
 def total_loss(outcome: Outcome, weights: dict[str, float]) -> tuple[Tensor, Scores]:

@@ -14,7 +14,7 @@ from hsisr.errors import Interrupted
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from hsisr.fit import Report, Task
+    from hsisr.fit import Batches, Report, Task
     from hsisr.recipe import Training
     from hsisr.runtime import Runtime
 
@@ -48,25 +48,22 @@ def train(
     task: Task,
     weights: dict[str, float],
     training: Training,
-    run: Path,
+    batches: Batches,
     folder: Path,
     *,
-    seed: int,
+    identity: str,
     runtime: Runtime,
     minutes: float | None,
 ) -> dict[str, float]:
     """Train with progress shown; returns the best validation scores.
 
-    Ends early after `minutes` or by a signal, and tells the command that continues.
+    `identity` says what the outcome depends on beside the task: data and seed. Ends early after
+    `minutes` or by a signal, and tells the command that continues.
     """
     from hsisr.fit import METRICS, fit, read_history
-    from hsisr.patches import open_patches
     from hsisr.runtime import explained
-    from hsisr.sampler import Sampler
     from hsisr.steps import total_loss
 
-    patches = open_patches(run)
-    batches = Sampler(patches, patch=training.patch, batch=training.batch, seed=seed)
     reference = task.reference()
     reports = fit(
         task,
@@ -75,7 +72,7 @@ def train(
         training,
         folder,
         runtime,
-        identity=f"{task.identity} seed {seed} data {patches.digest}",
+        identity=f"{task.identity} {identity}",
     )
     hint = f"continue with: {shared.again(without='--overwrite')}"
     steps = training.epochs * training.steps

@@ -13,18 +13,46 @@ from hsisr.cli import _shared as shared
 from hsisr.errors import UsageError
 
 if TYPE_CHECKING:
-    from hsisr.patches import PatchSet
+    from collections.abc import Callable, Iterator, Sequence
+
+    from hsisr.cube import Cube
+    from hsisr.patches import Layout, PatchSet
+
+    Prepare = Callable[[Sequence[Cube], Sequence[Cube]], Iterator[tuple[int, int]]]
+
+Scenes = Annotated[list[Path], typer.Argument(help="Of one sensor; with --tokens, of any.")]
+Degradations = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="bicubic (as MATLAB's imresize), area or gaussian. Repeatable with --tokens.",
+        autocompletion=options.operators,
+    ),
+]
+Tokens = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        help="Store so many principal components instead of the bands, to train for any sensor. "
+        "Scenes are not cut.",
+    ),
+]
+Validation = Annotated[
+    list[Path] | None,
+    typer.Option(help="With --tokens: a scene to validate with. Repeatable."),
+]
 
 
 def command(
-    scenes: Annotated[list[Path], typer.Argument(help="Scenes with the same bands.")],
+    scenes: Scenes,
     output: Annotated[Path, typer.Option("-o", "--output", help="The run folder to make.")],
     scale: Annotated[int, typer.Option("-s", "--scale", min=2, max=8, help="Scale factor.")] = 4,
-    degradation: options.Degradation = "bicubic",
+    degradation: Degradations = None,
     split: Annotated[
         str, typer.Option(help="Shares of training, validation and test.")
     ] = "0.7,0.1,0.2",
     gap: Annotated[int, typer.Option(min=0, help="Low-resolution pixels between splits.")] = 2,
+    tokens: Tokens = 0,
+    validation: Validation = None,
     var: options.Var = None,
     axes: options.Axes = None,
     overwrite: options.Overwrite = False,
@@ -36,23 +64,66 @@ def command(
     Example: hsisr prepare scene.hdr --scale 4 -o runs/scene
     """
     from hsisr.files import explained, require_new
-    from hsisr.patches import MANIFEST, Layout, open_patches, prepare
+    from hsisr.patches import MANIFEST, Layout
 
-    layout = Layout(scale, degradation or "bicubic", _shares(split), gap)
+    layouts = [Layout(scale, name, _shares(split), gap) for name in degradation or ["bicubic"]]
+    known = validation or []
+    if tokens and not known:
+        raise UsageError("--tokens needs scenes to validate with", hint="--validation SCENE")
+    if not tokens and (known or len(layouts) > 1):
+        raise UsageError("--validation and several --degradation need tokens", hint="--tokens 8")
     manifest = output / "data" / MANIFEST
     if manifest.exists():
-        require_new([manifest], scenes, overwrite=overwrite)
+        require_new([manifest], [*scenes, *known], overwrite=overwrite)
+    prepare = _tokens(output, layouts, tokens) if tokens else _blocks(output, layouts[0])
     stopping = shared.stoppable(f"again: {shared.again()}")
     with ExitStack() as stack, explained(output), stopping as stopper:
-        cubes = [stack.enter_context(shared.open_scene(path, var, axes)) for path in scenes]
-        total = len(list(stopper.heeded(prepare(cubes, output, layout))))
-    patches = open_patches(output)
+        training, validating = (
+            [stack.enter_context(shared.open_scene(path, var, axes)) for path in paths]
+            for paths in (scenes, known)
+        )
+        total = len(list(stopper.heeded(prepare(training, validating))))
+    _tell(output, total, tokens)
+
+
+def _blocks(run: Path, layout: Layout) -> Prepare:
+    from hsisr.patches import prepare
+
+    return lambda scenes, _: prepare(scenes, run, layout)
+
+
+def _tokens(run: Path, layouts: Sequence[Layout], tokens: int) -> Prepare:
+    from hsisr.tokens import Source, prepare_tokens
+
+    def prepare(scenes: Sequence[Cube], known: Sequence[Cube]) -> Iterator[tuple[int, int]]:
+        scale = layouts[0].scale
+        sources = [Source.whole(cube, "train", scale) for cube in scenes]
+        sources += [Source.whole(cube, "validation", scale) for cube in known]
+        operators = [layout.operator for layout in layouts]
+        return prepare_tokens(sources, run, scale=scale, operators=operators, tokens=tokens)
+
+    return prepare
+
+
+def _tell(run: Path, total: int, tokens: int) -> None:
+    from hsisr.patches import open_patches
+    from hsisr.tokens import open_tokens
+
+    if tokens:
+        known = open_tokens(run)
+        shared.say(
+            f"{total} examples of up to {tokens} tokens in {known.folder}, degraded x{known.scale} "
+            f"by {known.manifest['degradation']}"
+        )
+        shared.say(f"Next: hsisr train-sr {run} --recipe any")
+        return
+    patches = open_patches(run)
     shared.say(
-        f"{total} blocks of {patches.bands} bands in {manifest.parent}, degraded x{scale} by "
-        f"{layout.operator}: {_sizes(patches)}"
+        f"{total} blocks of {patches.bands} bands in {patches.folder}, degraded "
+        f"x{patches.scale} by {patches.manifest['degradation']}: {_sizes(patches)}"
     )
     shared.say(f"peak {patches.peak:g} ({patches.manifest['peak_is']}) is 1 to the networks")
-    shared.say(f"Next: hsisr train-unmix {output}")
+    shared.say(f"Next: hsisr train-unmix {run}")
 
 
 def _sizes(patches: PatchSet) -> str:

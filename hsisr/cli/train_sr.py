@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +16,9 @@ from hsisr.errors import UsageError
 
 if TYPE_CHECKING:
     from hsisr.checkpoint import Checkpoint
+    from hsisr.fit import Batches, Task
+    from hsisr.recipe import Recipe
+    from hsisr.runtime import Runtime
 
 _TAKEN = ("", "data", "unmix")
 
@@ -28,6 +31,10 @@ def command(
         typer.Option(help="auto: the run's own; a model's path; or none, the ablation."),
     ] = "auto",
     network: options.Network = None,
+    init: Annotated[
+        str | None,
+        typer.Option(help="On tokens: a model whose weights are taken over where they fit."),
+    ] = None,
     name: Annotated[str, typer.Option(help="Folder of the result inside the run.")] = "sr",
     epochs: options.Epochs = None,
     settings: options.Settings = None,
@@ -45,41 +52,84 @@ def command(
     Example: hsisr train-sr runs/scene
     """
     from hsisr import recipe as recipes
-    from hsisr.patches import open_patches
-    from hsisr.steps import SrStep
+    from hsisr.patches import read_manifest
 
     numbers = recipes.load(recipe, settings or ())
     lasting = training.with_epochs(numbers.sr.training, epochs)
     chosen = replace(numbers.sr, training=lasting)
     if network not in (None, chosen.network):
         chosen = replace(chosen, network=network, numbers=_set_here(chosen.numbers, settings or ()))
-    numbers = replace(numbers, sr=chosen)
-    patches, folder = open_patches(run), _folder(run, name)
+    numbers, folder = replace(numbers, sr=chosen), _folder(run, name)
     runtime = training.runtime_for(device, precision, threads, seed)
-    task = SrStep(patches, numbers, _unmixing(run, unmix), runtime.device)
+    begin = _on_tokens if "tokens" in read_manifest(run) else _on_spectra
+    work = begin(run, numbers, seed, runtime, unmix, init)
     shared.say(f"device     {runtime.description}")
     training.clear(folder, overwrite=overwrite)
     best = training.train(
-        task,
-        task.loss,
+        work.task,
+        work.loss,
         lasting,
-        run,
+        work.batches,
         folder,
-        seed=seed,
+        identity=f"seed {seed} data {work.digest}",
         runtime=runtime,
         minutes=max_time,
     )
-    reference = task.reference()
-    shared.say(
-        f"best on the validation blocks: PSNR {best['psnr']:.2f} dB (bicubic "
-        f"{reference['psnr']:.2f}), spectral angle {best['sam']:.3f} degrees (bicubic "
-        f"{reference['sam']:.3f})"
-    )
+    reference = work.task.reference()
+    scores = (f"{key} {best[key]:.4g} (bicubic {reference[key]:.4g})" for key in best)
+    shared.say(f"best on the validation blocks: {', '.join(scores)}")
     if best["psnr"] <= reference["psnr"]:
         shared.say("note: this model is no better than bicubic; train it longer or on more pixels")
     model = run if name == "sr" else folder
-    shared.say(f"Next: hsisr evaluate {run} --model {model}")
-    shared.say(f"      hsisr upscale SCENE --scale {patches.scale} --model {model}")
+    truth = run if work.has_test else "SCENE"
+    shared.say(f"Next: hsisr evaluate {truth} --model {model}")
+    shared.say(f"      hsisr upscale SCENE --scale {work.scale} --model {model}")
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What a training consists of, besides its numbers."""
+
+    task: Task
+    loss: dict[str, float]
+    batches: Batches
+    digest: str
+    scale: int
+    has_test: bool
+
+
+def _on_spectra(
+    run: Path, numbers: Recipe, seed: int, runtime: Runtime, unmix: str, init: str | None
+) -> _Work:
+    """Train a network for the bands of the prepared scenes."""
+    from hsisr.patches import open_patches
+    from hsisr.sampler import Sampler
+    from hsisr.steps import SrStep
+
+    if init is not None:
+        raise UsageError("--init needs tokens", hint="hsisr prepare SCENE ... --tokens 8")
+    patches, sampled = open_patches(run), numbers.sr.training
+    task = SrStep(patches, numbers, _unmixing(run, unmix), runtime.device)
+    batches = Sampler(patches, patch=sampled.patch, batch=sampled.batch, seed=seed)
+    return _Work(task, task.loss, batches, patches.digest, patches.scale, has_test=True)
+
+
+def _on_tokens(
+    run: Path, numbers: Recipe, seed: int, runtime: Runtime, unmix: str, init: str | None
+) -> _Work:
+    """Train a network for any sensor."""
+    from hsisr.checkpoint import load
+    from hsisr.model import find
+    from hsisr.token_sampler import TokenSampler
+    from hsisr.token_step import TokenStep
+    from hsisr.tokens import open_tokens
+
+    del runtime, unmix  # there is no unmixing network for tokens
+    tokens, sampled = open_tokens(run), numbers.sr.training
+    start = None if init is None else load(find(init, "sr"))
+    task = TokenStep(tokens, numbers, start)
+    batches = TokenSampler(tokens, patch=sampled.patch, batch=sampled.batch, seed=seed)
+    return _Work(task, numbers.sr.loss, batches, tokens.digest, tokens.scale, has_test=False)
 
 
 def _set_here(numbers: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:

@@ -42,6 +42,7 @@ def command(
     from hsisr.fit import MODEL
     from hsisr.model import load_unmix
     from hsisr.patches import open_patches
+    from hsisr.sampler import Sampler
     from hsisr.steps import UnmixStep
 
     numbers = recipes.load(recipe, settings or ())
@@ -57,9 +58,9 @@ def command(
         task,
         numbers.unmix.loss,
         lasting,
-        run,
+        Sampler(patches, patch=lasting.patch, batch=lasting.batch, seed=seed),
         folder,
-        seed=seed,
+        identity=f"seed {seed} data {patches.digest}",
         runtime=runtime,
         minutes=max_time,
     )

@@ -22,10 +22,10 @@ class Conv(nn.Conv2d):
 
     __call__: Callable[..., Tensor]
 
-    def __init__(self, inputs: int, outputs: int, kernel: int) -> None:
+    def __init__(self, inputs: int, outputs: int, kernel: int, *, bias: bool = True) -> None:
         if kernel % 2 == 0:
             raise ValueError(f"a kernel of {kernel} has no middle, it should be odd")
-        super().__init__(inputs, outputs, kernel, padding=kernel // 2)
+        super().__init__(inputs, outputs, kernel, padding=kernel // 2, bias=bias)
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, inputs, h, w) to (N, outputs, h, w)."""
@@ -36,6 +36,16 @@ def zero(layer: nn.Conv2d) -> None:
     """Let a layer start with no effect."""
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)
+
+
+@torch.no_grad()
+def start_alike(layer: nn.Conv2d, subpixels: int) -> None:
+    """Let all sub-pixels of a pixel shuffle start with the same weights (Aitken et al. 2017).
+
+    Otherwise there is a grid in the output that training would have to remove.
+    """
+    for parameter in layer.parameters():
+        parameter.copy_(parameter[::subpixels].repeat_interleave(subpixels, 0))
 
 
 class ChannelNorm(nn.LayerNorm):
@@ -114,10 +124,7 @@ class UpsampleStage(nn.Sequential):
     def __init__(self, channels: int, factor: int) -> None:
         wide = Conv(channels, channels * factor**2, 3)
         super().__init__(wide, nn.PixelShuffle(factor), nn.LeakyReLU(LEAK))
-        # sub-pixels start alike (Aitken et al. 2017): no grid that training would have to remove
-        with torch.no_grad():
-            for parameter in wide.parameters():
-                parameter.copy_(parameter[:: factor**2].repeat_interleave(factor**2, 0))
+        start_alike(wide, factor**2)
 
 
 class MaterialAwareModule(nn.Module):

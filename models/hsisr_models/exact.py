@@ -32,6 +32,14 @@ def softmax(logits: Tensor) -> Tensor:
     return last.softmax(-1).permute(0, 3, 1, 2)
 
 
+def sigmoid(values: Tensor) -> Tensor:
+    """The logistic function of any tensor; exact where no gradient is wanted."""
+    if values.requires_grad or not _is_plain(values):
+        return torch.sigmoid(values)
+    # torch's own computes the last few values of a tensor otherwise, its exponential does not
+    return values.neg().exp_().add_(1).reciprocal_()
+
+
 def _is_plain(features: Tensor) -> bool:
     return (
         features.device.type == "cpu"

@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
+from hsisr_models.subspace import Subspace
+
 
 class SrNetwork(nn.Module):
     """Scene (N, B, h, w), abundances (N, p, h, w) or None to the sharper scene (N, B, nh, nw)."""
@@ -19,6 +21,21 @@ class SrNetwork(nn.Module):
     uses_abundances: bool
     """Whether it cannot do without them."""
     __call__: Callable[..., Tensor]
+
+
+class TokenNetwork(SrNetwork):
+    """Sharpens the tokens of a scene, so it fits scenes of any number of bands.
+
+    Its `reach` holds once `subspace` is set; without, every image is taken for a scene of its own.
+    """
+
+    tokens: int
+    """How many tokens it wants at most."""
+    subspace: Subspace | None
+
+    def refine(self, tokens: Tensor, weights: Tensor) -> Tensor:
+        """Tokens (N, k, h, w) of `weights` (N, k) to what bicubic interpolation misses of them."""
+        raise NotImplementedError
 
 
 class UnmixNetwork(nn.Module, ABC):

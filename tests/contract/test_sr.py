@@ -13,9 +13,10 @@ from torch import Tensor
 from hsisr import checkpoint
 from hsisr.checkpoint import Card, Part
 from hsisr_models.blocks import attention_layers, freeze_attention
-from hsisr_models.networks import SrNetwork
+from hsisr_models.networks import SrNetwork, TokenNetwork
 from hsisr_models.resolver import SuperResolver
 from hsisr_models.sr import SHELF
+from hsisr_models.subspace import Moments
 from hsisr_models.unmix import SHELF as METHODS
 from tests.contract.small import SMALL, numbers_for, shaken
 
@@ -51,6 +52,15 @@ def frozen(network: SrNetwork, bands: int, endmembers: int) -> SrNetwork:
             return self.network(*inputs[int(index)])
 
     freeze_attention(Pair(), lambda: [torch.tensor(0), torch.tensor(1)])
+    return surveyed(network, bands)
+
+
+def surveyed(network: SrNetwork, bands: int) -> SrNetwork:
+    """The same with the subspace of a random scene, where it wants one."""
+    if isinstance(network, TokenNetwork):
+        moments = Moments(bands)
+        moments.add(torch.rand(bands, 50))
+        network.subspace = moments.subspace(network.tokens)
     return network
 
 
@@ -103,7 +113,8 @@ def test_every_weight_is_trained(sr_network: Build, name: str, numbers: dict[str
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_same_scene_gives_the_same_bits(sr_network: Build, name: str) -> None:
-    network, scene, maps = sr_network(name), torch.rand(1, 3, 9, 8), shares(1, 2, 9, 8)
+    network = surveyed(sr_network(name), 3)
+    scene, maps = torch.rand(1, 3, 9, 8), shares(1, 2, 9, 8)
     with torch.no_grad():
         assert torch.equal(network(scene, maps), network(scene, maps))
         # nor do the scenes of a batch know of each other
@@ -176,7 +187,7 @@ def test_the_reach_holds_through_the_unmixing_network(
     build = METHODS[method].build
     numbers = numbers_for(build, **SMALL | {"depth": 2, "kernel": 5})
     unmixer = shaken(build(bands=3, endmembers=2, **numbers).eval())
-    resolver = SuperResolver(sr_network(name, scale=scale), unmixer)
+    resolver = SuperResolver(surveyed(sr_network(name, scale=scale), 3), unmixer)
     freeze_attention(resolver, lambda: [torch.rand(1, 3, 8, 8, generator=torch.manual_seed(1))])
     reach = resolver.reach
     assert reach is not None

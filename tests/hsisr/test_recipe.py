@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import tomllib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -64,8 +65,9 @@ def test_both_steps_of_a_recipe_build_and_train(
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_number_of_a_recipe_is_in_its_file(name: str) -> None:
-    """Nothing comes from a default in the code: a recipe file is the whole truth."""
-    tables = tomllib.loads((FOLDER / f"{name}.toml").read_text())
+    """Nothing comes from a default in the code; a step that is left out is that of `default`."""
+    tables = tomllib.loads((FOLDER / "default.toml").read_text())
+    tables |= tomllib.loads((FOLDER / f"{name}.toml").read_text())
     assert recipes.load(name).to_dict() == recipes.from_dict({"name": name, **tables}).to_dict()
     for part, builder in (("sr", "network"), ("unmix", "method")):
         kept = recipes.load(name).to_dict()[part]
@@ -108,6 +110,22 @@ def test_a_recipe_file_is_named_by_its_path(tmp_path: Path) -> None:
     mine = recipes.load(str(path))
     assert mine.name == "mine"
     assert mine.sr == recipes.load("default").sr
+
+
+def test_a_step_that_a_recipe_leaves_out_is_that_of_default(tmp_path: Path) -> None:
+    text = (FOLDER / "any.toml").read_text()
+    assert "[unmix" not in text
+    found = recipes.load("any", ["unmix.endmembers=9"])
+    default = recipes.load("default")
+    assert found.unmix == replace(default.unmix, endmembers=9)
+    assert found.sr != default.sr
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    assert recipes.load(str(path)).sr == recipes.load("any").sr
+    # a step is not patched together from two recipes
+    path.write_text("[sr]\nnetwork = 'subspace_sr'")
+    with pytest.raises(UsageError, match="lacks relation, numbers, loss, training"):
+        recipes.load(str(path))
 
 
 @pytest.mark.parametrize(

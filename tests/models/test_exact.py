@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv2d
 
-from hsisr_models.exact import convolve, softmax
+from hsisr_models.exact import convolve, sigmoid, softmax
 from hsisr_models.imaging import mix
 
 SIZES = [(1, 40), (37, 1), (13, 57), (41, 29), (64, 64), (2, 3)]
@@ -69,6 +69,30 @@ def test_a_cut_out_has_the_soft_max_of_the_whole(channels: int) -> None:
         torch.testing.assert_close(whole, logits.softmax(1))
         for rows, cols in windows(size, 12):
             assert torch.equal(softmax(logits[..., rows, cols]), whole[..., rows, cols])
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_a_value_has_the_same_sigmoid_wherever_it_lies(threads: int) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        for size in (1, 7, 31, 33, 1000, 70_001, 200_017):
+            logits = 6 * torch.randn(size, generator=torch.Generator().manual_seed(size))
+            whole = sigmoid(logits)
+            torch.testing.assert_close(whole, torch.sigmoid(logits))
+            for first in {size // 3, size // 2 + 1, size - 5} & set(range(size)):
+                assert torch.equal(sigmoid(logits[first:].clone()), whole[first:])
+                assert torch.equal(sigmoid(logits[:first].clone()), whole[:first])
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_sigmoid_is_finite_and_has_a_gradient_everywhere() -> None:
+    ends = torch.tensor([-1e4, -90.0, 0.0, 90.0, 1e4])
+    torch.testing.assert_close(sigmoid(ends), torch.tensor([0, 0, 0.5, 1, 1]))
+    ends.requires_grad_()
+    sigmoid(ends).sum().backward()
+    torch.testing.assert_close(ends.grad, torch.tensor([0, 0, 0.25, 0, 0]))
 
 
 @pytest.mark.parametrize("bands", [1, 31, 200])

@@ -1,0 +1,175 @@
+"""SubspaceSR: one network for every sensor, at work in the scene's own spectral subspace.
+
+A scene's leading principal components are its tokens, images of one kind whatever the number and
+place of the bands. Weights are shared over tokens, so the network has none that belongs to a band.
+"""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from functools import reduce
+from itertools import pairwise
+from operator import add
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pixel_shuffle
+
+from hsisr_models.blocks import ChannelNorm, Conv, stages, start_alike, zero
+from hsisr_models.exact import sigmoid
+from hsisr_models.imaging import upscale_bicubic
+from hsisr_models.networks import TokenNetwork
+from hsisr_models.subspace import Moments, Subspace
+
+SOURCE = "hsisr; blocks after Yu, arXiv:2407.06525, III-C; tokens by principal components"
+SCALES = (2, 3, 4, 5, 6, 7, 8)
+_BICUBIC_REACH = 2
+_FAINT = 1e-4
+_NARROWEST = 16
+
+
+class SubspaceSR(TokenNetwork):
+    """Bicubic interpolation, and what the tokens of the scene let expect beyond it.
+
+    The sign of a principal axis and, among equals, its rank are arbitrary. The network keeps to
+    that by its form: with a token's sign its residual changes sign, and exchanged tokens exchange
+    their residuals. Every linear layer is without bias and every nonlinearity is a gate, computed
+    from magnitudes; what tokens tell each other passes through the gates.
+
+    `tokens` is how many components are sharpened; the rest of the spectrum, mostly noise, is
+    interpolated. `bands` and `endmembers` are ignored: any scene fits.
+    """
+
+    abundance_reach = 0
+    uses_abundances = False
+
+    def __init__(
+        self,
+        *,
+        bands: int = 0,
+        scale: int,
+        endmembers: int = 0,
+        tokens: int = 8,
+        width: int = 48,
+        depth: int = 8,
+    ) -> None:
+        del bands, endmembers  # any
+        super().__init__()
+        self.scale, self.tokens = scale, tokens
+        self.subspace = None
+        factors = stages(scale)
+        # fine grids have many pixels: they get fewer channels
+        halved = (width >> stage for stage in range(1, len(factors) + 1))
+        widths = [width, *(max(value, min(width, _NARROWEST)) for value in halved)]
+        self.stem = Conv(1, width, 3, bias=False)
+        self.strength = nn.Linear(1, width)
+        self.body = nn.ModuleList(TokenBlock(width) for _ in range(depth))
+        self.stages = nn.ModuleList(
+            GatedStage(*channels, factor)
+            for channels, factor in zip(pairwise(widths), factors, strict=True)
+        )
+        self.head = Conv(widths[-1], 1, 3, bias=False)
+        zero(self.head)
+        self.reach = _reach(depth, factors)
+
+    def forward(self, scene: Tensor, abundances: Tensor | None = None) -> Tensor:
+        """Scene (N, B, h, w), in any units, to (N, B, nh, nw).
+
+        Works in `subspace`; where none is set, in that of the images themselves.
+        """
+        del abundances
+        with torch.autocast(scene.device.type, enabled=False):
+            smooth = upscale_bicubic(scene.float(), self.scale)
+            subspace = self.subspace or _subspace_of(scene.detach().float(), self.tokens)
+            if not len(subspace.spread):
+                return smooth
+            tokens = subspace.project(scene.float())
+        residual = self.refine(tokens, subspace.weights.expand(len(tokens), -1))
+        with torch.autocast(scene.device.type, enabled=False):
+            return smooth + subspace.lift(residual)
+
+    def refine(self, tokens: Tensor, weights: Tensor) -> Tensor:
+        """Tokens (N, k, h, w) to what bicubic interpolation misses of them (N, k, nh, nw).
+
+        `weights` (N, k) are the tokens' standard deviations relative to the first; 0 marks a token
+        that is not there.
+        """
+        count, many, *size = tokens.shape
+        shares = weights / weights.sum(1, keepdim=True)
+        level = self.strength(weights.clamp_min(_FAINT).log().reshape(-1, 1))
+        features = self.stem(tokens.reshape(count * many, 1, *size))
+        features = features * (1 + level[:, :, None, None])
+        shallow = features
+        for block in self.body:
+            features = block(features, shares)
+        features = features + shallow
+        for stage in self.stages:
+            features = stage(features)
+        residual: Tensor = self.head(features).float()
+        return residual.reshape(count, many, *residual.shape[2:])
+
+
+class TokenBlock(nn.Module):
+    """A residual block whose gates see the token itself and the weighted mean over all tokens.
+
+    The counterpart of the GRAM: its channel attention pools over the tokens of a pixel, not over
+    the pixels of an image, so it is local.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = ChannelNorm(channels, bias=False)
+        self.widen = Conv(channels, channels, 3, bias=False)
+        self.own = Conv(channels, channels, 1)
+        self.shared = Conv(channels, channels, 1, bias=False)
+        self.narrow = Conv(channels, channels, 3, bias=False)
+
+    def forward(self, features: Tensor, shares: Tensor) -> Tensor:
+        """Features (N k, C, h, w) of tokens with `shares` (N, k) to the same shape."""
+        hidden = self.widen(self.norm(features))
+        strength = hidden.abs()
+        common = self.shared(_pooled(strength, shares))
+        gate = self.own(strength) + common.repeat_interleave(shares.shape[1], 0)
+        refined: Tensor = self.narrow(hidden * sigmoid(gate))
+        return features + refined
+
+
+class GatedStage(nn.Module):
+    """One stage of progressive up-sampling (paper III-D), odd in its input."""
+
+    def __init__(self, channels: int, finer: int, factor: int) -> None:
+        super().__init__()
+        self.factor = factor
+        self.wide = Conv(channels, finer * factor**2, 3, bias=False)
+        start_alike(self.wide, factor**2)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, channels, h, w) to (N, finer, factor h, factor w)."""
+        fine = pixel_shuffle(self.wide(features), self.factor)
+        return fine * sigmoid(2 * fine.abs())
+
+
+def _pooled(features: Tensor, shares: Tensor) -> Tensor:
+    """The mean over tokens, weighted; one after the other, so that a pixel's value is exact."""
+    tokens = features.reshape(*shares.shape, *features.shape[1:]).unbind(1)
+    parts = shares.to(features.dtype)[:, :, None, None, None].unbind(1)
+    return reduce(add, (token * part for token, part in zip(tokens, parts, strict=True)))
+
+
+def _subspace_of(scene: Tensor, tokens: int) -> Subspace:
+    moments = Moments(scene.shape[1])
+    moments.add(scene.transpose(0, 1).flatten(1).cpu())
+    return moments.subspace(tokens).to(scene.device)
+
+
+def _reach(depth: int, factors: list[int]) -> int:
+    """Of the stem, two convolutions in each block, one before each stage, and the head."""
+    zoom, total = 1, Fraction(1 + 2 * depth)
+    for factor in factors:
+        total += Fraction(1, zoom)
+        zoom *= factor
+    return max(math.ceil(total + Fraction(1, zoom)), _BICUBIC_REACH)
+
+
+build = SubspaceSR

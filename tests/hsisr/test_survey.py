@@ -1,0 +1,143 @@
+"""What is gathered of a scene is the same however it is read, and only pixels with data count."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from hsisr import survey as surveying
+from hsisr.cube import ArrayCube, Block, CubeSpec, Spectrum
+from hsisr.errors import InputError
+from hsisr.run import survey
+from hsisr.survey import strips, subspace_of, with_data
+from hsisr_models.subspace import Subspace
+
+Scene = Callable[..., NDArray[np.float32]]
+
+
+def cube_of(block: Block, good: tuple[bool, ...] | None = None) -> ArrayCube:
+    centres = tuple(400.0 + 10 * band for band in range(len(block)))
+    return ArrayCube(block, Path("scene.img"), Spectrum(centres, good=good))
+
+
+def assert_is_that_of(pixels: NDArray[np.float32], found: Subspace) -> None:
+    """Compare with numpy's covariance of pixels (B, n); the sign of an axis is arbitrary."""
+    values = pixels.astype(np.float64)
+    variances, axes = np.linalg.eigh(np.cov(values, bias=True))
+    count = len(found.spread)
+    assert count > 1
+    np.testing.assert_allclose(found.mean, values.mean(1), rtol=1e-5)
+    np.testing.assert_allclose(found.spread, np.sqrt(variances[::-1][:count]), rtol=1e-4)
+    same = np.abs((axes[:, ::-1][:, :count] * found.axes.numpy()).sum(0))
+    np.testing.assert_allclose(same, 1, atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (3, 7, 5), (200, 1000, 614), (2, 3, 10**7)], ids=str)
+def test_strips_cover_a_scene_from_top_to_bottom(shape: tuple[int, int, int]) -> None:
+    spec = CubeSpec(*shape, np.dtype(np.float32))
+    row = 0
+    for window in strips(spec):
+        assert (window.row, window.col, window.width) == (row, 0, spec.cols)
+        samples = spec.bands * window.height * window.width
+        assert window.height == 1 or samples <= 1 << 23
+        row = window.row_stop
+    assert row == spec.rows
+
+
+@pytest.mark.parametrize("samples", [1, 700, 1 << 23])
+def test_the_subspace_is_that_of_all_pixels_however_they_are_read(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, samples: int
+) -> None:
+    monkeypatch.setattr(surveying, "_STRIP", samples)
+    block = scene(6, 23, 19)
+    assert_is_that_of(block.reshape(6, -1), subspace_of(cube_of(block), 4))
+
+
+def test_a_pixel_has_data_in_half_of_its_bands_and_is_not_all_zero() -> None:
+    nan = np.nan
+    pixels = {
+        (1, 2, 3, 4): True,
+        (nan, nan, 3, 4): True,
+        (nan, nan, nan, 4): False,
+        (nan, nan, nan, nan): False,
+        (0, 0, 0, 0): False,
+        (0, 0, 0, 1e-30): True,
+        (nan, nan, 0, 0): False,
+        (nan, 0, 0, -2): True,
+    }
+    block = np.array(list(pixels), np.float32).T[:, None]
+    np.testing.assert_array_equal(with_data(block), [list(pixels.values())])
+
+
+def test_borders_and_holes_have_no_part(scene: Scene) -> None:
+    block = scene(6, 30, 25)
+    block[:, :4] = 0
+    block[:, :, 20:] = np.nan
+    block[:4, 10:15, 3:9] = np.nan
+    inner = np.ones((30, 25), bool)
+    inner[:4] = inner[:, 20:] = inner[10:15, 3:9] = False
+    assert_is_that_of(block[:, inner], subspace_of(cube_of(block), 4))
+
+
+def test_a_missing_sample_is_taken_for_the_mean_of_its_band(scene: Scene) -> None:
+    block = scene(6, 20, 20)
+    block[2, np.random.default_rng(0).random((20, 20)) < 0.2] = np.nan
+    filled = block.reshape(6, -1).copy()
+    filled[2, np.isnan(filled[2])] = np.nanmean(filled[2].astype(np.float64))
+    assert_is_that_of(filled, subspace_of(cube_of(block), 4))
+
+
+@pytest.mark.parametrize("dead", ["nan", "zero", "bad", "bad and nan"])
+def test_a_dead_band_has_no_part_in_any_axis(scene: Scene, dead: str) -> None:
+    block = scene(7, 20, 20)
+    good = tuple(band != 3 for band in range(7))
+    if dead != "bad":
+        block[3] = 0 if dead == "zero" else np.nan
+    found = subspace_of(cube_of(block, good if "bad" in dead else None), 4)
+    assert not found.axes[3].any()
+    others = Subspace(found.mean[list(good)], found.axes[list(good)], found.spread)
+    assert_is_that_of(block[list(good)].reshape(6, -1), others)
+
+
+def test_where_all_bands_are_called_bad_all_are_used(scene: Scene) -> None:
+    block = scene(5, 20, 20)
+    assert_is_that_of(block.reshape(5, -1), subspace_of(cube_of(block, (False,) * 5), 4))
+
+
+@pytest.mark.parametrize("value", [0.0, np.nan])
+def test_a_scene_without_data_is_refused(value: float) -> None:
+    with pytest.raises(InputError, match="no pixel holds data") as caught:
+        subspace_of(cube_of(np.full((3, 8, 9), value, np.float32)), 4)
+    assert caught.value.where == "scene.img"
+    assert caught.value.hint == "hsisr info scene.img"
+
+
+def test_a_constant_scene_has_no_axis() -> None:
+    assert subspace_of(cube_of(np.full((3, 8, 9), 0.1, np.float32)), 4).axes.shape == (3, 0)
+
+
+def test_the_survey_holds_the_subspace_where_tokens_are_wanted(scene: Scene) -> None:
+    block = scene(6, 90, 70)
+    assert survey(cube_of(block)).subspace is None
+    found = survey(cube_of(block), 4).subspace
+    assert found is not None
+    assert found.axes.shape == (6, 4)
+    # of all pixels, not of the samples alone
+    assert_is_that_of(block.reshape(6, -1), found)
+
+
+def test_a_band_missing_at_the_end_of_a_scene_hardly_moves_the_subspace(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two spectrometers seldom end with the same line."""
+    block = scene(6, 40, 20)
+    complete = subspace_of(cube_of(block), 2)
+    monkeypatch.setattr(surveying, "_STRIP", 6 * 20 * 19)
+    block[4:, 38:] = np.nan
+    found = subspace_of(cube_of(block), 2)
+    np.testing.assert_allclose(found.mean, complete.mean, rtol=0.02)
+    np.testing.assert_allclose((found.axes * complete.axes).sum(0).abs(), 1, atol=0.01)
