@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import safetensors.torch
 import torch
@@ -24,16 +24,15 @@ from hsisr import __version__
 from hsisr.cube import Spectrum
 from hsisr.errors import ModelError
 from hsisr.files import write_durably
-from hsisr_models.networks import UnmixNetwork
+from hsisr.header import FORMAT, tables
+from hsisr_models.networks import TokenNetwork, UnmixNetwork
 from hsisr_models.resolver import SuperResolver
 from hsisr_models.sr import SHELF as NETWORKS
 from hsisr_models.unmix import SHELF as METHODS
 
 Network = TypeVar("Network", bound=nn.Module)
 
-FORMAT = "hsisr/1"
 SUFFIX = ".safetensors"
-_HEADER_LIMIT = 1 << 24
 _LARGEST_NUMBER = 4096
 _REFUSALS = (LookupError, TypeError, ValueError, RuntimeError, ArithmeticError, AttributeError)
 _PREFIXES = ("network.", "unmixer.")
@@ -54,6 +53,7 @@ class Card:
     kind: str
     """`sr` or `unmix`."""
     bands: int
+    """0 for a model that takes any."""
     scale: int
     """1 for an unmixing model."""
     peak: float
@@ -114,13 +114,16 @@ class Checkpoint:
             )
         network = self._fill(
             lambda: NETWORKS[part.name].build(
-                bands=self.card.bands,
+                # layers for no band at all cannot be made
+                bands=self.card.bands or 1,
                 scale=self.card.scale,
                 endmembers=self.card.endmembers,
                 **part.numbers,
             ),
             "network.",
         )
+        if not self.card.bands and not isinstance(network, TokenNetwork):
+            raise ModelError(f"'{part.name}' is not for any number of bands", where=self.path)
         unmixer = self.unmixer() if self.card.unmixer else None
         return SuperResolver(network, unmixer).eval().requires_grad_(False)
 
@@ -179,7 +182,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], str]:
     """Read what `write_tensors` wrote: tensors, object, SHA-256; raises `ModelError`."""
     try:
         with path.open("rb") as file:
-            metadata = _metadata(file.read(_HEADER_LIMIT), path)
+            metadata, _ = tables(file, path)
             file.seek(0)
             data = file.read()
     except OSError as error:
@@ -195,24 +198,6 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], str]:
     return tensors, about, digest
 
 
-def _metadata(head: bytes, path: Path) -> dict[str, str]:
-    length = int.from_bytes(head[:8], "little")
-    if length > len(head) - 8 or head[8:9] != b"{":
-        raise ModelError(
-            "not a .safetensors file",
-            where=path,
-            hint="hsisr never opens pickled models (.pt, .pth, .ckpt): they can run code",
-        )
-    try:
-        metadata = json.loads(head[8 : 8 + length])["__metadata__"]
-    except (ValueError, KeyError, RecursionError) as error:
-        raise ModelError("not a model of hsisr: its header has no card", where=path) from error
-    found = metadata.get("format") if isinstance(metadata, dict) else None
-    if found != FORMAT:
-        raise ModelError(f"has format {found!r}, this hsisr reads {FORMAT!r}", where=path)
-    return cast(dict[str, str], metadata)
-
-
 def _digest(tensors: Mapping[str, Tensor], text: str) -> str:
     digest = hashlib.sha256(text.encode())
     for name in sorted(tensors):
@@ -226,7 +211,8 @@ def _card(about: dict[str, Any]) -> Card:
     parts = {key: _part(about.get(key)) for key in ("network", "unmixer")}
     wavelengths = about.get("wavelengths_nm")
     card = Card(**{**about, **parts, "wavelengths_nm": wavelengths and tuple(wavelengths)})
-    counts = ((card.bands, 1), (card.scale, 1), (card.endmembers, int(card.unmixer is not None)))
+    unmixes = int(card.unmixer is not None)
+    counts = ((card.bands, unmixes), (card.scale, 1), (card.endmembers, unmixes))
     for number, least in counts:
         if not isinstance(number, int) or not least <= number <= 1 << 16:
             raise ValueError(f"{number!r} is not a plausible count")

@@ -12,18 +12,25 @@ import torch
 
 from hsisr import gaps
 from hsisr.cube import Block, Cube, CubeSpec, Geo
-from hsisr.errors import InputError
+from hsisr.errors import InputError, UsageError
 from hsisr.window import Window
-from hsisr_models.imaging import degrade
+from hsisr_models.imaging import OPERATORS, degrade
 
-_SUPPORT = 3
+SUPPORT = 3
 """No operator looks farther than this many low-resolution pixels."""
+
+
+def known_operator(name: str) -> str:
+    """The name of an operator as a user gave it; raises `UsageError` for an unknown one."""
+    if name not in OPERATORS:
+        raise UsageError(f"no degradation '{name}'", hint=f"one of {', '.join(OPERATORS)}")
+    return name
 
 
 def degrade_block(high: Block, scale: int, operator: str) -> Block:
     """A block (B, h, w) at the lower resolution; NaN wherever a pixel below is missing."""
     # so deep that no pixel that is kept can see what a window's mean has filled
-    filled = gaps.fill(high, gaps.band_means(high), depth=_SUPPORT * scale)
+    filled = gaps.fill(high, gaps.band_means(high), depth=SUPPORT * scale)
     low = degrade(torch.from_numpy(np.ascontiguousarray(filled))[None], scale, operator)[0].numpy()
     low[gaps.pooled(np.isnan(high), scale)] = np.nan
     return low.astype(np.float32, copy=False)
@@ -69,7 +76,7 @@ class DegradedCube:
     def read(self, window: Window) -> Block:
         """Read the pixels below `window` and around it, and degrade them."""
         # as far as an operator looks, and as far as what it sees may have been filled from
-        wide = window.grown(2 * _SUPPORT, self._spec.window)
+        wide = window.grown(2 * SUPPORT, self._spec.window)
         high = self._source.read(wide.zoomed(self._scale))
         low = degrade_block(high, self._scale, self._operator)
         return low[:, *window.relative_to(wide).slices]

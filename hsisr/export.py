@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -80,16 +81,22 @@ def outputs_of(path: Path, format_name: str) -> tuple[Path, ...]:
 
 
 def write_windows(
-    path: Path, spec: CubeSpec, format_name: str, windows: Iterable[tuple[Window, Block]]
+    cubes: Sequence[tuple[Path, CubeSpec]],
+    format_name: str,
+    windows: Iterable[tuple[Window, Block]],
 ) -> Iterator[tuple[Window, int]]:
-    """Write a cube window by window, yielding each window and the samples clipped so far.
+    """Write cubes window by window, yielding each window and the samples clipped so far.
 
-    The cube appears when the last window is in; left early, there is none.
+    The bands of a block are those of the first cube, then those of the next. The cubes appear,
+    the first at last, when the last window is in; left early, there are none.
     """
-    with create_cube(path, spec, format_name) as writer:
+    with ExitStack() as stack:
+        writers = [stack.enter_context(create_cube(*cube, format_name)) for cube in cubes]
+        ends = np.cumsum([spec.bands for _, spec in cubes])
         for window, block in windows:
-            writer.write(window, block)
-            yield window, writer.clipped
+            for writer, bands in zip(writers, np.split(block, ends[:-1]), strict=True):
+                writer.write(window, bands)
+            yield window, sum(writer.clipped for writer in writers)
 
 
 def write_endmembers(

@@ -9,16 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hsisr import checkpoint
+from hsisr import checkpoint, zoo
 from hsisr.checkpoint import SUFFIX, Checkpoint
 from hsisr.cube import CubeSpec
-from hsisr.errors import ModelError
+from hsisr.errors import ModelError, UsageError
 from hsisr.fit import MODEL
+from hsisr.operations import Sharpen, Unmix
 from hsisr.patches import spectral_mismatch
-from hsisr.run import Sharpen, Survey, Unmix, freeze
+from hsisr.run import Survey, freeze
 from hsisr.runtime import Runtime
 from hsisr_models.blocks import thaw_attention
-from hsisr_models.networks import UnmixNetwork
+from hsisr_models.networks import TokenNetwork, UnmixNetwork
 from hsisr_models.resolver import SuperResolver
 from hsisr_models.sr import bicubic
 
@@ -26,15 +27,23 @@ STEPS = {"sr": "sr", "unmix": "unmix"}
 """The folder of each kind of model in a run folder."""
 
 
-def find(name: str, kind: str) -> Path:
-    """The file of a model named by its path or by its run folder; raises `ModelError`."""
+def find(name: str, kind: str, folder: Path = zoo.ZOO) -> Path:
+    """The file of a model named by its path, its run folder or its id; raises `ModelError`.
+
+    An id, of the models in `folder`, goes before a path; `./any-x4` can only be a path.
+    """
+    if kind == "sr" and name in zoo.names(folder):
+        return zoo.find(name, folder).path
     path = Path(name)
     if path.is_dir():
         inside = path / STEPS[kind] / MODEL
         path = inside if inside.exists() or not (path / MODEL).exists() else path / MODEL
     if not path.exists():
         command = "train-sr" if kind == "sr" else "train-unmix"
-        raise ModelError("no such model", where=path, hint=f"train one: hsisr {command} RUN")
+        hint = f"train one: hsisr {command} RUN"
+        if kind == "sr":
+            hint = f"one of {', '.join((zoo.AUTO, zoo.BICUBIC, *zoo.names(folder)))}, or {hint}"
+        raise ModelError("no such model", where=path, hint=hint)
     if path.suffix != SUFFIX:
         raise ModelError(
             f"models are {SUFFIX} files; pickled ones (.pt, .pth, .ckpt) are never opened, "
@@ -53,10 +62,27 @@ class SrModel:
     peak: float
     network: SuperResolver
     checkpoint: Checkpoint | None = None
+    pretrained: bool = False
+    """Whether it comes from the zoo."""
+
+    @property
+    def choice(self) -> str:
+        """Which model this is, and for what, in a few words."""
+        if self.checkpoint is None:
+            return f"{self.name}: interpolation, nothing is learned"
+        origin = "the pretrained model" if self.pretrained else "a model trained"
+        fits = "any sensor" if self.tokens else f"scenes of {self.checkpoint.card.bands} bands"
+        return f"{self.name}: {origin} for scale {self.scale}, {fits}"
+
+    @property
+    def tokens(self) -> int:
+        """How many axes of a scene's subspace it works on; 0 if it works on the bands."""
+        core = self.network.network
+        return core.tokens if isinstance(core, TokenNetwork) else 0
 
     def require_fit(self, spec: CubeSpec) -> None:
         """Raise `ModelError` unless the scene has the bands this model was trained for."""
-        if self.checkpoint is not None:
+        if self.checkpoint is not None and not self.tokens:
             _require_bands(self.checkpoint, spec)
 
     def operation(self, seen: Survey, runtime: Runtime, *, dynamic: bool = False) -> Sharpen:
@@ -65,6 +91,9 @@ class SrModel:
         `dynamic` lets attention pool over every tile by itself, which is not local.
         """
         self.network.to(runtime.device)
+        core = self.network.network
+        if isinstance(core, TokenNetwork):
+            core.subspace = seen.subspace and seen.subspace.to(runtime.device)
         if dynamic:
             thaw_attention(self.network)
             return Sharpen(self.network, self.scale, None, self.peak)
@@ -72,24 +101,34 @@ class SrModel:
         return Sharpen(self.network, self.scale, self.network.reach, self.peak)
 
 
-def load_sr(name: str, scale: int | None) -> SrModel:
-    """The super-resolution model `name` (`bicubic`, a file or a run) for `scale`.
+def load_sr(name: str, scale: int | None, folder: Path = zoo.ZOO) -> SrModel:
+    """The super-resolution model `name` for `scale`.
 
-    Raises `ModelError` if there is none or it was trained for another scale.
+    `name` is an id of the pretrained models in `folder`, `auto` for the one of them that fits the
+    scale, `bicubic`, a file or a run. Raises `UsageError` if `auto` lacks a scale, and `ModelError`
+    if there is no such model or it was trained for another scale.
     """
-    if name == "bicubic":
+    if name == zoo.BICUBIC:
         factor = scale or 2
         network = SuperResolver(bicubic.build(bands=1, scale=factor), None)
         return SrModel(name, factor, 1.0, network)
-    found = checkpoint.load(find(name, "sr"))
-    network = found.resolver()
+    name = _picked(scale, folder) if name == zoo.AUTO else name
+    found = checkpoint.load(find(name, "sr", folder))
+    network, pretrained = found.resolver(), name in zoo.names(folder)
     if scale not in (None, found.card.scale):
+        other = f"--model {zoo.AUTO}" if pretrained else "train one: hsisr prepare SCENE"
         raise ModelError(
-            f"was trained for scale {found.card.scale}, not {scale}",
+            f"'{name}' was trained for scale {found.card.scale}, not {scale}",
             where=found.path,
-            hint=f"--scale {found.card.scale}, or train one: hsisr prepare SCENE --scale {scale}",
+            hint=f"--scale {found.card.scale}, or {other} --scale {scale}",
         )
-    return SrModel(name, found.card.scale, found.card.peak, network, found)
+    return SrModel(name, found.card.scale, found.card.peak, network, found, pretrained)
+
+
+def _picked(scale: int | None, folder: Path) -> str:
+    if scale is None:
+        raise UsageError("no --scale given, by which a model is picked", hint="--scale 4")
+    return zoo.pick(scale, folder).id
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,9 @@ halo as wide as its reach the tiles are bit for bit what the whole scene would g
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -21,30 +20,15 @@ from torch import Tensor, nn
 from hsisr import gaps
 from hsisr.cube import Block, Cube
 from hsisr.errors import InputError
+from hsisr.operations import Operation
 from hsisr.runtime import Runtime
+from hsisr.survey import subspace_of
 from hsisr.window import TilePlan, Window
 from hsisr_models.blocks import freeze_attention
+from hsisr_models.subspace import Subspace
 
 _SAMPLES = 16
 _SAMPLE_SIDE = 32
-
-
-class Operation(Protocol):
-    """What is done to every tile."""
-
-    @property
-    def scale(self) -> int:
-        """Factor between the input's grid and the output's."""
-
-    @property
-    def reach(self) -> int | None:
-        """In pixels of the scene; None if the network sees its whole image."""
-
-    def __call__(self, scene: Tensor) -> Tensor:
-        """Physical, complete (1, B, h, w) to (1, C, scale h, scale w)."""
-
-    def missing(self, holes: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Which output samples (C or 1, h, w) have no data, given those of the input (B, h, w)."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +39,15 @@ class Survey:
     """Of each band, over the samples (B,)."""
     samples: tuple[Block, ...]
     """Windows of the scene, spread over it, without missing pixels (B, h, w)."""
+    subspace: Subspace | None = None
+    """Of all pixels of the scene, for a network that works on tokens."""
 
 
-def survey(cube: Cube) -> Survey:
-    """Read a fixed sample of windows spread over the scene; raises `InputError` if it is empty."""
+def survey(cube: Cube, tokens: int = 0) -> Survey:
+    """Read a fixed sample of windows spread over the scene; raises `InputError` if it is empty.
+
+    Where a network wants `tokens`, the whole scene is read once more for its subspace.
+    """
     spec = cube.spec
     found = list(_with_data(cube, _spread(spec.window)))
     if not found:
@@ -71,7 +60,8 @@ def survey(cube: Cube) -> Survey:
         )
     pixels = [block.reshape(spec.bands, 1, -1) for block in found]
     means = gaps.band_means(np.concatenate(pixels, 2))
-    return Survey(means, tuple(gaps.fill(block, means) for block in found))
+    samples = tuple(gaps.fill(block, means) for block in found)
+    return Survey(means, samples, subspace_of(cube, tokens) if tokens else None)
 
 
 def _with_data(cube: Cube, windows: Iterable[Window]) -> Iterator[Block]:
@@ -108,7 +98,7 @@ def run(
     plan = TilePlan(spec.rows, spec.cols, tile, operation.reach + gaps.REACH, scale)
     for step in plan:
         block = cube.read(step.read)
-        yield step.write, _apply(operation, block, seen, runtime)[:, *step.crop.slices]
+        yield step.write, apply(operation, block, seen, runtime)[:, *step.crop.slices]
 
 
 @dataclass
@@ -156,7 +146,7 @@ def run_blended(
         strip = _Strip(row, height, spec.cols, scale, carried)
         for col in _starts(spec.cols, tile, overlap):
             window = Window(row, col, height, min(tile, spec.cols - col))
-            result = _apply(operation, cube.read(window), seen, runtime)
+            result = apply(operation, cube.read(window), seen, runtime)
             strip.add(window, result, overlap, spec.window, seam)
         stop = starts[index + 1] if index + 1 < len(starts) else spec.rows
         yield strip.finished(stop)
@@ -228,7 +218,8 @@ def gather_strips(
 
 
 @torch.no_grad()
-def _apply(operation: Operation, block: Block, seen: Survey, runtime: Runtime) -> Block:
+def apply(operation: Operation, block: Block, seen: Survey, runtime: Runtime) -> Block:
+    """The operation on one block (B, h, w) by itself: holes are filled, and are holes again."""
     holes = np.isnan(block)
     missing = gaps.zoomed(operation.missing(holes), operation.scale)
     filled = _tensor(gaps.fill(block, seen.means), runtime)
@@ -243,42 +234,3 @@ def _tensor(block: Block, runtime: Runtime) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(block))[None].to(
         runtime.device, memory_format=torch.channels_last
     )
-
-
-@dataclass(frozen=True)
-class Sharpen:
-    """Super-resolution as an operation on tiles."""
-
-    resolver: Callable[[Tensor], Tensor]
-    scale: int
-    reach: int | None
-    peak: float
-
-    def __call__(self, scene: Tensor) -> Tensor:
-        """The sharper scene, in the units of the input."""
-        return self.resolver(scene / self.peak) * self.peak
-
-    def missing(self, holes: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """A sample is missing where its own band is."""
-        return holes
-
-
-@dataclass(frozen=True)
-class Unmix:
-    """Unmixing as an operation on tiles: abundances, then the error of the reconstruction."""
-
-    encode: Callable[[Tensor], Tensor]
-    decode: Callable[[Tensor], Tensor]
-    reach: int | None
-    peak: float
-    scale: int = 1
-
-    def __call__(self, scene: Tensor) -> Tensor:
-        """Abundances (1, p, h, w), then the root mean square error (1, 1, h, w)."""
-        abundances = self.encode(scene / self.peak)
-        error = self.decode(abundances) * self.peak - scene
-        return torch.cat((abundances, error.square().mean(1, keepdim=True).sqrt()), 1)
-
-    def missing(self, holes: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """A pixel cannot be unmixed where half of its bands or more are missing."""
-        return np.asarray(holes.mean(0, keepdims=True) >= 0.5)

@@ -18,6 +18,7 @@ from hsisr.cli import (
     demo,
     evaluate,
     info,
+    models,
     prepare,
     train_sr,
     train_unmix,
@@ -44,6 +45,7 @@ for module in (
     completion,
 ):
     app.command(module.__name__.rpartition(".")[2].replace("_", "-"))(module.command)
+app.add_typer(models.app, name="models")
 
 
 def _version(wanted: bool) -> None:

@@ -27,7 +27,22 @@ def _networks() -> Iterator[str]:
     return iter(SHELF)
 
 
-def _operators() -> list[str]:
+def pretrained() -> list[str]:
+    """The ids of the models that come with hsisr."""
+    from hsisr.zoo import names
+
+    return names()
+
+
+def models() -> list[str]:
+    """What a model can be called, but for files and runs."""
+    from hsisr.zoo import AUTO, BICUBIC
+
+    return [AUTO, BICUBIC, *pretrained()]
+
+
+def operators() -> list[str]:
+    """The degradations that have a name."""
     # to ask hsisr_models.imaging for them would import torch
     return ["bicubic", "area", "gaussian"]
 
@@ -43,7 +58,7 @@ Axes = Annotated[
 Degradation = Annotated[
     str | None,
     typer.Option(
-        help="bicubic (as MATLAB's imresize), area or gaussian.", autocompletion=_operators
+        help="bicubic (as MATLAB's imresize), area or gaussian.", autocompletion=operators
     ),
 ]
 Scale = Annotated[

@@ -207,15 +207,16 @@ def print_lines(lines: Iterable[str]) -> None:
 
 
 def print_json(content: Any) -> None:
-    """One JSON object on stdout; what is not finite, JSON cannot say, and becomes null."""
+    """One JSON object on stdout."""
     import json
 
-    typer.echo(json.dumps(_finite(content), indent=2, allow_nan=False))
+    typer.echo(json.dumps(finite(content), indent=2, allow_nan=False))
 
 
-def _finite(content: Any) -> Any:
+def finite(content: Any) -> Any:
+    """The same with null for numbers that are not finite, which JSON cannot say."""
     if isinstance(content, dict):
-        return {key: _finite(value) for key, value in content.items()}
+        return {key: finite(value) for key, value in content.items()}
     if isinstance(content, list | tuple):
-        return [_finite(value) for value in content]
+        return [finite(value) for value in content]
     return None if isinstance(content, float) and not math.isfinite(content) else content

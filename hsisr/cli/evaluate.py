@@ -34,8 +34,9 @@ def command(
         typer.Option(
             "-m",
             "--model",
-            help="A run folder or a .safetensors file, by which the degraded truth is upscaled. "
-            "Repeatable.",
+            help="auto, a name of `hsisr models list`, a run folder or a .safetensors file, by "
+            "which the degraded truth is upscaled. Repeatable.",
+            autocompletion=options.models,
         ),
     ] = None,
     degradation: options.Degradation = None,
@@ -62,6 +63,7 @@ def command(
     Example: hsisr evaluate runs/scene --model runs/scene
     """
     from hsisr import evaluate, runtime
+    from hsisr.degraded import known_operator
     from hsisr.model import load_sr
 
     runtime.limit_threads(threads)
@@ -72,7 +74,7 @@ def command(
         ratio = scale or known.scale or (models[0].scale if models else None)
         if ratio is None:
             raise UsageError("no --scale given", hint="--scale 4")
-        setting = _Setting(ratio, _operator(degradation or known.degradation), machine, tile)
+        setting = _Setting(ratio, known_operator(degradation or known.degradation), machine, tile)
         rows = [_row(known, chosen, setting) for chosen in [load_sr("bicubic", ratio), *models]]
         rows += [_file_row(known, path, ratio, var, axes) for path in estimates or ()]
     notes = [
@@ -87,6 +89,7 @@ def command(
                 "scale": ratio,
                 "degradation": setting.operator,
                 "peak": known.peak,
+                "models": [_identity(chosen) for chosen in models],
                 "rows": [{"name": row.name, **row.values} for row in rows],
                 "definitions": notes,
             }
@@ -136,12 +139,9 @@ def _opened(path: Path, var: str | None, axes: str | None) -> Iterator[_Truth]:
         yield _Truth([cube], largest(cube), "the largest value of the truth")
 
 
-def _operator(name: str) -> str:
-    from hsisr_models.imaging import OPERATORS
-
-    if name not in OPERATORS:
-        raise UsageError(f"no degradation '{name}'", hint=f"one of {', '.join(OPERATORS)}")
-    return name
+def _identity(model: SrModel) -> dict[str, str | None]:
+    sha256 = None if model.checkpoint is None else model.checkpoint.sha256
+    return {"name": model.name, "sha256": sha256}
 
 
 def _row(truth: _Truth, model: SrModel, setting: _Setting) -> Row:
@@ -159,7 +159,7 @@ def _score(truth: _Truth, image: Cube, model: SrModel, setting: _Setting) -> dic
 
     low = DegradedCube(image, setting.ratio, setting.operator)
     model.require_fit(low.spec)
-    seen = survey(low)
+    seen = survey(low, model.tokens)
     operation = model.operation(seen, setting.machine)
     windows = run(low, operation, seen, tile=setting.tile, runtime=setting.machine)
     fine = low.spec.upscaled(setting.ratio)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,20 +9,15 @@ import typer
 
 from hsisr.cli import _options as options
 from hsisr.cli import _shared as shared
-from hsisr.errors import ModelError, UsageError
+from hsisr.cli._adapting import Adaptation
+from hsisr.cli._upscaling import Job, Results, upscale
+from hsisr.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from hsisr.cube import Block, Cube
     from hsisr.model import SrModel
-    from hsisr.run import Operation, Seam, Survey
-    from hsisr.runtime import Runtime
-    from hsisr.window import Window
 
 _ATTENTION = ("surveyed", "dynamic")
-_OVERLAP = 16
-"""Of tiles that are blended, in input pixels."""
+_CONSISTENCY = ("report", "enforce")
 
 
 def command(
@@ -32,8 +25,14 @@ def command(
     scale: options.Scale = None,
     model: Annotated[
         str,
-        typer.Option("-m", "--model", help="A run folder, a .safetensors file, or bicubic."),
-    ] = "",
+        typer.Option(
+            "-m",
+            "--model",
+            help="auto: the pretrained one for the scale; an id of `hsisr models list`; a run "
+            "folder; a .safetensors file; or bicubic.",
+            autocompletion=options.models,
+        ),
+    ] = "auto",
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", help="File or folder. Default: SCENE_xN beside the scene."),
@@ -47,6 +46,51 @@ def command(
             autocompletion=lambda: list(_ATTENTION),
         ),
     ] = "surveyed",
+    adapt: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            metavar="MINUTES",
+            help="First fine-tune the model on the scene itself, and use that if it is better.",
+        ),
+    ] = None,
+    keep: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Keep the adapted model as this .safetensors file."),
+    ] = None,
+    tta: Annotated[
+        bool,
+        typer.Option("--tta", help="Mean over the 8 flips and rotations: better, 8 times slower."),
+    ] = False,
+    uncertainty: Annotated[
+        bool,
+        typer.Option(
+            "--uncertainty",
+            help="Write a map of how much the 8 of --tta differ: SCENE_xN_uncertainty.",
+        ),
+    ] = False,
+    consistency: Annotated[
+        str,
+        typer.Option(
+            help="report: tell how far the degraded result is from the scene; enforce: correct it "
+            "until it is not.",
+            autocompletion=lambda: list(_CONSISTENCY),
+        ),
+    ] = "report",
+    degradation: Annotated[
+        str | None,
+        typer.Option(
+            help="How a coarser sensor would see the scene: bicubic, area or gaussian. "
+            "Default: as in the model's training.",
+            autocompletion=options.operators,
+        ),
+    ] = None,
+    self_check: Annotated[
+        bool,
+        typer.Option(
+            "--self-check/--no-self-check", help="Compare the model with bicubic on the scene."
+        ),
+    ] = True,
     var: options.Var = None,
     axes: options.Axes = None,
     quicklook: options.Quicklook = True,
@@ -61,139 +105,92 @@ def command(
 
     Bands, wavelengths, units, data type and map corners stay as they are.
 
-    Example: hsisr upscale scene.hdr --scale 4 --model runs/scene
+    Example: hsisr upscale scene.hdr --scale 4
     """
     from hsisr import export, runtime
     from hsisr.model import load_sr
 
-    if attention not in _ATTENTION:
-        raise UsageError(f"no attention '{attention}'", hint="surveyed or dynamic")
-    if not model:
-        raise ModelError("no --model given", hint="--model RUN, or --model bicubic")
+    _require_known("attention", attention, _ATTENTION)
+    _require_known("consistency", consistency, _CONSISTENCY)
+    dynamic, enforce = attention == "dynamic", consistency == "enforce"
+    if dynamic and enforce:
+        raise UsageError(
+            "blended tiles cannot be consistent", hint="--attention surveyed, or without enforce"
+        )
     with shared.open_scene(scene, var, axes) as cube:
         runtime.limit_threads(threads)
         machine = runtime.choose(device, precision)
         chosen = load_sr(model, scale)
         chosen.require_fit(cube.spec)
-        result = _Result.named(cube, output, format_name, chosen.scale)
-        spec = cube.spec.upscaled(chosen.scale)
+        results = Results.named(cube, output, format_name, chosen.scale, uncertainty)
+        operator = _operator(degradation, chosen)
+        job = Job(
+            cube=cube,
+            model=chosen,
+            machine=machine,
+            results=results,
+            operator=operator,
+            adaptation=_adaptation(adapt, keep, operator),
+            tile=tile,
+            dynamic=dynamic,
+            ensemble=tta or uncertainty,
+            enforce=enforce,
+            self_check=self_check and chosen.checkpoint is not None,
+        )
         inputs = [*cube.files, *([chosen.checkpoint.path] if chosen.checkpoint else [])]
-        export.require_writable(result.files(quicklook), inputs, spec.nbytes, overwrite=overwrite)
+        needed = sum(spec.nbytes for _, spec in job.cubes)
+        written = [*results.files(quicklook), *([keep] if keep else [])]
+        export.require_writable(written, inputs, needed, overwrite=overwrite)
         shared.say(f"device     {machine.description}")
-        shared.say(f"model      {chosen.name}, x{chosen.scale}")
-        shared.say(f"output     {result.path}  {export.size_in_words(spec)}")
+        shared.say(f"model      {chosen.choice}")
+        for path, spec in job.cubes:
+            shared.say(f"output     {path}  {export.size_in_words(spec)}")
         if dry_run:
             shared.say("nothing written (--dry-run)")
             return
-        outcome = _upscale(cube, chosen, machine, result, tile, attention == "dynamic")
-    _finish(result, outcome, quicklook)
+        record = upscale(job)
+    _finish(results, record, quicklook)
 
 
-@dataclass(frozen=True)
-class _Result:
-    """The names of everything that is written."""
-
-    path: Path
-    format: str
-
-    @classmethod
-    def named(cls, cube: Cube, output: Path | None, format_name: str | None, scale: int) -> _Result:
-        from hsisr import export
-
-        written = export.format_of(cube, format_name, output)
-        if output is not None and not output.is_dir():
-            return cls(export.outputs_of(output, written)[0], written)
-        like = cube.files[0] if written == cube.format else None
-        stem = export.stem_of(cube, output)
-        return cls(export.tagged(stem, f"x{scale}", written, like), written)
-
-    @property
-    def record(self) -> Path:
-        from hsisr.export import beside
-
-        return beside(self.path, ".run.json")
-
-    @property
-    def picture(self) -> Path:
-        from hsisr.export import beside
-
-        return beside(self.path, ".png")
-
-    def files(self, quicklook: bool) -> list[Path]:
-        from hsisr.export import outputs_of
-
-        extras = [self.record, self.picture] if quicklook else [self.record]
-        return [*outputs_of(self.path, self.format), *extras]
+def _require_known(option: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise UsageError(f"no {option} '{value}'", hint=" or ".join(known))
 
 
-def _upscale(
-    cube: Cube, model: SrModel, machine: Runtime, result: _Result, tile: int, dynamic: bool
-) -> dict[str, Any]:
-    """Survey the scene, run the tiles, write them; returns the record of the run."""
-    from hsisr.export import write_windows
-    from hsisr.provenance import describe
-    from hsisr.run import Seam, survey
-    from hsisr.runtime import explained
-
-    started = time.monotonic()
-    spec, seam, clipped = cube.spec.upscaled(model.scale), Seam(), 0
-    stopping = shared.stoppable(f"nothing was written; again: {shared.again()}")
-    with explained("use smaller tiles, e.g. --tile 16"), stopping as stopper:
-        seen = survey(cube)
-        operation = model.operation(seen, machine, dynamic=dynamic)
-        windows = stopper.heeded(_windows(cube, operation, seen, seam, machine, tile))
-        written = _running(write_windows(result.path, spec, result.format, windows))
-        pixels = spec.rows * spec.cols
-        for step in shared.progress(written, pixels, "upscaling", done=lambda step: step[0]):
-            _, clipped = step
-    outcome = {
-        "output": result.path.name,
-        "scale": model.scale,
-        "seconds": round(time.monotonic() - started, 2),
-        "tile": tile,
-        "reach": operation.reach,
-        "clipped_samples": clipped,
-        "seam": {"worst": seam.worst, "rms": seam.rms} if operation.reach is None else None,
-    }
-    return describe("upscale", cube, machine, model.checkpoint, outcome)
+def _adaptation(minutes: float | None, keep: Path | None, operator: str) -> Adaptation | None:
+    if minutes is not None:
+        return Adaptation(minutes, operator, keep)
+    if keep is not None:
+        raise UsageError("--keep has nothing to keep", hint="--adapt MINUTES")
+    return None
 
 
-def _running(written: Iterator[tuple[Window, int]]) -> Iterator[tuple[int, int]]:
-    """The same with the pixels summed up."""
-    pixels = 0
-    for window, clipped in written:
-        pixels += window.height * window.width
-        yield pixels, clipped
+def _operator(wanted: str | None, model: SrModel) -> str:
+    """The degradation to assume: what was asked for, else what the model was trained on."""
+    from hsisr.degraded import known_operator
+
+    trained = model.checkpoint.card.degradation if model.checkpoint else "bicubic"
+    # a model that was trained on several names them all
+    return known_operator(wanted or trained.partition(",")[0])
 
 
-def _windows(
-    cube: Cube, operation: Operation, seen: Survey, seam: Seam, machine: Runtime, tile: int
-) -> Iterator[tuple[Window, Block]]:
-    from hsisr.run import run, run_blended
-
-    if operation.reach is None:
-        overlap = min(_OVERLAP, tile // 2)
-        return run_blended(cube, operation, seen, seam, tile=tile, overlap=overlap, runtime=machine)
-    return run(cube, operation, seen, tile=tile, runtime=machine)
-
-
-def _finish(result: _Result, outcome: dict[str, Any], quicklook: bool) -> None:
+def _finish(results: Results, record: dict[str, Any], quicklook: bool) -> None:
     """Write what goes with the scene, and tell."""
     from hsisr.files import write_json
     from hsisr.formats import open_cube
     from hsisr.picture import overview, rgb_bands, stretched, write_png
 
-    write_json(result.record, outcome)
+    write_json(results.record, shared.finite(record))
     if quicklook:
-        with open_cube(result.path) as cube:
+        with open_cube(results.path) as cube:
             picture = stretched(overview(cube, rgb_bands(cube.spec)))
-        write_png(result.picture, picture)
-    shared.say(f"wrote {result.path} in {shared.duration(outcome['seconds'])}")
-    if outcome["clipped_samples"]:
-        shared.say(f"note: {outcome['clipped_samples']:,} samples were clipped to the data type")
-    if outcome["seam"] is not None:
+        write_png(results.picture, picture)
+    shared.say(f"wrote {results.path} in {shared.duration(record['seconds'])}")
+    if record["clipped_samples"]:
+        shared.say(f"note: {record['clipped_samples']:,} samples were clipped to the data type")
+    if record["seam"] is not None:
         shared.say(
             f"note: tiles see only themselves; where they overlap they differ by "
-            f"{outcome['seam']['rms']:.4g} (rms), {outcome['seam']['worst']:.4g} at worst"
+            f"{record['seam']['rms']:.4g} (rms), {record['seam']['worst']:.4g} at worst"
         )
-    shared.say(f"Next: open {result.path} in QGIS or ENVI, or: hsisr info {result.path}")
+    shared.say(f"Next: open {results.path} in QGIS or ENVI, or: hsisr info {results.path}")

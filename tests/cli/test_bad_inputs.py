@@ -190,8 +190,8 @@ def an_empty_model(make, world, folder):
     return Bad(world.header, MODEL, "not a .safetensors file", model=folder / "empty.safetensors")
 
 
-def no_model_at_all(make, world, folder):
-    return Bad(world.header, MODEL, "no --model given", "--model RUN", model="")
+def a_model_that_does_not_exist(make, world, folder):
+    return Bad(world.header, MODEL, "no such model", "auto, bicubic", model=folder / "nowhere")
 
 
 CASES = [

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from hsisr import __version__
+from hsisr import __version__, zoo
 from hsisr.cli import _options, main
+from tests.hsisr.pretrained import made_zoo
 
 COMMANDS = (
     "prepare",
@@ -20,6 +21,7 @@ COMMANDS = (
     "info",
     "demo",
     "completion",
+    "models",
 )
 LIGHT = """
 import sys
@@ -59,6 +61,13 @@ def test_help_of_a_command_loads_nothing_heavy():
     assert "Example: hsisr upscale" in ended.stdout
 
 
+def test_listing_the_models_loads_nothing_heavy(tmp_path):
+    made_zoo(tmp_path, 2, 3)
+    ended = _light(["models", "list", "--zoo", str(tmp_path)])
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.count("tiny-x") == 2
+
+
 @pytest.mark.parametrize(
     ("words", "suggested"),
     [
@@ -68,6 +77,9 @@ def test_help_of_a_command_loads_nothing_heavy():
         ("hsisr train-sr run --network unm", ["unmixing_sr"]),
         ("hsisr train-sr run --recipe def", ["default"]),
         ("hsisr completion z", ["zsh"]),
+        ("hsisr models v", ["verify"]),
+        ("hsisr evaluate scene --model b", ["bicubic"]),
+        ("hsisr models info ", zoo.names()),
     ],
 )
 def test_tab_completes_and_loads_nothing_heavy(words, suggested):
@@ -75,7 +87,7 @@ def test_tab_completes_and_loads_nothing_heavy(words, suggested):
         [],
         _HSISR_COMPLETE="complete_bash",
         COMP_WORDS=words,
-        COMP_CWORD=str(len(words.split()) - 1),
+        COMP_CWORD=str(len(words.split(" ")) - 1),
     )
     assert ended.stdout.split() == suggested, ended.stderr
     assert ended.returncode == 0, ended.stderr
@@ -84,7 +96,7 @@ def test_tab_completes_and_loads_nothing_heavy(words, suggested):
 def test_offered_degradations_are_those_there_are():
     from hsisr_models.imaging import OPERATORS
 
-    assert tuple(_options._operators()) == OPERATORS
+    assert tuple(_options.operators()) == OPERATORS
 
 
 def test_without_a_command_the_help_is_shown(capsys):

@@ -5,6 +5,8 @@ import json
 import numpy as np
 import pytest
 
+from tests.cli.conftest import FILL, mixed, stored
+
 
 def test_blocks_hold_the_pixels_of_the_scene(world, hsisr, tmp_path):
     ended = hsisr("prepare", world.header, "--scale", "2", "-o", tmp_path / "run")
@@ -99,3 +101,83 @@ def test_a_run_folder_that_is_a_file_is_an_output_error(world, hsisr, tmp_path):
     ended = hsisr("prepare", world.header, "--scale", "2", "-o", tmp_path / "run")
     assert ended.code == 5
     assert (tmp_path / "run").read_text() == "mine"
+
+
+def noisy(bands):
+    """A scene that varies in every direction."""
+    numbers = stored(*mixed())[:bands]
+    noise = np.random.default_rng(0).integers(-200, 200, numbers.shape, np.int16)
+    return np.where(numbers == FILL, numbers, numbers + noise)
+
+
+def test_scenes_of_several_sensors_are_prepared_as_tokens(world, make_scene, hsisr, tmp_path):
+    plain = {"wavelength": None, "fwhm": None}
+    few, other = (make_scene(f"of{n}", noisy(n), **plain) for n in (3, 9))
+    command = ("prepare", world.header, few, "--tokens", "4", "--validation", other, "-s", "2")
+    operators = ("--degradation", "bicubic", "--degradation", "area")
+    ended = hsisr(*command, *operators, "-o", tmp_path / "run")
+    assert ended.code == 0
+    assert "6 examples of up to 4 tokens" in ended.err
+    assert "degraded x2 by bicubic, area" in ended.err
+    assert ended.err.splitlines()[-1] == f"Next: hsisr train-sr {tmp_path / 'run'} --recipe any"
+    manifest = json.loads((tmp_path / "run" / "data" / "manifest.json").read_text())
+    told = [
+        (entry["split"], entry["scene"], entry["degradation"], len(entry["weights"]))
+        for entry in manifest["examples"]
+    ]
+    assert told == [
+        (split, scene, operator, tokens)
+        for split, scene, tokens in (
+            ("train", "scene.img", 4),
+            ("train", "few.img", 3),
+            ("validation", "other.img", 4),
+        )
+        for operator in ("bicubic", "area")
+    ]
+    for entry in manifest["examples"]:
+        high = np.load(tmp_path / "run" / "data" / entry["high"])
+        assert high.shape == (len(entry["weights"]), 64, 48)
+        # the whole scene, but for the hole
+        assert np.isnan(high).any(0).sum() == 3 * 5
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--tokens", "8"], "--tokens needs scenes to validate with"),
+        (["--validation", "SCENE"], "need tokens"),
+        (["--degradation", "area", "--degradation", "bicubic"], "need tokens"),
+        (
+            ["--tokens", "8", "--validation", "SCENE", "--degradation", "near"],
+            "no degradation 'near'",
+        ),
+        (["--tokens", "-1"], "--tokens"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(options, said, world, hsisr, tmp_path):
+    options = [world.header if option == "SCENE" else option for option in options]
+    ended = hsisr("prepare", world.header, "--scale", "2", "-o", tmp_path / "run", *options)
+    assert ended.code == 2
+    assert said in ended.first
+    assert "hint: " in ended.err
+    assert not (tmp_path / "run").exists()
+
+
+def test_tokens_replace_prepared_blocks_only_if_asked(run_copy, world, hsisr):
+    before = (run_copy / "data" / "manifest.json").read_bytes()
+    command = ("prepare", world.header, "-s", "2", "--tokens", "3", "--validation", world.header)
+    assert hsisr(*command, "-o", run_copy).code == 5
+    assert (run_copy / "data" / "manifest.json").read_bytes() == before
+    assert hsisr(*command, "-o", run_copy, "--overwrite").code == 0
+    ended = hsisr("train-unmix", run_copy, "--overwrite")
+    assert ended.code == 3
+    assert "holds tokens, not spectra" in ended.first
+
+
+def test_a_scene_in_which_nothing_varies_has_no_tokens(world, make_scene, hsisr, tmp_path):
+    flat = make_scene("flat", np.full((24, 64, 48), 7, np.int16))
+    command = ("prepare", world.header, flat, "-s", "2", "--tokens", "3", "--validation")
+    ended = hsisr(*command, world.header, "-o", tmp_path / "run")
+    assert ended.code == 3
+    assert "all pixels are alike" in ended.first
+    assert not (tmp_path / "run" / "data" / "manifest.json").exists()

@@ -1,8 +1,13 @@
 from __future__ import annotations
 
 import csv
+import re
 
 import pytest
+
+from hsisr import checkpoint
+from hsisr.cli import main
+from tests.cli.conftest import mixed, stored
 
 
 def test_it_writes_a_model_and_its_history(run_copy, hsisr):
@@ -16,8 +21,7 @@ def test_it_writes_a_model_and_its_history(run_copy, hsisr):
 
 def test_it_says_how_it_compares_with_bicubic_and_what_comes_next(run_copy, hsisr):
     said = hsisr("train-sr", run_copy, "--epochs", "1", "--overwrite").err
-    assert "best on the validation blocks: PSNR" in said
-    assert "dB (bicubic " in said
+    assert re.search(r"best on the validation blocks: psnr \S+ \(bicubic \S+\), sam \S+", said)
     assert f"Next: hsisr evaluate {run_copy} --model {run_copy}" in said
     assert f"hsisr upscale SCENE --scale 2 --model {run_copy}" in said
 
@@ -63,3 +67,58 @@ def test_options_that_make_no_sense_are_refused(options, said, run_copy, hsisr):
 def test_an_interpolation_cannot_be_trained(run_copy, hsisr):
     command = ("train-sr", run_copy, "--network", "bicubic", "--name", "flat")
     assert hsisr(*command).code == 2
+
+
+@pytest.fixture(scope="module")
+def tokens(world, tmp_path_factory):
+    """Prepares tokens at a scale."""
+
+    def prepared(scale):
+        run = tmp_path_factory.mktemp("tokens") / "run"
+        scenes = (world.header, "--validation", world.header)
+        command = ("prepare", *scenes, "--scale", scale, "--tokens", 3, "-o", run)
+        assert main(list(map(str, command))) == 0
+        return run
+
+    return prepared
+
+
+def test_a_model_for_any_sensor_is_trained_on_tokens(tokens, world, make_scene, hsisr, tmp_path):
+    run = tokens(2)
+    ended = hsisr("train-sr", run, "--recipe", "any", "--epochs", "1")
+    assert ended.code == 0
+    assert re.search(r"best on the validation blocks: psnr \S+ \(bicubic \S+\)", ended.err)
+    # there is no test block in tokens
+    assert f"Next: hsisr evaluate SCENE --model {run}" in ended.err
+    assert f"hsisr upscale SCENE --scale 2 --model {run}" in ended.err
+    few = make_scene("few", stored(*mixed())[:5], wavelength=None, fwhm=None)
+    for scene in (world.header, few):
+        output = tmp_path / f"{scene.stem}_x2"
+        assert hsisr("upscale", scene, "-s", "2", "--model", run, "-o", output).code == 0
+        assert hsisr("evaluate", scene, "--model", run).code == 0
+
+
+def test_a_model_of_another_scale_is_a_beginning(tokens, world, hsisr):
+    first, second = tokens(2), tokens(4)
+    assert hsisr("train-sr", first, "--recipe", "any", "--epochs", "1").code == 0
+    command = ("train-sr", second, "--recipe", "any", "--epochs", "1")
+    assert hsisr(*command, "--init", first).code == 0
+    parent = checkpoint.load(second / "sr" / "model.safetensors").card.parent
+    assert parent == checkpoint.load(first / "sr" / "model.safetensors").sha256
+    # it goes on with the same beginning, and with no other
+    assert hsisr("train-sr", second, "--recipe", "any", "--epochs", "1", "--init", first).code == 0
+    assert hsisr(*command).code == 4
+    for start, said in ((world.run, "shares no layer"), (second / "none", "no such model")):
+        ended = hsisr(*command, "--init", start, "--name", "other")
+        assert ended.code == 4
+        assert said in ended.first
+
+
+def test_tokens_and_spectra_want_their_own_networks(tokens, run_copy, world, hsisr):
+    ended = hsisr("train-sr", tokens(2))
+    assert ended.code == 2
+    assert "'unmixing_sr' works on spectra" in ended.first
+    assert "--network subspace_sr" in ended.err
+    ended = hsisr("train-sr", run_copy, "--init", world.run, "--overwrite")
+    assert ended.code == 2
+    assert "--init needs tokens" in ended.first

@@ -8,8 +8,12 @@ import numpy as np
 import pytest
 import rasterio
 import spectral
+import torch
 from PIL import Image
 from safetensors import safe_open
+
+from hsisr.checkpoint import load, save
+from hsisr_models.imaging import degrade
 
 FILL, FACTOR = -9999, 10_000
 
@@ -83,6 +87,9 @@ def test_the_record_says_what_was_made_from_what(world, sharp):
     assert [entry["file"] for entry in record["input"]] == ["scene.img", "scene.hdr"]
     assert record["input"][0]["bytes"] == world.data.stat().st_size
     assert record["seam"] is None
+    assert record["tta"] is False
+    assert record["uncertainty"] is None
+    assert record["degradation"] == "bicubic"
 
 
 def test_the_picture_has_a_pixel_for_every_pixel(sharp):
@@ -101,7 +108,7 @@ def test_it_says_what_it_does_and_what_comes_next(world, hsisr, tmp_path):
     said = hsisr("upscale", world.header, "--model", world.run, "-o", tmp_path).err
     output = tmp_path / "scene_x2.img"
     assert "device     cpu fp32" in said
-    assert f"model      {world.run}, x2" in said
+    assert f"model      {world.run}: a model trained for scale 2" in said
     assert f"output     {output}  96 x 128 pixels x 24 bands int16, 589.8 kB" in said
     assert said.splitlines()[-1] == f"Next: open {output} in QGIS or ENVI, or: hsisr info {output}"
 
@@ -213,3 +220,141 @@ def test_equal_runs_give_equal_bytes(world, sharp, hsisr, tmp_path):
         for name in ("again.img", "scene_x2.img")
     }
     assert len(digests) == 1
+
+
+def _line(said, beginning):
+    """The only line that begins so."""
+    (line,) = (line for line in said.splitlines() if line.startswith(beginning))
+    return line
+
+
+def _missed(world, folder, operator):
+    """By how much the degraded result misses the scene, where the hole is far, and its range."""
+    before = _pixels(world.header)[:, 8:].astype(np.float64)
+    after = _pixels(folder / "scene_x2.hdr").astype(np.float64)
+    low = degrade(torch.from_numpy(after)[None], 2, operator)[0].numpy()[:, 8:]
+    return np.abs(low - before), np.ptp(before)
+
+
+def test_every_run_tells_how_consistent_its_result_is(world, hsisr, tmp_path):
+    said = hsisr("upscale", world.header, "--model", world.run, "-o", tmp_path).err
+    found = json.loads((tmp_path / "scene_x2.run.json").read_text())["consistency"]
+    missed, extent = _missed(world, tmp_path, "bicubic")
+    assert found["enforced"] is False
+    assert missed.max() / extent <= found["worst"] * 1.05
+    line = _line(said, "consistency ")
+    assert f"{found['psnr']:.2f} dB, SAM {found['sam']:.2f}°: degraded (bicubic)" in line
+    assert f"by at most {found['worst']:.2g} of its range" in line
+
+
+@pytest.mark.parametrize("operator", ["bicubic", "area", "gaussian"])
+def test_an_enforced_result_degrades_to_the_scene(operator, world, hsisr, tmp_path):
+    command = ("upscale", world.header, "--model", "bicubic", "-o", tmp_path)
+    hsisr(*command, "--degradation", operator)
+    before, _ = _missed(world, tmp_path, operator)
+    enforced = (*command, "--degradation", operator, "--consistency", "enforce", "--overwrite")
+    assert hsisr(*enforced).code == 0
+    after, extent = _missed(world, tmp_path, operator)
+    assert before.max() > 0.002 * extent
+    assert after.max() <= 0.001 * extent
+    record = json.loads((tmp_path / "scene_x2.run.json").read_text())
+    assert record["degradation"] == operator
+    assert record["consistency"]["enforced"] is True
+    assert record["consistency"]["worst"] <= 0.001
+
+
+def test_numbers_too_coarse_to_be_consistent_are_told_of(make_scene, hsisr, tmp_path):
+    coarse = np.random.default_rng(0).integers(0, 9, (24, 20, 30)).astype("<i2")
+    command = ("upscale", make_scene(numbers=coarse), "--model", "bicubic")
+    ended = hsisr(*command, "--consistency", "enforce")
+    assert ended.code == 0
+    assert "rounded or clipped" in _line(ended.err, "note: samples ")
+    record = json.loads((tmp_path / "mine_x2.run.json").read_text())
+    assert 0.001 < record["consistency"]["worst"] < 0.1
+
+
+def test_the_self_check_is_told_and_kept(world, hsisr, tmp_path):
+    said = hsisr("upscale", world.header, "--model", world.run, "-o", tmp_path).err
+    found = json.loads((tmp_path / "scene_x2.run.json").read_text())["self_check"]
+    line = _line(said, "self-check ")
+    assert f"{found['model']['psnr']:.2f} dB, SAM {found['model']['sam']:.2f}°" in line
+    assert f"bicubic {found['bicubic']['psnr']:.2f} dB" in line
+    assert ("warning: " in said) == (found["model"]["psnr"] < found["bicubic"]["psnr"])
+    assert found["blocks"] == 1
+
+
+def test_a_model_that_loses_to_bicubic_is_warned_of(world, hsisr, tmp_path):
+    found, model = load(world.model), tmp_path / "spoilt.safetensors"
+    resolver = found.resolver()
+    for weights in resolver.network.head.parameters():
+        weights.add_(0.02)
+    save(model, found.card, {"network": resolver.network, "unmixer": resolver.unmixer})
+    ended = hsisr("upscale", world.header, "--model", model, "-o", tmp_path)
+    assert ended.code == 0
+    assert "worse than bicubic" in _line(ended.err, "warning: ")
+
+
+def test_without_a_self_check_there_is_none(world, hsisr, tmp_path):
+    for options in (("--model", world.run, "--no-self-check"), ("--model", "bicubic")):
+        ended = hsisr("upscale", world.header, *options, "-o", tmp_path, "--overwrite")
+        assert "self-check" not in ended.err
+        assert json.loads((tmp_path / "scene_x2.run.json").read_text())["self_check"] is None
+
+
+def test_a_scene_too_small_for_the_self_check_is_upscaled(make_scene, world, hsisr, tmp_path):
+    header = make_scene(numbers=np.arange(24 * 5 * 6, dtype="<i2").reshape(24, 5, 6))
+    ended = hsisr("upscale", header, "--model", world.run)
+    assert ended.code == 0
+    assert "too small" in _line(ended.err, "self-check ")
+
+
+def test_the_uncertainty_is_a_map_beside_the_scene(world, sharp, hsisr, tmp_path):
+    output = tmp_path / "mine.tif"
+    command = ("upscale", world.header, "--model", world.run, "-o", output)
+    assert hsisr(*command, "--uncertainty").code == 0
+    with rasterio.open(output) as scene, rasterio.open(tmp_path / "mine_uncertainty.tif") as told:
+        assert (told.count, told.dtypes[0]) == (1, "float32")
+        assert told.shape == scene.shape
+        assert told.bounds == scene.bounds
+        assert told.crs == scene.crs
+        spread, there = told.read(1), scene.read(1) != FILL
+    np.testing.assert_array_equal(np.isfinite(spread), there)
+    assert 0 < np.nanmean(spread) < 0.05  # of reflectance
+    record = json.loads((tmp_path / "mine.run.json").read_text())
+    assert (record["uncertainty"], record["tta"]) == ("mine_uncertainty.tif", True)
+
+
+def test_an_older_uncertainty_is_kept_unless_told_otherwise(world, hsisr, tmp_path):
+    older = tmp_path / "scene_x2_uncertainty.img"
+    older.write_text("older")
+    command = ("upscale", world.header, "--model", world.run, "-o", tmp_path, "--uncertainty")
+    assert hsisr(*command).code == 5
+    assert sorted(_content(tmp_path)) == [older.name]
+    assert hsisr(*command, "--overwrite").code == 0
+    assert _pixels(older.with_suffix(".hdr")).shape == (1, 128, 96)
+
+
+def test_with_everything_asked_for_tiles_change_no_byte(world, hsisr, tmp_path):
+    wishes = ("--tta", "--uncertainty", "--consistency", "enforce", "--no-quicklook")
+    for name, tile in (("small", 20), ("large", 1000)):
+        output = tmp_path / f"{name}.img"
+        command = ("upscale", world.header, "--model", world.run, "-o", output, "--tile", tile)
+        assert hsisr(*command, *wishes).code == 0
+    content = _content(tmp_path)
+    assert content["small.img"] == content["large.img"]
+    assert content["small_uncertainty.img"] == content["large_uncertainty.img"]
+
+
+@pytest.mark.parametrize(
+    ("wish", "said"),
+    [
+        (("--consistency", "demand"), "no consistency 'demand'"),
+        (("--degradation", "lanczos"), "no degradation 'lanczos'"),
+        (("--consistency", "enforce", "--attention", "dynamic"), "cannot be consistent"),
+    ],
+)
+def test_wishes_that_cannot_be_granted_are_refused(wish, said, world, hsisr, tmp_path):
+    ended = hsisr("upscale", world.header, "--model", world.run, "-o", tmp_path, *wish)
+    assert ended.code == 2
+    assert said in ended.first
+    assert not list(tmp_path.iterdir())

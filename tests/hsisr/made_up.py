@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hsisr.cube import ArrayCube
-from hsisr.patches import Layout, PatchSet, open_patches, prepare
+from hsisr.cube import ArrayCube, Block
+from hsisr.files import write_json
+from hsisr.patches import MANIFEST, Layout, PatchSet, open_patches, prepare, save_block
+from hsisr.tokens import TokenSet, open_tokens
+
+Parts = tuple[Block, Block, Sequence[float]]
 
 
 def mixed_scene(bands: int, rows: int, cols: int, seed: int = 0) -> NDArray[np.float32]:
@@ -32,3 +37,18 @@ def prepared_run(run: Path, bands: int, rows: int, cols: int, scale: int, seed: 
     cube = ArrayCube(mixed_scene(bands, rows, cols, seed), file)
     list(prepare([cube], run, Layout(scale)))
     return open_patches(run)
+
+
+def stored_tokens(run: Path, scale: int, tokens: int, examples: Mapping[str, Parts]) -> TokenSet:
+    """Training data of given (low, high, weights); a name begins with the split it belongs to."""
+    folder = run / "data"
+    folder.mkdir(parents=True)
+    entries = []
+    for name, (low, high, weights) in examples.items():
+        for side, block in (("low", low), ("high", high)):
+            save_block(folder / f"{name}_{side}.npy", np.asarray(block, np.float32))
+        entry = {side: f"{name}_{side}.npy" for side in ("low", "high")}
+        entries.append({**entry, "split": name.split("_")[0], "weights": list(weights)})
+    manifest = {"scale": scale, "tokens": tokens, "degradation": "area", "scenes": []}
+    write_json(folder / MANIFEST, {**manifest, "examples": entries})
+    return open_tokens(run)

@@ -12,9 +12,9 @@ import pytest
 import torch
 from torch import nn
 
-from hsisr import checkpoint
 from hsisr.checkpoint import Card, Part, load, read_tensors, save, write_tensors
 from hsisr.errors import ModelError
+from hsisr.header import FORMAT
 from hsisr_models.sr import SHELF as NETWORKS
 from hsisr_models.unmix import SHELF as METHODS
 
@@ -146,4 +146,26 @@ def test_the_card_is_plain_json(model: Path) -> None:
     metadata = json.loads(head[8 : 8 + length])["__metadata__"]
     about = json.loads(metadata["about"])
     assert about == json.loads(json.dumps(asdict(CARD)))
-    assert metadata["format"] == checkpoint.FORMAT
+    assert metadata["format"] == FORMAT
+
+
+def test_a_model_for_any_number_of_bands_works_on_tokens(
+    tmp_path: Path, networks: dict[str, nn.Module]
+) -> None:
+    path, part = tmp_path / "model.safetensors", Part("subspace_sr", SMALL)
+    card = replace(CARD, bands=0, network=part, unmixer=None, endmembers=0, wavelengths_nm=None)
+    network = NETWORKS["subspace_sr"].build(bands=3, scale=2, endmembers=0, **SMALL)
+    save(path, card, {"network": network})
+    assert load(path).card == card
+    resolver = load(path).resolver()
+    for bands in (1, 4):
+        assert resolver(torch.rand(1, bands, 5, 6)).shape == (1, bands, 10, 12)
+    for name, numbers in (("unmixing_sr", SMALL), ("bicubic", {})):
+        other = NETWORKS[name].build(bands=1, scale=2, endmembers=0, **numbers)
+        save(path, replace(card, network=Part(name, numbers)), {"network": other})
+        with pytest.raises(ModelError, match=f"'{name}' is not for any number of bands"):
+            load(path).resolver()
+    for bands, unmixer in ((0, CARD.unmixer), (-1, None)):
+        save(path, replace(card, bands=bands, unmixer=unmixer, endmembers=2), networks)
+        with pytest.raises(ModelError, match="not a plausible count"):
+            load(path)

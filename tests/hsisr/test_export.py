@@ -120,7 +120,7 @@ def test_a_cube_is_written_window_by_window(tmp_path: Path, scene: Scene, format
     path = export.tagged(tmp_path / "scene", "x1", format_name)
     windows = [step.write for step in TilePlan(13, 17, tile=5, halo=0)]
     pairs = ((window, block[:, *window.slices]) for window in windows)
-    told = list(export.write_windows(path, spec, format_name, pairs))
+    told = list(export.write_windows([(path, spec)], format_name, pairs))
     assert [window for window, _ in told] == windows
     counts = [clipped for _, clipped in told]
     assert counts == sorted(counts)
@@ -138,7 +138,7 @@ def test_a_cube_that_is_left_early_never_appears(
     spec = CubeSpec(*block.shape, np.dtype(np.float32))
     path = export.tagged(tmp_path / "scene", "x1", format_name)
     rows = ((Window(row, 0, 1, 7), block[:, row : row + 1]) for row in range(6))
-    with closing(export.write_windows(path, spec, format_name, rows)) as writing:  # type: ignore[type-var]
+    with closing(export.write_windows([(path, spec)], format_name, rows)) as writing:  # type: ignore[type-var]
         next(writing)
         next(writing)
     assert list(tmp_path.iterdir()) == []

@@ -12,13 +12,14 @@ import pytest
 import torch
 
 from hsisr.cube import ArrayCube, Spectrum
-from hsisr.errors import ModelError
+from hsisr.errors import ModelError, UsageError
 from hsisr.fit import MODEL
 from hsisr.model import find, load_sr, load_unmix
 from hsisr.run import run, survey
 from hsisr.runtime import Runtime
 from hsisr_models.blocks import attention_layers
 from hsisr_models.imaging import upscale_bicubic
+from tests.hsisr.pretrained import made_zoo, save_model
 
 
 def test_a_model_is_found_by_its_run_its_folder_or_its_file(trained: Path) -> None:
@@ -115,3 +116,59 @@ def test_endmembers_are_in_the_units_of_the_scene(
     assert model.endmembers.shape == (3, 5)
     assert model.endmembers.min() >= 0
     assert 0.2 * brightest < model.endmembers.max() < 2 * brightest
+
+
+def test_a_pretrained_model_is_named_by_its_id_or_picked_by_its_scale(tmp_path: Path) -> None:
+    made = {entry.scale: entry for entry in made_zoo(tmp_path, 2, 3)}
+    for name, scale, wanted in (
+        ("tiny-x3", None, 3),
+        ("tiny-x3", 3, 3),
+        ("auto", 2, 2),
+        ("auto", 3, 3),
+    ):
+        model = load_sr(name, scale, tmp_path)
+        assert (model.name, model.scale, model.pretrained) == (f"tiny-x{wanted}", wanted, True)
+        assert model.checkpoint
+        assert model.checkpoint.path == made[wanted].path
+
+
+def test_a_model_is_not_picked_without_a_scale_or_for_another(tmp_path: Path) -> None:
+    made_zoo(tmp_path, 2, 3)
+    with pytest.raises(UsageError, match="no --scale given") as missing:
+        load_sr("auto", None, tmp_path)
+    assert missing.value.hint == "--scale 4"
+    with pytest.raises(ModelError, match="no pretrained model for scale 4, only for 2, 3"):
+        load_sr("auto", 4, tmp_path)
+    with pytest.raises(ModelError, match="'tiny-x2' was trained for scale 2, not 3") as other:
+        load_sr("tiny-x2", 3, tmp_path)
+    assert "--model auto --scale 3" in str(other.value.hint)
+
+
+def test_an_id_goes_before_a_path_of_the_same_name(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (entry,) = made_zoo(tmp_path / "zoo", 2)
+    shutil.copytree(trained, tmp_path / entry.id)
+    monkeypatch.chdir(tmp_path)
+    assert find(entry.id, "sr", tmp_path / "zoo") == entry.path
+    assert find(f"./{entry.id}", "sr", tmp_path / "zoo").is_relative_to(Path(entry.id))
+    assert find(entry.id, "unmix", tmp_path / "zoo").is_relative_to(Path(entry.id))
+
+
+def test_a_model_that_is_not_there_is_met_with_those_that_are(tmp_path: Path) -> None:
+    made_zoo(tmp_path, 2)
+    with pytest.raises(ModelError, match="no such model") as caught:
+        load_sr("tiny-x9", None, tmp_path)
+    assert "one of auto, bicubic, tiny-x2" in str(caught.value.hint)
+
+
+def test_a_model_says_what_was_chosen(trained: Path, tmp_path: Path) -> None:
+    made_zoo(tmp_path, 3)
+    said = load_sr("auto", 3, tmp_path).choice
+    assert said == "tiny-x3: the pretrained model for scale 3, scenes of 3 bands"
+    free = save_model(tmp_path / "free.safetensors", bands=0)
+    assert load_sr(str(free), None).choice.endswith(": a model trained for scale 2, any sensor")
+    assert load_sr("bicubic", 2).choice == "bicubic: interpolation, nothing is learned"
+    assert load_sr(str(trained), None).choice == (
+        f"{trained}: a model trained for scale 2, scenes of 5 bands"
+    )

@@ -14,21 +14,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hsisr import gaps, recipe
-from hsisr.cube import ArrayCube, Block, Cube
+from hsisr.cube import ArrayCube, Block, Cube, Spectrum
 from hsisr.errors import InputError
-from hsisr.run import (
-    Operation,
-    Seam,
-    Sharpen,
-    Unmix,
-    freeze,
-    gather_strips,
-    run,
-    run_blended,
-    survey,
-)
+from hsisr.operations import Operation, Sharpen, Unmix
+from hsisr.run import Seam, freeze, gather_strips, run, run_blended, survey
 from hsisr.runtime import Runtime
 from hsisr.window import Window
+from hsisr_models.imaging import upscale_bicubic
+from hsisr_models.networks import TokenNetwork
 from hsisr_models.resolver import SuperResolver
 from hsisr_models.sr import SHELF as NETWORKS
 from hsisr_models.unmix import SHELF as METHODS
@@ -150,6 +143,79 @@ def test_two_threads_agree(scene: Scene, cpu: Runtime) -> None:
     with threads(2):
         both = operations("default", bands=5, scale=2, width=16, depth=1)
         assert_tiles_agree(both, with_holes(scene(5, 13, 57)), (10**6, 16), cpu)
+
+
+def any_sensor(scale: int, **numbers: int) -> SuperResolver:
+    """A network that works on tokens, its weights all alive."""
+    torch.manual_seed(0)
+    network = NETWORKS["subspace_sr"].build(bands=1, scale=scale, endmembers=0, **numbers)
+    with torch.no_grad():
+        for value in network.parameters():
+            value.add_(torch.randn_like(value) * 0.3 / value[0].numel() ** 0.5)
+    return SuperResolver(network.eval(), None).requires_grad_(False)
+
+
+def assert_tiles_of_tokens_agree(
+    resolver: SuperResolver, cube: Cube, tiles: Iterable[int], runtime: Runtime
+) -> Block:
+    core = resolver.network
+    assert isinstance(core, TokenNetwork)
+    seen = survey(cube, core.tokens)
+    core.subspace = seen.subspace
+    operation = Sharpen(resolver, core.scale, resolver.reach, 1.0)
+    outputs = [
+        whole(run(cube, operation, seen, tile=tile, runtime=runtime), cube, operation.scale)
+        for tile in (10**6, *tiles)
+    ]
+    for tile, output in zip(tiles, outputs[1:], strict=True):
+        np.testing.assert_array_equal(output, outputs[0], err_msg=str(tile))
+    return outputs[0]
+
+
+@pytest.mark.parametrize("bands", [1, 4, 31, 224, 450])
+@pytest.mark.parametrize("size", [(1, 40), (37, 1), (29, 41)], ids=str)
+def test_tiles_of_any_sensor_are_the_whole_scene_to_the_last_bit(
+    scene: Scene, cpu: Runtime, bands: int, size: tuple[int, int]
+) -> None:
+    block = with_holes(scene(bands, *size))
+    resolver = any_sensor(2, width=8, depth=2)
+    output = assert_tiles_of_tokens_agree(resolver, cube_of(block), (7, 16, 33), cpu)
+    np.testing.assert_array_equal(np.isnan(output), gaps.zoomed(np.isnan(block), 2))
+    smooth = upscale_bicubic(torch.from_numpy(np.nan_to_num(block))[None], 2)[0].numpy()
+    assert np.nanmax(np.abs(output - smooth)) > 1
+
+
+@pytest.mark.parametrize("scale", [3, 4, 8])
+def test_dead_bands_are_interpolated_and_leave_the_tiles_equal(
+    scene: Scene, cpu: Runtime, scale: int
+) -> None:
+    """The constant one, the empty one and the one that is marked as bad."""
+    block = with_holes(scene(7, 23, 19))
+    block[1], block[3], block[5] = 12.5, np.nan, block[5] * np.float32(50)
+    good = tuple(band != 5 for band in range(7))
+    cube = ArrayCube(block, Path("scene"), Spectrum(tuple(500.0 + b for b in range(7)), good=good))
+    resolver = any_sensor(scale, width=8, depth=1)
+    output = assert_tiles_of_tokens_agree(resolver, cube, (5, 16), cpu)
+    assert np.isnan(output[3]).all()
+    assert (output[1] == 12.5).all()
+    # without its holes, the bad band is that of bicubic interpolation to the last bit
+    filled = gaps.fill(block, survey(cube).means)
+    smooth = upscale_bicubic(torch.from_numpy(filled)[None], scale)[0].numpy()
+    there = np.isfinite(output)
+    np.testing.assert_array_equal(output[5][there[5]], smooth[5][there[5]])
+    assert np.abs(output - smooth)[0][there[0]].max() > 1
+
+
+@pytest.mark.parametrize(("bands", "count"), [(31, 1), (3, 3)])
+def test_tiles_of_any_sensor_agree_at_full_size(
+    scene: Scene, cpu: Runtime, bands: int, count: int
+) -> None:
+    """Also where threads share the pixels of an image among them."""
+    resolver = any_sensor(2, width=48, depth=8)
+    assert resolver.reach is not None
+    block = with_holes(scene(bands, 13, 57))
+    with threads(count):
+        assert_tiles_of_tokens_agree(resolver, cube_of(block), (7, 32), cpu)
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,17 @@ def test_recipes_and_types_are_in_the_wheel(wheel, root):
     assert {"hsisr/py.typed", "hsisr_models/py.typed"} <= set(wheel)
 
 
+def test_every_file_of_the_packages_is_in_the_wheel(wheel, root):
+    # models and their cards among them
+    expected = {
+        str(path.relative_to(base))
+        for base, package in ((root, "hsisr"), (root / "models", "hsisr_models"))
+        for path in (base / package).rglob("*")
+        if path.is_file() and path.suffix not in (".pyc", ".part")
+    }
+    assert expected == {name for name in wheel if name.startswith(("hsisr/", "hsisr_models/"))}
+
+
 def test_shells_find_their_completions(wheel):
     shared = {name.partition(".data/data/")[2] for name in wheel}
     assert {

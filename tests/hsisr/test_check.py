@@ -1,0 +1,205 @@
+"""What a run tells of its own quality, against the same worked out by hand on whole arrays."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hsisr.check import consistency, consistency_plan, sample, self_check
+from hsisr.cube import ArrayCube, Block
+from hsisr.operations import Ensemble
+from hsisr.run import survey
+from hsisr.runtime import Runtime
+from hsisr.window import Window
+from hsisr_models.imaging import OPERATORS, degrade, upscale_bicubic
+
+Scene = Callable[..., NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """Every pixel repeated, brighter by a constant."""
+
+    scale: int
+    by: float = 0.0
+    reach: int | None = 0
+
+    def __call__(self, values: Tensor) -> Tensor:
+        return self.by + values.repeat_interleave(self.scale, 2).repeat_interleave(self.scale, 3)
+
+    def missing(self, holes: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        return holes
+
+
+def cube_of(block: Block) -> ArrayCube:
+    return ArrayCube(block, Path("scene"))
+
+
+def psnr(truth: NDArray[np.float64], estimate: NDArray[np.float64]) -> float:
+    """The mean over bands, in dB, by the largest true value."""
+    errors = np.nanmean((truth - estimate) ** 2, axis=tuple(range(1, truth.ndim)))
+    return float(np.mean(10 * np.log10(np.nanmax(truth) ** 2 / errors)))
+
+
+def sam(truth: NDArray[np.float64], estimate: NDArray[np.float64]) -> float:
+    """The mean over pixels, in degrees."""
+    u, v = (x.reshape(len(x), -1) for x in (truth, estimate))
+    cosines = (u * v).sum(0) / np.linalg.norm(u, axis=0) / np.linalg.norm(v, axis=0)
+    return float(np.degrees(np.nanmean(np.arccos(cosines))))
+
+
+def low_of(block: Block, scale: int, operator: str) -> Tensor:
+    return degrade(torch.from_numpy(block.astype(np.float64))[None], scale, operator)
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_the_self_check_is_what_one_finds_by_hand(
+    scene: Scene, cpu: Runtime, operator: str
+) -> None:
+    block, scale = scene(4, 30, 41), 4
+    cube, operation = cube_of(block), Repeated(scale)
+    windows = sample(cube, scale)
+    assert windows == [Window(0, 0, 28, 40)]
+    truth = block[:, *windows[0].slices].astype(np.float64)
+    low = low_of(truth.astype(np.float32), scale, operator)
+    found = self_check(cube, windows, operation, survey(cube), operator=operator, runtime=cpu)
+    assert found is not None
+    assert found.blocks == 1
+    for agreement, method in (
+        (found.model, operation),
+        (found.bicubic, lambda x: upscale_bicubic(x, scale)),
+    ):
+        estimate = method(low)[0].numpy()
+        assert agreement.psnr == pytest.approx(psnr(truth, estimate), abs=1e-3)
+        assert agreement.sam == pytest.approx(sam(truth, estimate), abs=1e-3)
+        worst = np.abs(estimate - truth).max() / np.ptp(truth)
+        assert agreement.worst == pytest.approx(worst, rel=1e-4)
+    assert found.lost == (found.model.psnr < found.bicubic.psnr)
+
+
+def test_all_blocks_count_as_one_image(scene: Scene, cpu: Runtime) -> None:
+    block, scale = scene(3, 200, 300), 2
+    cube, operation = cube_of(block), Repeated(scale)
+    windows = sample(cube, scale)
+    assert len(windows) == 6
+    truths = np.stack([block[:, *window.slices] for window in windows], 1).astype(np.float64)
+    lows = [low_of(truths[:, i].astype(np.float32), scale, "area") for i in range(6)]
+    estimates = np.stack([operation(low)[0].numpy() for low in lows], 1)
+    found = self_check(cube, windows, operation, survey(cube), operator="area", runtime=cpu)
+    assert found is not None
+    assert found.blocks == 6
+    assert found.model.psnr == pytest.approx(psnr(truths, estimates), abs=1e-3)
+    assert found.model.sam == pytest.approx(sam(truths, estimates), abs=1e-3)
+
+
+def test_a_model_that_is_worse_than_bicubic_has_lost(scene: Scene, cpu: Runtime) -> None:
+    cube = cube_of(scene(3, 40, 40))
+    worse = Repeated(2, by=300.0)
+    found = self_check(cube, sample(cube, 2), worse, survey(cube), operator="bicubic", runtime=cpu)
+    assert found is not None
+    assert found.lost
+    # the spread of an ensemble is no band that is compared
+    ensemble = self_check(
+        cube,
+        sample(cube, 2),
+        Ensemble(worse, spread=True),
+        survey(cube),
+        operator="bicubic",
+        runtime=cpu,
+    )
+    assert ensemble is not None
+    assert ensemble.model.psnr == pytest.approx(found.model.psnr)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 8])
+@pytest.mark.parametrize("size", [(37, 401), (400, 300), (1000, 900)], ids=str)
+def test_blocks_are_spread_over_the_scene(scale: int, size: tuple[int, int]) -> None:
+    cube = cube_of(np.ones((1, *size), np.float32))
+    windows = sample(cube, scale)
+    assert 1 <= len(windows) <= 6
+    covered = np.zeros(size, int)
+    for window in windows:
+        assert cube.spec.window.contains(window)
+        assert window.height % scale == window.width % scale == 0
+        assert 4 * scale <= min(window.height, window.width)
+        assert max(window.height, window.width) <= 48 * scale
+        covered[window.slices] += 1
+    assert covered.max() == 1
+    if len(windows) == 6:
+        # no half of the scene is left out
+        for half in (covered[: size[0] // 2], covered[size[0] // 2 :]):
+            assert half.any()
+        for half in (covered[:, : size[1] // 2], covered[:, size[1] // 2 :]):
+            assert half.any()
+
+
+def test_blocks_avoid_missing_data(scene: Scene, cpu: Runtime) -> None:
+    block = scene(2, 300, 400)
+    block[:, :100] = np.nan
+    block[:, :, :200] = np.nan
+    block[1, 299, 399] = np.nan
+    cube = cube_of(block)
+    windows = sample(cube, 2)
+    complete = [w for w in windows if np.isfinite(block[:, *w.slices]).all()]
+    assert windows[: len(complete)] == complete
+    assert len(complete) == 3
+    found = self_check(cube, windows, Repeated(2), survey(cube), operator="bicubic", runtime=cpu)
+    assert found is not None
+    assert all(map(math.isfinite, (found.model.psnr, found.bicubic.psnr, found.bicubic.sam)))
+
+
+def test_a_scene_that_is_too_small_or_empty_has_no_blocks(scene: Scene, cpu: Runtime) -> None:
+    for block in (scene(3, 1, 50), scene(3, 15, 50), np.full((2, 50, 50), np.nan, np.float32)):
+        assert sample(cube_of(block), 4) == []
+    assert len(sample(cube_of(scene(3, 16, 16)), 4)) == 1
+    cube = cube_of(scene(3, 9, 9))
+    assert self_check(cube, [], Repeated(4), survey(cube), operator="area", runtime=cpu) is None
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+@pytest.mark.parametrize(("scale", "size"), [(2, (150, 140)), (8, (37, 45)), (3, (1, 90))])
+def test_consistency_is_what_one_finds_on_the_whole_scene(
+    scene: Scene, operator: str, scale: int, size: tuple[int, int]
+) -> None:
+    block = scene(3, *size)
+    output = block.repeat(scale, 1).repeat(scale, 2)
+    output += np.random.default_rng(1).normal(0, 20, output.shape).astype(np.float32)
+    steps = consistency_plan(cube_of(block).spec, scale)
+    found = consistency(steps, cube_of(output), cube_of(block), operator=operator)
+    low = low_of(output, scale, operator)[0].numpy()
+    truth = block.astype(np.float64)
+    assert found.psnr == pytest.approx(psnr(truth, low), abs=1e-3)
+    assert found.sam == pytest.approx(sam(truth, low), abs=1e-3)
+    assert found.worst == pytest.approx(np.abs(truth - low).max() / np.ptp(truth), rel=1e-3)
+
+
+def test_what_the_degradation_cannot_see_is_not_compared(scene: Scene) -> None:
+    block = scene(3, 40, 50)
+    output = block.repeat(4, 1).repeat(4, 2)
+    block[:, 10:14, 20:25] = np.nan
+    output[:, 40:56, 80:100] = np.nan
+    block[2, 30, 30] = np.nan
+    steps = consistency_plan(cube_of(block).spec, 4)
+    found = consistency(steps, cube_of(output), cube_of(block), operator="bicubic")
+    low = low_of(output, 4, "bicubic")[0].numpy()
+    seen = np.isfinite(low) & np.isfinite(block)
+    assert seen.sum() < np.isfinite(block).sum()
+    worst = np.abs(low - block)[seen].max() / np.ptp(block[seen])
+    assert found.worst == pytest.approx(worst, rel=1e-3)
+
+
+def test_a_flat_scene_has_no_range_to_compare_with() -> None:
+    block = np.full((2, 6, 6), 5, np.float32)
+    output = block.repeat(2, 1).repeat(2, 2)
+    steps = consistency_plan(cube_of(block).spec, 2)
+    found = consistency(steps, cube_of(output), cube_of(block), operator="area")
+    assert found.psnr == math.inf
+    assert math.isnan(found.worst)
