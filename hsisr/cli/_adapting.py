@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from hsisr.cube import Cube
     from hsisr.model import SrModel
     from hsisr.runtime import Runtime
+    from hsisr.tokens import TokenSet
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def adapted(
 
 def _trained(
     model: Checkpoint,
-    tokens: Any,
+    tokens: TokenSet,
     folder: Path,
     wanted: Adaptation,
     machine: Runtime,

@@ -96,7 +96,7 @@ class Moments:
         axes[covariance.diagonal() == 0] = 0
         spread = variances.flip(0)[:tokens].clamp_min(0).sqrt()
         # a constant scene that was resampled varies too, by what was rounded
-        rounded = torch.finfo(torch.float32).eps * (used * self._mean).norm()
+        rounded = 2 * torch.finfo(torch.float32).eps * (used * self._mean).norm()
         kept = (spread > _FAINTEST * spread[0]) & (spread > rounded)
         leading = axes.flip(1)[:, :tokens][:, kept]
         total = float(variances.clamp_min(0).sum())

@@ -128,9 +128,10 @@ def test_scenes_of_several_sensors_are_prepared_as_tokens(world, make_scene, hsi
     assert told == [
         (split, scene, operator, tokens)
         for split, scene, tokens in (
-            ("train", "scene.img", 4),
-            ("train", "few.img", 3),
-            ("validation", "other.img", 4),
+            # mixtures of three materials
+            ("train", "scene.img", 2),
+            ("train", "of3.img", 3),
+            ("validation", "of9.img", 4),
         )
         for operator in ("bicubic", "area")
     ]

@@ -114,6 +114,17 @@ def test_the_loss_falls_and_bicubic_is_beaten(tmp_path: Path) -> None:
     assert last.scores["psnr"] > step.reference()["psnr"] + 0.2
 
 
+@pytest.mark.parametrize("name", ["any", "adapt"])
+def test_the_recipes_for_tokens_train(tokens: TokenSet, tmp_path: Path, name: str) -> None:
+    numbers = ("epochs=1", "steps=1", "batch=1", "patch=8")
+    recipe = recipes.load(name, [f"sr.training.{number}" for number in numbers])
+    (report,) = reports(tokens, tmp_path, recipe=recipe)
+    assert report.best
+    assert np.isfinite(report.losses["total"])
+    network = load(tmp_path / MODEL).resolver().network
+    assert sum(value.abs().sum() for value in network.head.parameters()) > 0
+
+
 @pytest.mark.parametrize("stops", [(1, 7), (4, 4), (6, 2), (1,) * 8], ids=str)
 def test_stopping_changes_no_bit(tokens: TokenSet, tmp_path: Path, stops: tuple[int, ...]) -> None:
     advance(reports(tokens, tmp_path / "whole"), 8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
@@ -123,6 +124,8 @@ def assert_is_that_of(pixels: Tensor, found: Subspace, tokens: int) -> None:
     variances, axes = np.linalg.eigh(np.atleast_2d(np.cov(values, bias=True)))
     np.testing.assert_allclose(found.mean, values.mean(1), rtol=1e-6)
     np.testing.assert_allclose(found.spread, np.sqrt(variances[::-1][:tokens]), rtol=1e-4)
+    share = variances[::-1][:tokens].sum() / variances.sum()
+    np.testing.assert_allclose(found.covered, share, rtol=1e-5)
     same = np.abs((axes[:, ::-1][:, :tokens] * found.axes.numpy()).sum(0))
     np.testing.assert_allclose(same, 1, atol=1e-5)
 
@@ -169,8 +172,9 @@ def test_a_constant_scene_has_no_token(value: float, pixels: int) -> None:
 @pytest.mark.parametrize("operator", OPERATORS)
 @pytest.mark.parametrize("value", [7e-4, 0.1, 1234.567])
 def test_what_is_rounded_in_a_constant_scene_is_no_token(operator: str, value: float) -> None:
-    low = degrade(torch.full((1, 24, 32, 48), value), 4, operator)
-    assert len(gathered([low[0].flatten(1)], 8).spread) == 0
+    for scale in (2, 3, 4, 8):
+        low = degrade(torch.full((1, 24, 72, 48), value), scale, operator)
+        assert len(gathered([low[0].flatten(1)], 8).spread) == 0
     rippled = low[0].flatten(1)
     rippled[:, ::2] *= 1 + 1e-5
     assert len(gathered([rippled], 8).spread) > 0
@@ -182,7 +186,7 @@ def test_unusable_bands_have_no_part_in_any_axis(seed: int) -> None:
     usable = torch.from_numpy(np.random.default_rng(seed).random(30) > 0.3)
     found = gathered([pixels], 8, usable)
     assert not found.axes[~usable].any()
-    kept = Subspace(found.mean[usable], found.axes[usable], found.spread)
+    kept = replace(found, mean=found.mean[usable], axes=found.axes[usable])
     assert_is_that_of(pixels[usable], kept, 8)
     torch.testing.assert_close(found.mean, pixels.mean(1))
 
