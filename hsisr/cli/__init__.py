@@ -20,6 +20,7 @@ from hsisr.cli import (
     info,
     models,
     prepare,
+    synthesize,
     train_sr,
     train_unmix,
     unmix,
@@ -34,6 +35,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for module in (
+    synthesize,
     prepare,
     train_unmix,
     train_sr,
