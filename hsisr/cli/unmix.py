@@ -95,9 +95,10 @@ def command(
     threads: options.Threads = None,
     overwrite: options.Overwrite = False,
 ) -> None:
-    """Tell what a scene is made of, by a trained model or from the scene alone.
+    """Tell what a scene is made of.
 
-    Writes abundance maps, endmember spectra and the map of the reconstruction error.
+    By a trained model (--model), or from the scene alone (--endmembers). Writes
+    abundance maps, endmember spectra and the map of the reconstruction error.
 
     Example: hsisr unmix scene.hdr --endmembers 4
     """
