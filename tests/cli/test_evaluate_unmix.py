@@ -10,7 +10,8 @@ from scipy.io import savemat
 @pytest.fixture
 def unmixed(world, hsisr, tmp_path):
     """The world's scene, unmixed without a model: the file of abundances."""
-    assert hsisr("unmix", world.header, "-p", 3, "-o", tmp_path / "mine").code == 0
+    command = ("unmix", world.header, "-p", 3, "--method", "vca", "-o", tmp_path / "mine")
+    assert hsisr(*command).code == 0
     return tmp_path / "mine_abundance.img"
 
 

@@ -120,8 +120,9 @@ def test_a_scene_that_is_no_map_is_unmixed_to_envi(world, hsisr, tmp_path):
 def blind(world, hsisr, tmp_path):
     """Unmixes the world's scene without a model; returns abundances, error, spectra, record."""
 
-    def unmixed(*options, name="blind"):
-        command = ("unmix", world.header, "--endmembers", 3, "-o", tmp_path / name, *options)
+    def unmixed(*options, method="vca", name="blind"):
+        where = ("--endmembers", 3, "--method", method, "-o", tmp_path / name)
+        command = ("unmix", world.header, *where, *options)
         assert hsisr(*command).code == 0
         maps = (_maps(tmp_path / f"{name}_{kind}.img") for kind in ("abundance", "rmse"))
         library = spectral.open_image(str(tmp_path / f"{name}_endmembers.hdr"))
@@ -138,7 +139,7 @@ def _pixels(world):
 
 @pytest.mark.parametrize("method", ["edaa", "vca"])
 def test_without_a_model_the_materials_are_found(world, blind, method):
-    maps, _, spectra, record = blind("--method", method)
+    maps, _, spectra, record = blind(method=method)
     unit, truth = (
         x / np.linalg.norm(x, axis=1, keepdims=True) for x in (spectra, world.spectra.astype(float))
     )
@@ -186,16 +187,15 @@ def test_scaled_shares_leave_the_error_of_nnls(world, blind):
 @pytest.mark.parametrize("solver", ["fcls", "nnls", "scls", "ls"])
 def test_without_a_model_tiles_are_the_whole_scene_bit_for_bit(blind, solver):
     whole, tiles = (
-        blind("--abundances", solver, "--method", "vca", "--tile", side, name=f"t{side}")
-        for side in (100, 17)
+        blind("--abundances", solver, "--tile", side, name=f"t{side}") for side in (100, 17)
     )
     np.testing.assert_array_equal(tiles[0], whole[0])
     np.testing.assert_array_equal(tiles[1], whole[1])
 
 
 def test_negative_abundances_are_told(world, hsisr, tmp_path):
-    command = ("unmix", world.header, "--endmembers", 5, "--abundances", "ls", "-o", tmp_path / "x")
-    said = hsisr(*command).err
+    how = ("--endmembers", 5, "--method", "vca", "--abundances", "ls", "-o", tmp_path / "x")
+    said = hsisr("unmix", world.header, *how).err
     maps = _maps(tmp_path / "x_abundance.img")
     record = json.loads((tmp_path / "x_abundance.run.json").read_text())
     assert record["most_negative_abundance"] == pytest.approx(np.nanmin(maps), rel=1e-5)
@@ -226,7 +226,8 @@ def test_bands_marked_bad_have_no_part(make_scene, hsisr, tmp_path, world):
     results = []
     for name, values in (("sound", numbers), ("broken", broken)):
         scene = make_scene(name, values.astype("<i2"), sensor_serial="17\nbbl = {" + marks + "}")
-        assert hsisr("unmix", scene, "-p", 3, "-o", tmp_path / f"{name}_out").code == 0
+        command = ("unmix", scene, "-p", 3, "--method", "vca")
+        assert hsisr(*command, "-o", tmp_path / f"{name}_out").code == 0
         results.append(
             [_maps(tmp_path / f"{name}_out_{kind}.img") for kind in ("abundance", "rmse")]
         )

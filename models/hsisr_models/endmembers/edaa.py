@@ -45,7 +45,7 @@ class _Fit:
     """The highest correlation between two endmembers."""
 
 
-def extract(pixels: Tensor, endmembers: int, *, seed: int, restarts: int = 12) -> Tensor:
+def extract(pixels: Tensor, endmembers: int, *, seed: int, restarts: int = 24) -> Tensor:
     """Endmembers (p, B) of pixels (N, B), each of them a weighted mean of pixels.
 
     Of seeded restarts that fit about as well as the best, the one whose endmembers are least alike.
