@@ -21,6 +21,7 @@ from hsisr.cli import (
     info,
     models,
     prepare,
+    synthesize,
     train_sr,
     train_unmix,
     unmix,
@@ -35,6 +36,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for module in (
+    synthesize,
     prepare,
     train_unmix,
     train_sr,

@@ -157,9 +157,14 @@ def _tell_subspace(subspace: Subspace | None) -> None:
     if subspace is None:
         return
     axes, bands = len(subspace.spread), len(subspace.mean)
+    idle = int((subspace.axes == 0).all(1).sum())
     shared.say(f"subspace   {axes} of {bands} axes, {subspace.covered:.2%} of the variance")
-    if bands == 1:
+    if not axes:
+        shared.say("note: the scene does not vary; it is interpolated")
+    elif bands == 1:
         shared.say("note: one band has no spectrum; it is sharpened as a grey image")
+    elif idle:
+        shared.say(f"note: {idle} bands are bad, constant or noise; they are interpolated")
 
 
 def _adapted(job: Job, stopper: shared.Stopper) -> tuple[Job, dict[str, Any] | None]:

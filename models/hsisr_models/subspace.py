@@ -67,6 +67,11 @@ class Moments:
         """The mean so far (B,)."""
         return self._mean.float()
 
+    @property
+    def variances(self) -> Tensor:
+        """The variance of each band so far (B,), float64."""
+        return self._products.diagonal() / max(self._count, 1)
+
     def add(self, pixels: Tensor) -> None:
         """Take in pixels (B, N), all of them finite."""
         count = pixels.shape[1]

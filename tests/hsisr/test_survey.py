@@ -13,7 +13,7 @@ from hsisr import survey as surveying
 from hsisr.cube import ArrayCube, Block, CubeSpec, Spectrum
 from hsisr.errors import InputError
 from hsisr.run import survey
-from hsisr.survey import good_bands, sample_pixels, strips, subspace_of, with_data
+from hsisr.survey import Statistics, good_bands, sample_pixels, strips, subspace_of, with_data
 from hsisr_models.subspace import Subspace
 
 Scene = Callable[..., NDArray[np.float32]]
@@ -184,3 +184,40 @@ def test_a_hole_in_a_bad_band_does_not_matter(scene: Scene) -> None:
     assert good_bands(cube.spec).tolist() == [True, True, False, True]
     with pytest.raises(InputError, match="no pixel holds data in all of its bands"):
         sample_pixels(cube_of(block), 100, 0)
+
+
+def test_neighbours_are_compared_as_by_numpy(scene: Scene) -> None:
+    block = scene(5, 30, 24)
+    block[:, 4:9, 10:17] = np.nan
+    block[2, 20, 3:8] = np.nan
+    statistics = Statistics(5)
+    for rows in (slice(0, 11), slice(11, 12), slice(12, 30)):
+        statistics.add(block[:, rows])
+    for band, found in enumerate(statistics.correlations):
+        differences = np.diff(block[band].astype(np.float64), axis=1)
+        # a sample that is missing counts as the mean of its band in the variance
+        values = block[band][np.isfinite(block[3])].astype(np.float64)
+        assert found == pytest.approx(
+            1 - np.nanmean(differences**2) / (2 * np.nanvar(values)), abs=0.01
+        )
+
+
+@pytest.mark.parametrize("loudness", [1e-2, 1e3])
+def test_a_band_of_noise_has_no_part_however_loud(scene: Scene, loudness: float) -> None:
+    clear = scene(6, 40, 50)
+    noise = np.random.default_rng(1).normal(500, loudness, (1, 40, 50)).astype(np.float32)
+    found = subspace_of(cube_of(np.concatenate((clear[:3], noise, clear[3:]))), 4)
+    assert not found.axes[3].any()
+    expected = subspace_of(cube_of(clear), 4)
+    np.testing.assert_allclose(found.spread, expected.spread, rtol=1e-5)
+    same = (found.axes[[0, 1, 2, 4, 5, 6]] * expected.axes).sum(0).abs()
+    np.testing.assert_allclose(same, 1, atol=1e-5)
+
+
+def test_a_scene_of_noise_alone_keeps_its_bands(scene: Scene) -> None:
+    noise = np.random.default_rng(0).normal(500, 20, (4, 30, 30)).astype(np.float32)
+    assert len(subspace_of(cube_of(noise), 4).spread) == 4
+
+
+def test_a_scene_of_one_column_has_no_neighbours(scene: Scene) -> None:
+    assert len(subspace_of(cube_of(scene(5, 60, 1)), 3).spread) == 3
