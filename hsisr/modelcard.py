@@ -143,7 +143,8 @@ def _scores(card: Card, scores: Sequence[Score]) -> Iterator[str]:
         yield f"Mean gain on scenes that it never saw: {_gains(unseen) or 'not measured'}."
     if card.scores:
         values = ", ".join(f"{key} {value:.4g}" for key, value in card.scores.items())
-        yield f"In validation, by which its weights were chosen: {values}."
+        kind = " (of the tokens, the peak being the spread of the first)" if not card.bands else ""
+        yield f"In validation, by which its weights were chosen: {values}{kind}."
 
 
 def _spellings(scene: Mapping[str, Any]) -> tuple[str, str]:

@@ -19,9 +19,11 @@ _STRIP = 1 << 23
 _DARK = 0.01
 """Of the median brightness: what is darker is mostly noise."""
 _NOISE = 0.1
-"""Correlation of neighbouring pixels up to which a band is taken for noise. Those that water
-absorbs in a NEON scene lie below; all bands of AVIRIS, Pleiades and WorldView-2 scenes above, also
-when these are degraded 8 times."""
+"""Correlation of neighbouring pixels up to which a band is taken for noise.
+
+The bands that water absorbs in a NEON scene lie below it; all bands of AVIRIS, Pleiades and
+WorldView-2 scenes lie above, also when these are degraded 8 times.
+"""
 
 
 def strips(spec: CubeSpec) -> Iterator[Window]:

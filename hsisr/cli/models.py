@@ -48,7 +48,7 @@ def list_models(zoo: _Zoo = None, json: options.Json = False) -> None:
     if not found:
         shared.say(f"no models in {_folder(zoo)}")
         return
-    headings = ["", "scale", "parameters", "size", "trained on", "validation PSNR"]
+    headings = ["", "scale", "parameters", "size", "takes", "trained on"]
     shared.print_lines(shared.table(headings, [_row(entry) for entry in found]))
 
 
@@ -172,14 +172,14 @@ def _row(entry: Entry) -> list[str]:
     from hsisr.files import human_size
 
     about = entry.header.about
-    psnr = about.get("scores", {}).get("psnr")
+    bands = about.get("bands")
     return [
         entry.id,
         f"x{entry.scale}",
         f"{entry.header.parameters:,}",
         human_size(entry.path.stat().st_size),
+        f"{bands} bands" if bands else "any scene",
         f"{len(about.get('data', {}).get('scenes', ()))} scenes",
-        "-" if psnr is None else f"{psnr:.2f} dB",
     ]
 
 
