@@ -140,6 +140,11 @@ class UnmixModel:
     network: UnmixNetwork
 
     @property
+    def count(self) -> int:
+        """How many materials it knows."""
+        return self.checkpoint.card.endmembers
+
+    @property
     def endmembers(self) -> NDArray[np.float32]:
         """The spectra of the materials (p, B), in the units of the scene."""
         spectra: Tensor = self.network.endmembers * self.checkpoint.card.peak

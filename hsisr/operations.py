@@ -13,7 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hsisr_models.imaging import back_project, projection_reach
+from hsisr_models.contract import Solution
+from hsisr_models.imaging import back_project, mix, projection_reach
 
 
 class Operation(Protocol):
@@ -152,4 +153,33 @@ class Unmix:
 
     def missing(self, holes: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """A pixel cannot be unmixed where half of its bands or more are missing."""
+        return np.asarray(holes.mean(0, keepdims=True) >= 0.5)
+
+
+@dataclass(frozen=True)
+class UnmixLinearly:
+    """Unmixing by known endmembers, every pixel by itself: abundances, then the error."""
+
+    solve: Callable[[Tensor, Tensor], Solution]
+    endmembers: Tensor
+    """(p, B), in the units of the scene."""
+    good: Tensor
+    """Which bands count (B,)."""
+    scale: int = 1
+    reach: int = 0
+
+    def __call__(self, scene: Tensor) -> Tensor:
+        """Abundances (1, p, h, w), then the root mean square error (1, 1, h, w)."""
+        # band by band in memory, as both the solver and the error go through them
+        used = scene[0, self.good].contiguous()
+        known = self.endmembers[:, self.good]
+        found = self.solve(used.flatten(1), known)
+        shape = (1, len(known), *used.shape[1:])
+        mixed = mix((found.abundances * found.gain).float().reshape(shape), known)
+        squares = (mixed[0].contiguous() - used).square()
+        error = (reduce(add, squares.unbind(0)) / len(used)).sqrt()
+        return torch.cat((found.abundances.float().reshape(shape), error[None, None]), 1)
+
+    def missing(self, holes: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """As by a network: where half of the bands or more are missing."""
         return np.asarray(holes.mean(0, keepdims=True) >= 0.5)

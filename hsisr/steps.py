@@ -23,6 +23,7 @@ from hsisr.errors import ModelError, UsageError
 from hsisr.patches import PatchSet
 from hsisr.recipe import Recipe, SrRecipe
 from hsisr_models.contract import Outcome
+from hsisr_models.endmembers import vca
 from hsisr_models.losses import SHELF as LOSSES
 from hsisr_models.metrics import SHELF as METRICS
 from hsisr_models.networks import SrNetwork
@@ -30,7 +31,6 @@ from hsisr_models.relation import AbundanceRelation
 from hsisr_models.resolver import SuperResolver
 from hsisr_models.sr import SHELF as NETWORKS
 from hsisr_models.sr import bicubic
-from hsisr_models.subspace import vca
 from hsisr_models.unmix import SHELF as METHODS
 
 _POOLED_PIXELS = 100_000
@@ -51,7 +51,7 @@ class UnmixStep:
         if numbers.initialise == "vca":
             pixels = _pooled_pixels(patches, seed)
             with _explained(numbers.initialise):
-                spectra = vca(pixels, numbers.endmembers, seed=seed)
+                spectra = vca.extract(pixels, numbers.endmembers, seed=seed)
             self.network.set_endmembers(spectra.clamp_min(0))
         elif numbers.initialise != "random":
             raise UsageError(f"no initialisation '{numbers.initialise}'", hint="vca or random")

@@ -16,6 +16,8 @@ from hsisr_models.subspace import Moments, Subspace
 
 _STRIP = 1 << 23
 """Samples that are read at a time."""
+_DARK = 0.01
+"""Of the median brightness: what is darker is mostly noise."""
 _NOISE = 0.1
 """Correlation of neighbouring pixels up to which a band is taken for noise.
 
@@ -79,8 +81,7 @@ def subspace_of(cube: Cube, tokens: int) -> Subspace:
     statistics = Statistics(cube.spec.bands)
     for window in strips(cube.spec):
         statistics.add(cube.read(window))
-    good = cube.spec.spectrum.good if cube.spec.spectrum else None
-    usable = np.array(good) if good and any(good) else np.ones(cube.spec.bands, bool)
+    usable = good_bands(cube.spec)
     clear = usable & (statistics.correlations > _NOISE)
     chosen = torch.from_numpy(clear if clear.any() else usable)
     try:
@@ -89,6 +90,39 @@ def subspace_of(cube: Cube, tokens: int) -> Subspace:
         raise InputError(
             "no pixel holds data", where=cube.files[0], hint=f"hsisr info {cube.files[0]}"
         ) from None
+
+
+def sample_pixels(cube: Cube, count: int, seed: int) -> NDArray[np.float32]:
+    """At most `count` pixels (N, B), drawn from the whole scene by reading it once.
+
+    Each has data in every band that is not marked bad, and is not dark, as next to all of a border
+    without a declared no-data value is. Which are drawn depends on the scene and on `seed` alone.
+    Raises `InputError` if there are none.
+    """
+    good, rng = good_bands(cube.spec), np.random.default_rng(seed)
+    drawn = np.empty((0, cube.spec.bands), np.float32)
+    keys = np.empty(0)
+    for window in strips(cube.spec):
+        block = cube.read(window)
+        usable = with_data(block) & np.isfinite(block[good]).all(0)
+        drawn = np.concatenate((drawn, block[:, usable].T))
+        keys = np.concatenate((keys, rng.random(usable.shape)[usable]))
+        kept = np.sort(np.argsort(keys)[:count])
+        drawn, keys = drawn[kept], keys[kept]
+    if not len(drawn):
+        raise InputError(
+            "no pixel holds data in all of its bands",
+            where=cube.files[0],
+            hint=f"hsisr info {cube.files[0]}; mark bands without data as bad (bbl)",
+        )
+    lengths = np.linalg.norm(drawn[:, good], axis=1)
+    return np.asarray(drawn[lengths >= _DARK * np.median(lengths)], np.float32)
+
+
+def good_bands(spec: CubeSpec) -> NDArray[np.bool_]:
+    """Which bands are not marked bad (B,); all of them where there are none."""
+    good = spec.spectrum.good if spec.spectrum else None
+    return np.array(good if good and any(good) else (True,) * spec.bands)
 
 
 def with_data(block: Block) -> NDArray[np.bool_]:

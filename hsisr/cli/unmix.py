@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,22 +14,67 @@ from hsisr.cli import _options as options
 from hsisr.cli import _shared as shared
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from numpy import float32
+    from numpy.typing import NDArray
 
+    from hsisr.checkpoint import Checkpoint
     from hsisr.cube import Block, Cube, Spectrum
     from hsisr.model import UnmixModel
     from hsisr.runtime import Runtime
+    from hsisr.unmixing import BlindUnmixing, LinearMixture, Tally
     from hsisr.window import Window
 
 _MAPS = ("envi", "tiff")
 """Formats that programs for maps open; scenes in others are unmixed to ENVI."""
 
 
+_METHOD, _ABUNDANCES = "edaa", "fcls"
+
+
+def _methods() -> Iterator[str]:
+    from hsisr_models.endmembers import SHELF
+
+    return iter(SHELF)
+
+
+def _solvers() -> Iterator[str]:
+    from hsisr_models.abundances import SHELF
+
+    return iter(SHELF)
+
+
 def command(
     scene: options.Scene,
     model: Annotated[
-        str, typer.Option("-m", "--model", help="A run folder or a .safetensors file.")
-    ],
+        str | None,
+        typer.Option("-m", "--model", help="A run folder or a .safetensors file."),
+    ] = None,
+    endmembers: Annotated[
+        int | None,
+        typer.Option(
+            "-p",
+            "--endmembers",
+            min=1,
+            max=62,
+            help="Without a model: how many materials to look for.",
+        ),
+    ] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(
+            help=f"How endmembers are found: edaa or vca. Default: {_METHOD}.",
+            autocompletion=_methods,
+        ),
+    ] = None,
+    abundances: Annotated[
+        str | None,
+        typer.Option(
+            help="How abundances are computed: fcls (non-negative, summing to one), nnls "
+            f"(non-negative), scls (shares, whatever the shade) or ls. Default: {_ABUNDANCES}.",
+            autocompletion=_solvers,
+        ),
+    ] = None,
+    seed: options.Seed = 0,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -50,21 +97,21 @@ def command(
 ) -> None:
     """Tell what a scene is made of.
 
-    Writes abundance maps, endmember spectra and the map of the reconstruction error.
+    By a trained model (--model), or from the scene alone (--endmembers). Writes
+    abundance maps, endmember spectra and the map of the reconstruction error.
 
-    Example: hsisr unmix scene.hdr --model runs/scene
+    Example: hsisr unmix scene.hdr --endmembers 4
     """
     from hsisr import export, runtime
-    from hsisr.model import load_unmix
 
     with shared.open_scene(scene, var, axes) as cube:
         runtime.limit_threads(threads)
         machine = runtime.choose(device, precision)
-        chosen = load_unmix(model)
+        chosen = _chosen(model, endmembers, method, abundances, seed)
         chosen.require_fit(cube.spec)
         results = _Results(cube, output, format_name)
-        spec = cube.spec.with_bands(export.endmember_names(chosen.checkpoint.card.endmembers))
-        inputs = [*cube.files, chosen.checkpoint.path]
+        spec = cube.spec.with_bands(export.endmember_names(chosen.count))
+        inputs = [*cube.files, *([trained.path] if (trained := _trained(chosen)) else [])]
         files = results.files(quicklook)
         export.require_writable(files, inputs, 2 * spec.nbytes, overwrite=overwrite)
         shared.say(f"device     {machine.description}")
@@ -73,8 +120,49 @@ def command(
         if dry_run:
             shared.say("nothing written (--dry-run)")
             return
-        outcome = _unmix(cube, chosen, machine, results, tile)
-        _finish(results, chosen, outcome, cube.spec.spectrum, quicklook)
+        spectra, outcome = _unmix(cube, chosen, machine, results, tile)
+        _finish(results, spectra, _spectrum(cube, chosen), outcome, quicklook)
+
+
+def _chosen(
+    model: str | None,
+    endmembers: int | None,
+    method: str | None,
+    abundances: str | None,
+    seed: int,
+) -> UnmixModel | BlindUnmixing:
+    """What is asked for; raises `UsageError` where that contradicts itself."""
+    from hsisr.errors import UsageError
+    from hsisr.model import load_unmix
+    from hsisr.unmixing import BlindUnmixing
+
+    if model is None and endmembers is None:
+        raise UsageError("neither --model nor --endmembers given", hint="--endmembers 4")
+    if model is None:
+        assert endmembers is not None
+        return BlindUnmixing(endmembers, method or _METHOD, abundances or _ABUNDANCES, seed)
+    if endmembers or method or abundances:
+        raise UsageError(
+            "a model has endmembers and abundances of its own",
+            hint="leave out --model, or --endmembers, --method and --abundances",
+        )
+    return load_unmix(model)
+
+
+def _trained(chosen: UnmixModel | BlindUnmixing) -> Checkpoint | None:
+    from hsisr.model import UnmixModel
+
+    return chosen.checkpoint if isinstance(chosen, UnmixModel) else None
+
+
+def _spectrum(cube: Cube, chosen: UnmixModel | BlindUnmixing) -> Spectrum | None:
+    """Where the bands lie: as the scene tells, or else the model."""
+    from hsisr.cube import Spectrum
+
+    trained = _trained(chosen)
+    if cube.spec.spectrum is None and trained and trained.card.wavelengths_nm:
+        return Spectrum(trained.card.wavelengths_nm)
+    return cube.spec.spectrum
 
 
 class _Results:
@@ -106,47 +194,58 @@ class _Results:
 
 
 def _unmix(
-    cube: Cube, model: UnmixModel, machine: Runtime, results: _Results, tile: int
-) -> dict[str, Any]:
-    """Run the tiles and write both maps; returns the record of the run."""
+    cube: Cube,
+    chosen: UnmixModel | BlindUnmixing,
+    machine: Runtime,
+    results: _Results,
+    tile: int,
+) -> tuple[NDArray[float32], dict[str, Any]]:
+    """Run the tiles and write both maps; returns the endmembers and the record of the run."""
     from hsisr.provenance import describe
     from hsisr.run import run, survey
     from hsisr.runtime import explained
+    from hsisr.unmixing import Tally
 
     started = time.monotonic()
-    count, worst = model.checkpoint.card.endmembers, 0.0
+    tally = Tally(chosen.count)
     stopping = shared.stoppable(f"nothing was written; again: {shared.again()}")
     with explained("use smaller tiles, e.g. --tile 32"), stopping as stopper:
         seen = survey(cube)
-        operation = model.operation(seen, machine)
+        unmixer = _fitted(chosen, cube)
+        operation = unmixer.operation(seen, machine)
         windows = run(cube, operation, seen, tile=tile, runtime=machine)
-        blocks = _written(stopper.heeded(windows), cube, count, results)
+        steps = _written(stopper.heeded(windows), cube, results, tally)
         pixels = cube.spec.rows * cube.spec.cols
-        for _, error in shared.progress(blocks, pixels, "unmixing", done=lambda step: step[0]):
-            worst = max(worst, error)
+        for _ in shared.progress(steps, pixels, "unmixing", done=lambda done: done):
+            pass
     outcome = {
         "output": results.abundance.name,
-        "endmembers": count,
+        "endmembers": chosen.count,
+        "blind": None if _trained(chosen) else asdict(chosen),
         "seconds": round(time.monotonic() - started, 2),
         "tile": tile,
         "reach": operation.reach,
-        "worst_sum_error": worst,
+        **tally.record,
     }
-    return describe("unmix", cube, machine, model.checkpoint, outcome)
+    record = describe("unmix", cube, machine, _trained(chosen), outcome)
+    return unmixer.endmembers, record
+
+
+def _fitted(chosen: UnmixModel | BlindUnmixing, cube: Cube) -> UnmixModel | LinearMixture:
+    from hsisr.unmixing import BlindUnmixing
+
+    return chosen.fit(cube) if isinstance(chosen, BlindUnmixing) else chosen
 
 
 def _written(
-    windows: Iterable[tuple[Window, Block]], cube: Cube, count: int, results: _Results
-) -> Iterator[tuple[int, float]]:
-    """Write both maps, yielding the pixels done so far and by how much a sum missed one."""
-    import numpy as np
-
+    windows: Iterable[tuple[Window, Block]], cube: Cube, results: _Results, tally: Tally
+) -> Iterator[int]:
+    """Write both maps, yielding how many pixels are done."""
     from hsisr.export import endmember_names
     from hsisr.formats import create_cube
 
-    abundance = cube.spec.with_bands(
-        endmember_names(count), description="abundances, summing to one"
-    )
+    count = tally.endmembers
+    abundance = cube.spec.with_bands(endmember_names(count), description="abundances")
     error = cube.spec.with_bands(["rmse"], description="reconstruction error, root mean square")
     pixels = 0
     with (
@@ -156,36 +255,41 @@ def _written(
         for window, block in windows:
             maps.write(window, block[:count])
             errors.write(window, block[count:])
+            tally.note(block[:count])
             pixels += window.height * window.width
-            missed = np.abs(block[:count].sum(0) - 1)
-            yield pixels, float(np.nanmax(missed, initial=0))
+            yield pixels
 
 
 def _finish(
     results: _Results,
-    model: UnmixModel,
-    outcome: dict[str, Any],
+    spectra: NDArray[float32],
     spectrum: Spectrum | None,
+    outcome: dict[str, Any],
     quicklook: bool,
 ) -> None:
     """Write what goes with the maps, and tell."""
-    from hsisr.cube import Spectrum
     from hsisr.export import write_endmembers
     from hsisr.files import write_json
     from hsisr.formats import open_cube
     from hsisr.picture import grey, overview, sheet, write_png
 
-    card = model.checkpoint.card
-    if spectrum is None and card.wavelengths_nm:
-        spectrum = Spectrum(card.wavelengths_nm)
-    write_endmembers(results.endmembers, model.endmembers, spectrum)
+    write_endmembers(results.endmembers, spectra, spectrum)
     write_json(results.record, outcome)
     if quicklook:
         with open_cube(results.abundance) as cube:
             maps = overview(cube, range(cube.spec.bands), longest=512)
         write_png(results.picture, sheet([grey(band, 0, 1) for band in maps], across=4))
     shared.say(f"wrote {results.abundance} in {shared.duration(outcome['seconds'])}")
-    shared.say(f"abundances sum to one within {outcome['worst_sum_error']:.1g}")
+    shared.say(
+        f"abundances sum to one within {outcome['worst_sum_error']:.1g}, "
+        f"the lowest is {outcome['most_negative_abundance']:.2g}"
+    )
+    for number in outcome["dead_endmembers"]:
+        share = outcome["mean_abundances"][number - 1]
+        shared.say(
+            f"warning: the scene holds next to nothing of endmember {number} ({share:.1%}); "
+            "try one endmember less"
+        )
     shared.say(
         f"Next: open {results.abundance} in QGIS or ENVI, or: hsisr info {results.abundance}"
     )

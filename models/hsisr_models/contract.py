@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -51,6 +51,36 @@ class UnmixFile(Protocol):
 
     def build(self, *, bands: int, endmembers: int, **numbers: Any) -> UnmixNetwork:
         """The network."""
+
+
+class Solution(NamedTuple):
+    """Of what every pixel is made: `gain * abundances` of the endmembers mix to its spectrum."""
+
+    abundances: Tensor
+    """(p, N), float64."""
+    gain: Tensor
+    """(N,), how bright a pixel is; 1 where the method does not tell it from the abundances."""
+
+
+class AbundanceFile(Protocol):
+    """A file on the shelf `abundances/`: one way to unmix by known endmembers."""
+
+    SOURCE: str
+
+    def solve(self, spectra: Tensor, endmembers: Tensor) -> Solution:
+        """Unmix `spectra` (B, N) into `endmembers` (p, B), every pixel by itself."""
+
+
+class EndmemberFile(Protocol):
+    """A file on the shelf `endmembers/`: one way to find the endmembers of a scene."""
+
+    SOURCE: str
+
+    def extract(self, pixels: Tensor, endmembers: int, *, seed: int) -> Tensor:
+        """Endmembers (p, B) of pixels (N, B), in their units.
+
+        Raises `ValueError` if there are fewer pixels or bands than endmembers.
+        """
 
 
 class LossFile(Protocol):

@@ -32,6 +32,15 @@ def softmax(logits: Tensor) -> Tensor:
     return last.softmax(-1).permute(0, 3, 1, 2)
 
 
+def products(matrix: Tensor, pixels: Tensor) -> Tensor:
+    """The product (p, N) of (p, B) and pixels (B, N), in float64; exact on every device."""
+    total = torch.zeros(len(matrix), pixels.shape[1], dtype=torch.float64, device=pixels.device)
+    # a library's product sums up in another order where a block of pixels ends
+    for weights, band in zip(matrix.double().unbind(1), pixels, strict=True):
+        total += weights[:, None] * band.double()
+    return total
+
+
 def sigmoid(values: Tensor) -> Tensor:
     """The logistic function of any tensor; exact where no gradient is wanted."""
     if values.requires_grad or not _is_plain(values):

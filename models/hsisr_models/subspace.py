@@ -1,4 +1,4 @@
-"""The spectral subspace of a scene, its tokens, and the vertices of its data simplex."""
+"""The spectral subspace of a scene, and its tokens."""
 
 from __future__ import annotations
 
@@ -115,40 +115,3 @@ def principal_axes(pixels: Tensor, count: int) -> tuple[Tensor, Tensor]:
     centred = pixels - mean
     _, axes = torch.linalg.eigh(centred.T @ centred / len(pixels))
     return mean, axes.flip(1)[:, :count]
-
-
-def vca(pixels: Tensor, endmembers: int, *, seed: int, draws: int = 10) -> Tensor:
-    """Endmembers (p, B) by vertex component analysis of pixels (N, B).
-
-    The best of `draws` seeded runs by the volume of the found simplex. Pixels are denoised by
-    projection on the subspace. Raises ValueError if there are fewer pixels or bands than
-    endmembers. Source: Nascimento and Bioucas-Dias, IEEE TGRS 43(4), 2005.
-    """
-    count, bands = pixels.shape
-    if endmembers > min(count, bands):
-        raise ValueError(f"{endmembers} endmembers from {count} pixels of {bands} bands")
-    pixels = pixels.double()
-    mean, axes = principal_axes(pixels, endmembers - 1)
-    # on the affine hull, with a constant last coordinate: the projection for noisy scenes
-    projected = (pixels - mean) @ axes
-    radius = projected.norm(dim=1).max().clamp_min(torch.finfo(torch.float64).tiny)
-    points = torch.cat((projected, radius.expand(count, 1)), 1)
-    generator = torch.Generator().manual_seed(seed)
-    runs = [_vertices(points, generator) for _ in range(draws)]
-    best = max(runs, key=lambda chosen: float(torch.linalg.det(points[chosen]).abs()))
-    return (projected[best] @ axes.T + mean).float()
-
-
-def _vertices(points: Tensor, generator: torch.Generator) -> Tensor:
-    """One run: the extreme pixel along random directions orthogonal to the vertices so far."""
-    size = points.shape[1]
-    basis = torch.zeros(size, size, dtype=points.dtype)
-    basis[-1, 0] = 1
-    chosen = []
-    for index in range(size):
-        direction = torch.randn(size, 1, dtype=points.dtype, generator=generator)
-        direction -= basis @ torch.linalg.pinv(basis) @ direction
-        found = int((points @ direction).abs().argmax())
-        chosen.append(found)
-        basis[:, index] = points[found]
-    return torch.tensor(chosen)

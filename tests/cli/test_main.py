@@ -18,6 +18,7 @@ COMMANDS = (
     "upscale",
     "unmix",
     "evaluate",
+    "evaluate-unmix",
     "info",
     "demo",
     "completion",

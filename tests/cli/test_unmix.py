@@ -7,6 +7,7 @@ import pytest
 import rasterio
 import spectral
 from PIL import Image
+from scipy.optimize import linear_sum_assignment, nnls
 
 
 @pytest.fixture
@@ -113,3 +114,176 @@ def test_a_scene_that_is_no_map_is_unmixed_to_envi(world, hsisr, tmp_path):
     assert hsisr("unmix", tmp_path / "plain.npy", "--model", world.run).code == 0
     assert (tmp_path / "plain_abundance.img").exists()
     assert (tmp_path / "plain_endmembers.csv").exists()
+
+
+@pytest.fixture
+def blind(world, hsisr, tmp_path):
+    """Unmixes the world's scene without a model; returns abundances, error, spectra, record."""
+
+    def unmixed(*options, method="vca", name="blind"):
+        where = ("--endmembers", 3, "--method", method, "-o", tmp_path / name)
+        command = ("unmix", world.header, *where, *options)
+        assert hsisr(*command).code == 0
+        maps = (_maps(tmp_path / f"{name}_{kind}.img") for kind in ("abundance", "rmse"))
+        library = spectral.open_image(str(tmp_path / f"{name}_endmembers.hdr"))
+        record = json.loads((tmp_path / f"{name}_abundance.run.json").read_text())
+        return *maps, np.asarray(library.spectra, np.float64), record
+
+    return unmixed
+
+
+def _pixels(world):
+    """The scene (bands, rows, cols) as an independent reader sees it."""
+    return _maps(world.data).astype(np.float64) / 10_000
+
+
+@pytest.mark.parametrize("method", ["edaa", "vca"])
+def test_without_a_model_the_materials_are_found(world, blind, method):
+    maps, _, spectra, record = blind(method=method)
+    unit, truth = (
+        x / np.linalg.norm(x, axis=1, keepdims=True) for x in (spectra, world.spectra.astype(float))
+    )
+    angles = np.arccos(np.clip(unit @ truth.T, -1, 1))
+    rows, order = linear_sum_assignment(angles)
+    assert angles[rows, order].mean() < 0.05
+    there = np.isfinite(maps).all(0)
+    error = maps[rows][:, there] - world.abundances[order][:, there]
+    assert np.sqrt(np.mean(error**2)) < 0.1
+    assert record["blind"] == {"count": 3, "method": method, "abundances": "fcls", "seed": 0}
+    assert record["model"] is None
+    assert record["dead_endmembers"] == []
+
+
+def test_abundances_without_a_model_lie_on_the_simplex(blind):
+    maps, error, _, record = blind()
+    there = np.isfinite(maps).all(0)
+    assert not there[:3, :5].any()
+    assert there.sum() == there.size - 3 * 5
+    assert (np.isfinite(error[0]) == there).all()
+    assert maps[:, there].min() >= 0
+    np.testing.assert_allclose(maps[:, there].sum(0), 1, atol=1e-6)
+    assert record["worst_sum_error"] < 1e-6
+    assert record["most_negative_abundance"] == 0
+    np.testing.assert_allclose(record["mean_abundances"], maps[:, there].mean(1), atol=1e-5)
+
+
+@pytest.mark.parametrize("solver", ["fcls", "nnls", "ls"])
+def test_the_error_is_that_of_the_mixture_whatever_the_solver(world, blind, solver):
+    maps, error, spectra, _ = blind("--abundances", solver)
+    mixture = np.einsum("phw,pb->bhw", maps, spectra)
+    expected = np.sqrt(np.mean((mixture - _pixels(world)) ** 2, 0))
+    np.testing.assert_allclose(error[0][3:, 5:], expected[3:, 5:], atol=1e-6)
+
+
+def test_scaled_shares_leave_the_error_of_nnls(world, blind):
+    maps, error, spectra, _ = blind("--abundances", "scls")
+    for row, col in ((3, 7), (40, 20), (63, 47)):
+        weights, missed = nnls(spectra.T, _pixels(world)[:, row, col])
+        np.testing.assert_allclose(maps[:, row, col], weights / weights.sum(), atol=1e-5)
+        bands = spectra.shape[1]
+        np.testing.assert_allclose(error[0, row, col], missed / bands**0.5, atol=1e-6)
+
+
+@pytest.mark.parametrize("solver", ["fcls", "nnls", "scls", "ls"])
+def test_without_a_model_tiles_are_the_whole_scene_bit_for_bit(blind, solver):
+    whole, tiles = (
+        blind("--abundances", solver, "--tile", side, name=f"t{side}") for side in (100, 17)
+    )
+    np.testing.assert_array_equal(tiles[0], whole[0])
+    np.testing.assert_array_equal(tiles[1], whole[1])
+
+
+def test_negative_abundances_are_told(world, hsisr, tmp_path):
+    how = ("--endmembers", 5, "--method", "vca", "--abundances", "ls", "-o", tmp_path / "x")
+    said = hsisr("unmix", world.header, *how).err
+    maps = _maps(tmp_path / "x_abundance.img")
+    record = json.loads((tmp_path / "x_abundance.run.json").read_text())
+    assert record["most_negative_abundance"] == pytest.approx(np.nanmin(maps), rel=1e-5)
+    assert record["most_negative_abundance"] < 0
+    assert record["worst_sum_error"] == pytest.approx(np.nanmax(abs(maps.sum(0) - 1)), abs=1e-6)
+    assert f"the lowest is {np.nanmin(maps):.2g}" in said
+
+
+def test_an_endmember_that_hardly_occurs_is_warned_of(make_scene, world, hsisr, tmp_path):
+    """A third material in a single pixel of a scene of two."""
+    shares = np.stack([np.tile(np.linspace(0, 1, 48), (64, 1))] * 3)
+    shares[1], shares[2] = 1 - shares[0], 0
+    shares[:, 30, 30] = 0, 0, 1
+    numbers = np.rint(np.einsum("pb,phw->bhw", world.spectra, shares) * 10_000).astype("<i2")
+    scene = make_scene("rare", numbers)
+    said = hsisr("unmix", scene, "--endmembers", 3, "--method", "vca", "-o", tmp_path / "r").err
+    record = json.loads((tmp_path / "r_abundance.run.json").read_text())
+    (dead,) = record["dead_endmembers"]
+    assert record["mean_abundances"][dead - 1] < 0.005
+    assert f"warning: the scene holds next to nothing of endmember {dead} (" in said
+
+
+def test_bands_marked_bad_have_no_part(make_scene, hsisr, tmp_path, world):
+    numbers = np.rint(np.einsum("pb,phw->bhw", world.spectra, world.abundances) * 10_000)
+    broken = numbers.copy()
+    broken[7] = np.random.default_rng(0).integers(-9000, 9000, numbers.shape[1:])
+    marks = ", ".join("0" if band == 7 else "1" for band in range(len(numbers)))
+    results = []
+    for name, values in (("sound", numbers), ("broken", broken)):
+        scene = make_scene(name, values.astype("<i2"), sensor_serial="17\nbbl = {" + marks + "}")
+        command = ("unmix", scene, "-p", 3, "--method", "vca")
+        assert hsisr(*command, "-o", tmp_path / f"{name}_out").code == 0
+        results.append(
+            [_maps(tmp_path / f"{name}_out_{kind}.img") for kind in ("abundance", "rmse")]
+        )
+    np.testing.assert_array_equal(results[0][0], results[1][0])
+    np.testing.assert_array_equal(results[0][1], results[1][1])
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "what"),
+    [
+        ((), 2, "neither --model nor --endmembers"),
+        (("--endmembers", 3, "--method", "vac"), 2, "did you mean 'vca'"),
+        (("--endmembers", 3, "--abundances", "fclsu"), 2, "did you mean 'fcls'"),
+        (("--endmembers", 25), 2, "25 endmembers cannot be told apart by 24 bands"),
+        (("--endmembers", 0), 2, "--endmembers"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_asked_for_is_refused(world, hsisr, tmp_path, options, code, what):
+    ended = hsisr("unmix", world.header, "-o", tmp_path, *options)
+    assert ended.code == code
+    assert what in ended.first
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_model_and_a_method_contradict_each_other(world, hsisr, tmp_path):
+    ended = hsisr("unmix", world.header, "-m", world.run, "--method", "vca", "-o", tmp_path)
+    assert ended.code == 2
+    assert "of its own" in ended.first
+
+
+def test_a_scene_of_one_colour_is_refused(make_scene, hsisr, tmp_path):
+    ended = hsisr("unmix", make_scene("flat", np.full((24, 9, 8), 500, "<i2")), "-p", 3)
+    assert ended.code == 3
+    assert "all pixels are the same" in ended.first
+    assert not list(tmp_path.glob("flat_*"))
+
+
+def test_a_scene_with_too_few_pixels_is_refused(make_scene, hsisr):
+    numbers = np.random.default_rng(0).integers(1, 9000, (24, 1, 2)).astype("<i2")
+    ended = hsisr("unmix", make_scene("tiny", numbers), "-p", 3)
+    assert ended.code == 3
+    assert "3 endmembers of 2 pixels" in ended.first
+
+
+def test_a_band_without_data_is_told_how_to_be_left_out(make_scene, hsisr, world):
+    numbers = np.rint(np.einsum("pb,phw->bhw", world.spectra, world.abundances) * 10_000)
+    numbers[5] = -9999
+    ended = hsisr("unmix", make_scene("gap", numbers.astype("<i2")), "-p", 3)
+    assert ended.code == 3
+    assert "no pixel holds data in all of its bands" in ended.first
+    assert "bbl" in ended.err
+
+
+def test_a_dry_run_without_a_model_writes_nothing(world, hsisr, tmp_path):
+    ended = hsisr("unmix", world.header, "-p", 3, "-o", tmp_path, "--dry-run")
+    assert ended.code == 0
+    assert "endmembers by edaa, abundances by fcls, 3 endmembers" in ended.err
+    assert not list(tmp_path.iterdir())

@@ -13,7 +13,7 @@ from hsisr import survey as surveying
 from hsisr.cube import ArrayCube, Block, CubeSpec, Spectrum
 from hsisr.errors import InputError
 from hsisr.run import survey
-from hsisr.survey import Statistics, strips, subspace_of, with_data
+from hsisr.survey import Statistics, good_bands, sample_pixels, strips, subspace_of, with_data
 from hsisr_models.subspace import Subspace
 
 Scene = Callable[..., NDArray[np.float32]]
@@ -141,6 +141,49 @@ def test_a_band_missing_at_the_end_of_a_scene_hardly_moves_the_subspace(
     found = subspace_of(cube_of(block), 2)
     np.testing.assert_allclose(found.mean, complete.mean, rtol=0.02)
     np.testing.assert_allclose((found.axes * complete.axes).sum(0).abs(), 1, atol=0.01)
+
+
+@pytest.mark.parametrize("samples", [1, 700, 1 << 23])
+def test_the_sample_is_the_same_however_the_scene_is_read(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, samples: int
+) -> None:
+    block = scene(6, 23, 19)
+    expected = sample_pixels(cube_of(block), 50, seed=3)
+    monkeypatch.setattr(surveying, "_STRIP", samples)
+    np.testing.assert_array_equal(sample_pixels(cube_of(block), 50, seed=3), expected)
+
+
+def test_the_sample_is_of_different_pixels_of_the_whole_scene(scene: Scene) -> None:
+    block = scene(6, 40, 25)
+    block[0] = 1000 + np.arange(1000).reshape(40, 25)
+    drawn = [sample_pixels(cube_of(block), 300, seed) for seed in range(2)]
+    for pixels in drawn:
+        which = pixels[:, 0].astype(int) - 1000
+        assert len(set(which)) == 300
+        np.testing.assert_array_equal(pixels, block.reshape(6, -1).T[which])
+        # an even spread over ten parts of the scene
+        assert np.bincount(which // 100, minlength=10).min() >= 15
+    assert not np.array_equal(*drawn)
+
+
+def test_a_small_scene_is_sampled_whole_but_for_holes_borders_and_the_dark(scene: Scene) -> None:
+    block = 100 + np.abs(scene(4, 5, 6))
+    block[2, 0, 0] = np.nan
+    block[:, 1, 1] = 0
+    block[:, 2, 2] = 1e-3
+    kept = np.ones((5, 6), bool)
+    kept[0, 0] = kept[1, 1] = kept[2, 2] = False
+    np.testing.assert_array_equal(sample_pixels(cube_of(block), 100, 0), block[:, kept].T)
+
+
+def test_a_hole_in_a_bad_band_does_not_matter(scene: Scene) -> None:
+    block = 100 + np.abs(scene(4, 5, 6))
+    block[2] = np.nan
+    cube = cube_of(block, good=(True, True, False, True))
+    assert sample_pixels(cube, 100, 0).shape == (30, 4)
+    assert good_bands(cube.spec).tolist() == [True, True, False, True]
+    with pytest.raises(InputError, match="no pixel holds data in all of its bands"):
+        sample_pixels(cube_of(block), 100, 0)
 
 
 def test_neighbours_are_compared_as_by_numpy(scene: Scene) -> None:

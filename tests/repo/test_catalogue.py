@@ -5,6 +5,8 @@ import re
 import pytest
 
 from hsisr import recipe
+from hsisr_models.abundances import SHELF as SOLVERS
+from hsisr_models.endmembers import SHELF as EXTRACTIONS
 from hsisr_models.losses import SHELF as LOSSES
 from hsisr_models.metrics import SHELF as METRICS
 from hsisr_models.sr import SHELF as NETWORKS
@@ -13,6 +15,8 @@ from hsisr_models.unmix import SHELF as METHODS
 SHELVES = {
     "sr": NETWORKS,
     "unmix": METHODS,
+    "endmembers": EXTRACTIONS,
+    "abundances": SOLVERS,
     "losses": LOSSES,
     "metrics": METRICS,
     "recipes": recipe.names(),

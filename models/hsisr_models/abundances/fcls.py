@@ -1,0 +1,17 @@
+"""Fully constrained least squares: non-negative, summing to one; exact, not by a penalty."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from hsisr_models.abundances._active_set import minimise
+from hsisr_models.contract import Solution
+
+SOURCE = "Heinz and Chang, IEEE TGRS 39(3), 2001"
+
+
+def solve(spectra: Tensor, endmembers: Tensor) -> Solution:
+    """The point of the simplex (p, N) whose mixture is nearest to spectra (B, N)."""
+    x = minimise(spectra, endmembers, sum_to_one=True)
+    return Solution(x, torch.ones_like(x[0]))

@@ -1,0 +1,106 @@
+"""Entropic archetypal analysis: endmembers that are mixtures of pixels which mix to all others.
+
+With pixels y_n scaled to length one, weights B of pixels and abundances A, both on simplices, are
+sought in turns that minimise |Y - A B Y|^2. Their steps are multiplicative, which keeps them on
+the simplex. Because weights sum to one the mean of the pixels may be subtracted, and the steps are
+the larger for it; so may what lies outside of their leading axes, and there is less to compute.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hsisr_models.endmembers._pixels import require_enough
+from hsisr_models.subspace import principal_axes
+
+SOURCE = "Zouaoui, Muhawenayo, Rasti, Chanussot and Mairal, IEEE TIP 32, 2023; started at pixels"
+
+_ROUNDS = 100
+_STEPS = 5
+"""In a round, with the abundances and then with the weights."""
+_SHARPNESS = (1.0, 2.0, 4.0, 8.0)
+"""How long a step is; every restart draws one. They differ in what they converge to."""
+_EAGER = 50.0
+"""The step of the weights, times how many pixels there are for an endmember."""
+_AXES = 3
+"""For every endmember."""
+_AS_GOOD = 0.05
+"""A restart may fit worse than the best by this share, and still be chosen."""
+_FAR = 0.99
+"""The quantile of the pixels' distances from their mean by which steps are scaled."""
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """What one restart came to."""
+
+    endmembers: Tensor
+    """(p, B)."""
+    error: float
+    """The sum of absolute errors over all pixels of length one."""
+    likeness: float
+    """The highest correlation between two endmembers."""
+
+
+def extract(pixels: Tensor, endmembers: int, *, seed: int, restarts: int = 24) -> Tensor:
+    """Endmembers (p, B) of pixels (N, B), each of them a weighted mean of pixels.
+
+    Of seeded restarts that fit about as well as the best, the one whose endmembers are least alike.
+    Raises `ValueError` if there are fewer pixels or bands than endmembers.
+    """
+    require_enough(pixels, endmembers)
+    pixels = pixels.double()
+    tiny = torch.finfo(pixels.dtype).tiny
+    directions = pixels / pixels.norm(dim=1, keepdim=True).clamp_min(tiny)
+    mean, axes = principal_axes(directions, min(_AXES * endmembers, pixels.shape[1]))
+    points = ((directions - mean) @ axes).float()
+    generator = torch.Generator().manual_seed(seed)
+    fits = []
+    for _ in range(restarts):
+        weights, shares = _descend(points, endmembers, generator)
+        error = (directions - shares.T @ (weights @ directions)).abs().sum()
+        found = weights @ pixels
+        fits.append(_Fit(found, float(error), _likeness(found)))
+    limit = min(fit.error for fit in fits) / (1 - _AS_GOOD)
+    chosen = min((fit for fit in fits if fit.error <= limit), key=lambda fit: fit.likeness)
+    return chosen.endmembers.float()
+
+
+def _descend(points: Tensor, endmembers: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Weights (p, N) of the pixels, and abundances (p, N), from one random start."""
+    count, across = len(points), points.T.contiguous()
+    far = float(points.square().sum(1).quantile(_FAR).clamp_min(torch.finfo(points.dtype).eps))
+    drawn = torch.randint(len(_SHARPNESS), (1,), generator=generator)
+    step = _SHARPNESS[int(drawn)] / far
+    slow = _EAGER * step * endmembers / count
+    weights, shares = _start(count, endmembers, generator)
+    for _ in range(_ROUNDS):
+        vertices = weights.exp() @ points
+        seen, gram = vertices @ across, vertices @ vertices.T
+        for _ in range(_STEPS):
+            shares = (shares + step * (seen - gram @ shares.exp())).log_softmax(0)
+        mixed = shares.exp()
+        pulled, overlap = mixed @ points, mixed @ mixed.T
+        for _ in range(_STEPS):
+            residual = pulled - overlap @ (weights.exp() @ points)
+            weights = (weights + slow * (residual @ across)).log_softmax(1)
+    return weights.double().softmax(1), shares.double().softmax(0)
+
+
+def _start(count: int, endmembers: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Logarithms: half of each endmember's weight on a pixel of its own, all abundances equal."""
+    weights = 0.1 * torch.rand(endmembers, count, generator=generator)
+    seeds = torch.randperm(count, generator=generator)[:endmembers]
+    weights[torch.arange(endmembers), seeds] += torch.tensor(float(count)).log()
+    shares = torch.full((endmembers, count), 1 / endmembers)
+    return weights.log_softmax(1), shares.log()
+
+
+def _likeness(spectra: Tensor) -> float:
+    centred = spectra - spectra.mean(1, keepdim=True)
+    tiny = torch.finfo(centred.dtype).tiny
+    unit = centred / centred.norm(dim=1, keepdim=True).clamp_min(tiny)
+    return float((unit @ unit.T).fill_diagonal_(-1).max())

@@ -1,0 +1,182 @@
+"""Abundances are the minima they are said to be: against scipy, and by the conditions of KKT."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from scipy.io import loadmat
+from scipy.ndimage import gaussian_filter1d
+from scipy.optimize import nnls as reference
+from torch import Tensor
+
+from hsisr_models.abundances import SHELF, fcls, ls, nnls, scls
+from hsisr_models.abundances._active_set import MOST
+
+Array = NDArray[np.float64]
+
+every_method = pytest.mark.parametrize("name", list(SHELF))
+some_sizes = pytest.mark.parametrize(
+    ("endmembers", "bands"), [(1, 7), (2, 2), (3, 200), (6, 200), (11, 60), (20, 40)]
+)
+
+
+def scene(endmembers: int, bands: int, pixels: int, noise: float = 0.05) -> tuple[Tensor, Tensor]:
+    """Noisy mixtures (bands, pixels), many of them outside of the simplex, and its vertices."""
+    rng = np.random.default_rng(endmembers)
+    known = 0.1 + gaussian_filter1d(rng.uniform(0, 1, (endmembers, bands)), 2, axis=1)
+    shares = rng.dirichlet(np.full(endmembers, 0.6), pixels)
+    mixed = shares @ known + noise * rng.standard_normal((pixels, bands))
+    return torch.from_numpy(mixed.T).float(), torch.from_numpy(known)
+
+
+def downhill(spectra: Tensor, known: Tensor, x: Tensor) -> Array:
+    """How fast the error falls with each abundance, relative to the largest there can be."""
+    y, e = spectra.double().numpy(), known.numpy()
+    scale = np.linalg.norm(e, axis=1).max() * np.linalg.norm(y, axis=0)
+    return np.asarray(e @ (y - e.T @ x.numpy()) / scale)
+
+
+@some_sizes
+def test_fcls_meets_the_conditions_of_the_minimum_on_the_simplex(
+    endmembers: int, bands: int
+) -> None:
+    spectra, known = scene(endmembers, bands, 500)
+    x = fcls.solve(spectra, known).abundances
+    assert x.min() >= 0
+    np.testing.assert_allclose(x.sum(0), 1, atol=1e-10)
+    gradient = downhill(spectra, known, x)
+    level = (gradient * x.numpy()).sum(0)
+    # no endmember would lower the error, and those that are used are at one level
+    assert (gradient - level).max() < 1e-8
+    assert np.abs((gradient - level)[x.numpy() > 0]).max() < 1e-8
+
+
+@some_sizes
+def test_nnls_is_that_of_scipy(endmembers: int, bands: int) -> None:
+    spectra, known = scene(endmembers, bands, 100)
+    found = nnls.solve(spectra, known).abundances
+    expected = [reference(known.T.numpy(), y)[0] for y in spectra.double().T.numpy()]
+    np.testing.assert_allclose(found.T, expected, atol=1e-7)
+
+
+@some_sizes
+def test_ls_is_that_of_numpy(endmembers: int, bands: int) -> None:
+    spectra, known = scene(endmembers, bands, 100)
+    found = ls.solve(spectra, known).abundances
+    expected = np.linalg.lstsq(known.T.numpy(), spectra.double().numpy(), rcond=None)[0]
+    np.testing.assert_allclose(found, expected, atol=1e-7)
+
+
+def test_scls_is_nnls_with_its_sum_told_apart() -> None:
+    spectra, known = scene(5, 60, 200)
+    found, weights = scls.solve(spectra, known), nnls.solve(spectra, known).abundances
+    np.testing.assert_allclose(found.abundances * found.gain, weights)
+    np.testing.assert_allclose(found.abundances.sum(0), 1)
+
+
+def test_scls_does_not_mind_shade() -> None:
+    spectra, known = scene(4, 50, 100, noise=0.0)
+    shade = torch.linspace(0.2, 1.5, 100)
+    bright, shaded = (scls.solve(pixels, known) for pixels in (spectra, spectra * shade))
+    np.testing.assert_allclose(shaded.abundances, bright.abundances, atol=1e-5)
+    np.testing.assert_allclose(shaded.gain, bright.gain * shade, rtol=1e-5)
+
+
+def test_a_black_pixel_has_no_shares() -> None:
+    _, known = scene(3, 20, 1)
+    black = scls.solve(torch.zeros(20, 2), known)
+    assert black.abundances.isnan().all()
+    assert (black.gain == 0).all()
+    assert (nnls.solve(torch.zeros(20, 2), known).abundances == 0).all()
+
+
+@every_method
+def test_true_abundances_come_back(name: str) -> None:
+    rng = np.random.default_rng(0)
+    shares = rng.dirichlet(np.ones(5), 300).T
+    _, known = scene(5, 80, 1)
+    mixed = known.T @ torch.from_numpy(shares)
+    np.testing.assert_allclose(SHELF[name].solve(mixed, known).abundances, shares, atol=1e-6)
+
+
+@every_method
+@pytest.mark.parametrize("endmembers", [1, 2, 6, 13])
+def test_a_pixel_does_not_depend_on_those_beside_it(name: str, endmembers: int) -> None:
+    spectra, known = scene(endmembers, 45, 403)
+    whole = SHELF[name].solve(spectra, known).abundances
+    for part in (slice(0, 1), slice(1, 8), slice(200, 333), slice(402, 403)):
+        found = SHELF[name].solve(spectra[:, part], known).abundances
+        assert torch.equal(found, whole[:, part])
+    scattered = SHELF[name].solve(spectra.T.contiguous().T.flip(1), known).abundances
+    assert torch.equal(scattered.flip(1), whole)
+
+
+@every_method
+def test_the_units_of_a_scene_do_not_matter(name: str) -> None:
+    spectra, known = scene(4, 30, 50)
+    units = 10_000.0
+    other = SHELF[name].solve(spectra.double() * units, known * units).abundances
+    found = SHELF[name].solve(spectra.double(), known).abundances
+    np.testing.assert_allclose(other, found, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["fcls", "nnls"])
+def test_equal_endmembers_share_alike(name: str) -> None:
+    spectra, known = scene(3, 30, 40)
+    single = SHELF[name].solve(spectra, known).abundances
+    found = SHELF[name].solve(spectra, torch.cat((known, known[:1]))).abundances
+    np.testing.assert_allclose(found[0] + found[3], single[0], atol=1e-6)
+    np.testing.assert_allclose(found[1:3], single[1:], atol=1e-6)
+    assert found.min() >= 0
+
+
+@every_method
+def test_a_pixel_with_a_hole_has_no_abundances(name: str) -> None:
+    spectra, known = scene(3, 30, 5)
+    spectra[4, 1], spectra[7, 3] = torch.nan, torch.inf
+    found = SHELF[name].solve(spectra, known).abundances
+    assert not found[:, [1, 3]].isfinite().any()
+    assert found[:, [0, 2, 4]].isfinite().all()
+
+
+@every_method
+def test_no_pixels_have_no_abundances(name: str) -> None:
+    _, known = scene(3, 30, 1)
+    assert SHELF[name].solve(torch.empty(30, 0), known).abundances.shape == (3, 0)
+
+
+@pytest.mark.parametrize("name", ["fcls", "nnls", "scls"])
+def test_more_endmembers_than_a_set_can_hold_are_refused(name: str) -> None:
+    solve = SHELF[name].solve
+    with pytest.raises(ValueError, match=f"{MOST + 1} endmembers"):
+        solve(torch.rand(80, 2), torch.rand(MOST + 1, 80))
+    assert solve(torch.rand(80, 2), torch.rand(MOST, 80)).abundances.isfinite().all()
+
+
+@every_method
+def test_a_method_names_its_source(name: str) -> None:
+    assert len(SHELF[name].SOURCE) > 10
+
+
+def test_the_published_abundances_of_samson_come_back(shared_data: Callable[[str], Path]) -> None:
+    """That truth is the NNLS of endmembers scaled to a maximum of 1, divided by its sum."""
+    file = loadmat(shared_data("unmixing/samson/Samson.mat"))
+    truth = file["S_GT"].transpose(1, 0, 2).reshape(-1, 3).T
+    known = torch.from_numpy(file["GT"] / file["GT"].max(1, keepdims=True))
+    found = scls.solve(torch.from_numpy(file["Y"]), known).abundances.numpy()
+    assert np.sqrt(np.mean((found - truth) ** 2)) < 0.0025
+
+
+def test_the_other_truth_of_samson_is_fcls(shared_data: Callable[[str], Path]) -> None:
+    folder = "unmixing/samson/misicnet_"
+    scene, known, truth = (
+        loadmat(shared_data(f"{folder}{name}.mat"))[name] for name in ("Y_clean", "E", "A_true")
+    )
+    pixels = torch.from_numpy(scene.reshape(-1, scene.shape[-1]).T.copy())
+    found = fcls.solve(pixels, torch.from_numpy(known.T.copy())).abundances.numpy()
+    np.testing.assert_allclose(found, truth.reshape(-1, len(found)).T, atol=1e-4)

@@ -1,0 +1,162 @@
+"""Endmembers are found in scenes whose materials are known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from scipy.io import loadmat
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from hsisr_models.endmembers import SHELF, edaa, vca
+
+Spectra = NDArray[np.float64]
+
+every_method = pytest.mark.parametrize("name", list(SHELF))
+
+
+def spectra(endmembers: int, bands: int, seed: int = 0) -> Spectra:
+    """Smooth and distinct, as those of minerals are."""
+    rng = np.random.default_rng(seed)
+    waves = np.linspace(0, 1, bands)
+    phases, rates = rng.uniform(0, 6, (2, endmembers, 1))
+    return 0.5 + 0.4 * np.sin(2 * np.pi * waves * (1 + rates) + phases)
+
+
+def simplex(truth: Spectra, pixels: int, noise: float, seed: int = 0) -> Tensor:
+    """Random mixtures, each material once pure."""
+    rng = np.random.default_rng(seed)
+    shares = rng.dirichlet(np.ones(len(truth)), pixels)
+    shares[rng.choice(pixels, len(truth), replace=False)] = np.eye(len(truth))
+    scene = shares @ truth
+    return torch.from_numpy(scene + noise * rng.standard_normal(scene.shape)).float()
+
+
+def angles(found: Tensor, truth: Spectra) -> Spectra:
+    """The spectral angles under the best matching, in radians."""
+    u = found.double().numpy()
+    u, v = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (u, truth))
+    chords = np.linalg.norm(u[:, None] - v[None], axis=2)
+    every = 2 * np.arcsin(np.clip(chords / 2, 0, 1))
+    return np.asarray(every[linear_sum_assignment(every)])
+
+
+@pytest.mark.parametrize("endmembers", [2, 3, 5, 7])
+@pytest.mark.parametrize("bands", [8, 50, 200])
+@pytest.mark.parametrize("seed", range(3))
+def test_vca_finds_pure_pixels_without_noise(endmembers: int, bands: int, seed: int) -> None:
+    truth = spectra(endmembers, bands, seed)
+    found = vca.extract(simplex(truth, 2000, 0.0, seed), endmembers, seed=seed)
+    assert found.shape == (endmembers, bands)
+    assert angles(found, truth).max() < 1e-3
+
+
+@pytest.mark.parametrize("endmembers", [2, 3, 4])
+def test_edaa_does_not_mind_shade(endmembers: int) -> None:
+    errors = []
+    for seed in range(3):
+        truth, rng = spectra(endmembers, 60, seed), np.random.default_rng(seed)
+        mixed, pure = rng.dirichlet(np.full(endmembers, 0.5), 500), np.eye(endmembers)
+        shares = np.concatenate([mixed, pure.repeat(20, 0)])
+        shade = rng.uniform(0.3, 1.0, (len(shares), 1))
+        scene = torch.from_numpy(shade * (shares @ truth)).float()
+        found = (method.extract(scene, endmembers, seed=seed) for method in (edaa, vca))
+        errors.append([angles(each, truth).mean() for each in found])
+    # a dark pixel is a vertex to VCA
+    of_edaa, of_vca = np.mean(errors, 0)
+    assert of_edaa < min(0.1, 0.6 * of_vca)
+
+
+@pytest.mark.parametrize(("name", "bound"), [("vca", 0.05), ("edaa", 0.2)])
+def test_noise_moves_them_little(name: str, bound: float) -> None:
+    truth = spectra(4, 100)
+    found = SHELF[name].extract(simplex(truth, 3000, 0.01), 4, seed=0)
+    assert angles(found, truth).max() < bound
+
+
+@every_method
+def test_one_seed_finds_the_same_endmembers(name: str) -> None:
+    pixels = simplex(spectra(4, 60), 500, 0.02)
+    found = [SHELF[name].extract(pixels, 4, seed=3) for _ in range(2)]
+    assert torch.equal(*found)
+
+
+@every_method
+def test_the_seed_of_others_is_left_alone(name: str) -> None:
+    pixels = simplex(spectra(3, 20), 200, 0.01)
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    SHELF[name].extract(pixels, 3, seed=0)
+    assert torch.equal(torch.rand(3), expected)
+
+
+@every_method
+def test_the_units_of_a_scene_do_not_matter(name: str) -> None:
+    pixels = simplex(spectra(3, 40), 500, 0.0)
+    # a power of two changes no digit
+    bright = SHELF[name].extract(pixels * 2**13, 3, seed=0) / 2**13
+    torch.testing.assert_close(bright, SHELF[name].extract(pixels, 3, seed=0))
+
+
+@every_method
+def test_archetypes_lie_among_the_pixels(name: str) -> None:
+    pixels = simplex(spectra(3, 40), 500, 0.0)
+    found = SHELF[name].extract(pixels, 3, seed=0)
+    assert (found >= pixels.amin(0) - 1e-5).all()
+    assert (found <= pixels.amax(0) + 1e-5).all()
+
+
+@every_method
+@pytest.mark.parametrize(("pixels", "bands", "endmembers"), [(3, 50, 4), (100, 3, 4)])
+def test_more_endmembers_than_pixels_or_bands_are_refused(
+    name: str, pixels: int, bands: int, endmembers: int
+) -> None:
+    with pytest.raises(ValueError, match=f"{endmembers} endmembers from {pixels} pixels"):
+        SHELF[name].extract(torch.rand(pixels, bands), endmembers, seed=0)
+
+
+@every_method
+@pytest.mark.parametrize("value", [0.3, 0.0])
+def test_a_scene_of_one_colour_is_no_crash(name: str, value: float) -> None:
+    found = SHELF[name].extract(torch.full((50, 6), value), 3, seed=0)
+    torch.testing.assert_close(found, torch.full((3, 6), value))
+
+
+@every_method
+def test_a_single_endmember_lies_in_the_middle(name: str) -> None:
+    pixels = simplex(spectra(3, 12), 300, 0.0)
+    found = SHELF[name].extract(pixels, 1, seed=0)
+    assert found.shape == (1, 12)
+    assert angles(found, pixels.double().numpy().mean(0, keepdims=True)).max() < 0.2
+
+
+@every_method
+def test_a_method_names_its_source(name: str) -> None:
+    assert len(SHELF[name].SOURCE) > 10
+
+
+def published(path: Path, units: float) -> tuple[Tensor, Spectra]:
+    """Pixels and endmembers of a file in the layout of hu_autoencoders."""
+    file = loadmat(path)
+    return torch.from_numpy(file["Y"].T / units).float(), file["GT"].astype(np.float64)
+
+
+@pytest.mark.parametrize(
+    ("path", "endmembers", "bound"),
+    [("samson/Samson.mat", 3, 0.035), ("jasper_ridge/Jasper.mat", 4, 0.09)],
+)
+def test_edaa_is_better_than_vca_on_real_scenes(
+    shared_data: Callable[[str], Path], path: str, endmembers: int, bound: float
+) -> None:
+    """MSNet, a network, has 0.025 and 0.059 (Tao et al., TGRS 62, 2024, tables II and III)."""
+    pixels, truth = published(shared_data(f"unmixing/{path}"), 1.0)
+    errors = [
+        angles(method.extract(pixels, endmembers, seed=0), truth).mean() for method in (edaa, vca)
+    ]
+    assert errors[0] < min(bound, 0.6 * errors[1])
