@@ -15,6 +15,7 @@ from pathlib import Path
 from hsisr import checkpoint, recipe
 from hsisr.checkpoint import Checkpoint
 from hsisr.cube import Cube
+from hsisr.errors import InputError
 from hsisr.fit import MODEL, Report, fit
 from hsisr.patches import Layout, cut
 from hsisr.recipe import Recipe
@@ -27,6 +28,9 @@ from hsisr.window import Window
 
 SHARES = (0.6, 0.2, 0.2)
 """Of training, selecting and judging along the longer side of the scene."""
+_LEAST = 1000
+"""Low-resolution pixels to select and to judge by. On parts of 110, an adapted model that seemed
+0.3 dB better was 0.15 dB worse where it mattered, at the scene's own scale."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +48,10 @@ class Verdict:
 
 
 def prepare(cube: Cube, model: Checkpoint, folder: Path, operator: str) -> TokenSet:
-    """Degrade the scene into `folder`; raises `InputError` if it is too small to be divided."""
+    """Degrade the scene into `folder`; raises `InputError` if it is too small to judge by."""
     scale = model.card.scale
     parts = cut(cube.spec, Layout(scale, operator, SHARES), cube.files[0])
+    _require_enough(parts, scale, cube.files[0])
     sources = [
         Source(cube, split, _coarser(window, scale))
         for split, windows in parts.items()
@@ -56,6 +61,18 @@ def prepare(cube: Cube, model: Checkpoint, folder: Path, operator: str) -> Token
     for _ in prepare_tokens(sources, folder, scale=scale, operators=[operator], tokens=tokens):
         pass
     return open_tokens(folder)
+
+
+def _require_enough(parts: dict[str, list[Window]], scale: int, where: Path) -> None:
+    for split in ("validation", "test"):
+        pixels = sum(window.height * window.width for window in parts[split]) // scale**2
+        if pixels < _LEAST:
+            raise InputError(
+                f"the scene is too small to tell whether an adapted model is better: degraded "
+                f"{scale} times, its {split} part has {pixels} pixels, {_LEAST} are needed",
+                where=where,
+                hint="upscale it without --adapt",
+            )
 
 
 class Adapting:

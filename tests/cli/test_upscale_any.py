@@ -13,6 +13,7 @@ from spectral.io import envi
 
 from hsisr.checkpoint import load
 from tests.cli.conftest import FILL, write_scene
+from tests.hsisr.made_up import mixed_scene
 
 ROWS, COLS = 26, 22
 WEDGE = np.tril(np.ones((ROWS, COLS), bool), -16)
@@ -107,9 +108,11 @@ def test_a_scale_without_a_model_names_those_with_one(hsisr, tmp_path):
     assert hsisr("upscale", scene, "-o", tmp_path).code == 2
 
 
-def test_an_adapted_model_is_used_only_where_it_is_better(world, hsisr, tmp_path):
+def test_an_adapted_model_is_used_only_where_it_is_better(hsisr, tmp_path):
     kept = tmp_path / "kept.safetensors"
-    ended = hsisr("upscale", world.header, "-s", 2, "-o", tmp_path, "--adapt", 0, "--keep", kept)
+    np.save(tmp_path / "scene.npy", mixed_scene(5, 160, 150).transpose(1, 2, 0))
+    command = ("upscale", tmp_path / "scene.npy", "-s", 2, "-f", "envi", "--no-self-check")
+    ended = hsisr(*command, "-o", tmp_path, "--adapt", 0, "--keep", kept)
     assert ended.code == 0
     record = json.loads((tmp_path / "scene_x2.run.json").read_text())
     verdict = record["adaptation"]
@@ -120,7 +123,7 @@ def test_an_adapted_model_is_used_only_where_it_is_better(world, hsisr, tmp_path
         assert record["model"]["sha256"] == load(kept).sha256
         again = tmp_path / "again"
         again.mkdir()
-        assert hsisr("upscale", world.header, "-m", kept, "-o", again).code == 0
+        assert hsisr(*command, "-m", kept, "-o", again).code == 0
         pixels = [folder / "scene_x2.img" for folder in (tmp_path, again)]
         assert pixels[0].read_bytes() == pixels[1].read_bytes()
 

@@ -37,7 +37,7 @@ def model(tmp_path: Path) -> Checkpoint:
 @pytest.fixture
 def cube(tmp_path: Path) -> ArrayCube:
     (tmp_path / "scene.img").touch()
-    return ArrayCube(mixed_scene(6, 96, 40), tmp_path / "scene.img")
+    return ArrayCube(mixed_scene(6, 200, 120), tmp_path / "scene.img")
 
 
 def psnr(model: Checkpoint, tokens: TokenSet, split: str) -> float:
@@ -96,8 +96,11 @@ def test_a_model_has_to_be_better_on_both_parts(
     assert Verdict(selecting, judging, steps=1).accepted is accepted
 
 
-def test_a_scene_too_small_to_be_divided_is_refused(model: Checkpoint, tmp_path: Path) -> None:
+@pytest.mark.parametrize("side", [20, 140])
+def test_a_scene_too_small_to_judge_by_is_refused(
+    model: Checkpoint, tmp_path: Path, side: int
+) -> None:
     (tmp_path / "scene.img").touch()
-    small = ArrayCube(mixed_scene(6, 20, 20), tmp_path / "scene.img")
+    small = ArrayCube(mixed_scene(6, side, side), tmp_path / "scene.img")
     with pytest.raises(InputError, match="too small"):
         prepare(small, model, tmp_path / "work", "bicubic")
