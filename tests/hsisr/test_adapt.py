@@ -88,9 +88,9 @@ def test_the_gains_are_those_of_the_adapted_model(
 
 @pytest.mark.parametrize(
     ("selecting", "judging", "accepted"),
-    [(0.2, 0.1, True), (0.2, -0.1, False), (-0.1, 0.2, False), (0.0, 0.1, False)],
+    [(0.3, 0.2, True), (0.3, 0.1, False), (0.1, 0.3, False), (-0.1, 0.3, False)],
 )
-def test_a_model_has_to_be_better_on_both_parts(
+def test_a_model_has_to_be_clearly_better_on_both_parts(
     selecting: float, judging: float, accepted: bool
 ) -> None:
     assert Verdict(selecting, judging, steps=1).accepted is accepted
