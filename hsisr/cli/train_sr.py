@@ -124,7 +124,9 @@ def _on_tokens(
     from hsisr.token_step import TokenStep
     from hsisr.tokens import open_tokens
 
-    del runtime, unmix  # there is no unmixing network for tokens
+    del runtime
+    if unmix not in ("auto", "none"):
+        raise UsageError("tokens cannot be unmixed by a model", hint="leave out --unmix")
     tokens, sampled = open_tokens(run), numbers.sr.training
     start = None if init is None else load(find(init, "sr"))
     task = TokenStep(tokens, numbers, start)

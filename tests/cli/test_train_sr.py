@@ -122,3 +122,9 @@ def test_tokens_and_spectra_want_their_own_networks(tokens, run_copy, world, hsi
     ended = hsisr("train-sr", run_copy, "--init", world.run, "--overwrite")
     assert ended.code == 2
     assert "--init needs tokens" in ended.first
+
+
+def test_an_unmixing_model_is_refused_where_it_could_not_be_used(tokens, world, hsisr):
+    ended = hsisr("train-sr", tokens(2), "--recipe", "any", "--unmix", world.unmixer)
+    assert ended.code == 2
+    assert "--unmix" in ended.err
