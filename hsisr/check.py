@@ -17,8 +17,9 @@ import torch
 from hsisr.cube import Block, Cube, CubeSpec
 from hsisr.degraded import SUPPORT, degrade_block
 from hsisr.operations import Operation, Sharpen
-from hsisr.run import Survey, apply
+from hsisr.run import apply
 from hsisr.runtime import Runtime
+from hsisr.survey import Survey
 from hsisr.window import Tile, TilePlan, Window
 from hsisr_models.imaging import degrade, upscale_bicubic
 from hsisr_models.metrics import SHELF as METRICS
@@ -67,7 +68,11 @@ def sample(cube: Cube, scale: int) -> list[Window]:
 
     Their sides are multiples of the scale. Empty if the scene is too small or holds no data.
     """
-    missing = {block: _missing(cube, block) for block in _candidates(cube.spec.window, scale)}
+    missing: dict[Window, float] = {}
+    for block in _candidates(cube.spec.window, scale):
+        missing[block] = _missing(cube, block)
+        if list(missing.values()).count(0) == _BLOCKS:
+            break  # none of the others could be better
     best = sorted((block for block in missing if missing[block] < 1), key=lambda b: missing[b])
     return best[:_BLOCKS]
 

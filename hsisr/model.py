@@ -16,8 +16,9 @@ from hsisr.errors import ModelError, UsageError
 from hsisr.fit import MODEL
 from hsisr.operations import Sharpen, Unmix
 from hsisr.patches import spectral_mismatch
-from hsisr.run import Survey, freeze
+from hsisr.run import freeze
 from hsisr.runtime import Runtime
+from hsisr.survey import Survey
 from hsisr_models.blocks import thaw_attention
 from hsisr_models.networks import TokenNetwork, UnmixNetwork
 from hsisr_models.resolver import SuperResolver

@@ -1,7 +1,7 @@
 """The only tiled loop: a generator of finished windows.
 
-Whatever a network has to know about the whole scene is gathered once, before the tiles, from
-windows that do not depend on the tile size (`survey`). After it the network is local, and with a
+Whatever a network has to know about the whole scene is gathered once, before the tiles (`survey`).
+After it the network is local, and with a
 halo as wide as its reach the tiles are bit for bit what the whole scene would give.
 """
 
@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
 import torch
@@ -19,64 +18,11 @@ from torch import Tensor, nn
 
 from hsisr import gaps
 from hsisr.cube import Block, Cube
-from hsisr.errors import InputError
 from hsisr.operations import Operation
 from hsisr.runtime import Runtime
-from hsisr.survey import subspace_of
+from hsisr.survey import Survey
 from hsisr.window import TilePlan, Window
 from hsisr_models.blocks import freeze_attention
-from hsisr_models.subspace import Subspace
-
-_SAMPLES = 16
-_SAMPLE_SIDE = 32
-
-
-@dataclass(frozen=True)
-class Survey:
-    """What is known about a scene before its tiles are run."""
-
-    means: NDArray[np.float32]
-    """Of each band, over the samples (B,)."""
-    samples: tuple[Block, ...]
-    """Windows of the scene, spread over it, without missing pixels (B, h, w)."""
-    subspace: Subspace | None = None
-    """Of all pixels of the scene, for a network that works on tokens."""
-
-
-def survey(cube: Cube, tokens: int = 0) -> Survey:
-    """Read a fixed sample of windows spread over the scene; raises `InputError` if it is empty.
-
-    Where a network wants `tokens`, the whole scene is read once more for its subspace.
-    """
-    spec = cube.spec
-    found = list(_with_data(cube, _spread(spec.window)))
-    if not found:
-        # a narrow scene in a large frame can lie between the samples
-        everywhere = (step.write for step in TilePlan(spec.rows, spec.cols, _SAMPLE_SIDE, halo=0))
-        found = list(islice(_with_data(cube, everywhere), _SAMPLES))
-    if not found:
-        raise InputError(
-            "no pixel holds data", where=cube.files[0], hint=f"hsisr info {cube.files[0]}"
-        )
-    pixels = [block.reshape(spec.bands, 1, -1) for block in found]
-    means = gaps.band_means(np.concatenate(pixels, 2))
-    samples = tuple(gaps.fill(block, means) for block in found)
-    return Survey(means, samples, subspace_of(cube, tokens) if tokens else None)
-
-
-def _with_data(cube: Cube, windows: Iterable[Window]) -> Iterator[Block]:
-    blocks = (cube.read(window) for window in windows)
-    return (block for block in blocks if np.isfinite(block).any())
-
-
-def _spread(scene: Window) -> Iterator[Window]:
-    """Windows on a regular grid over the scene, the same for every tile size."""
-    height, width = min(scene.height, _SAMPLE_SIDE), min(scene.width, _SAMPLE_SIDE)
-    down = min(math.ceil(scene.height / height), math.isqrt(_SAMPLES))
-    across = min(math.ceil(scene.width / width), math.isqrt(_SAMPLES))
-    for row in np.linspace(0, scene.height - height, down).astype(int):
-        for col in np.linspace(0, scene.width - width, across).astype(int):
-            yield Window(int(row), int(col), height, width)
 
 
 def freeze(network: nn.Module, seen: Survey, peak: float, runtime: Runtime) -> None:

@@ -1,8 +1,14 @@
-"""What has to be known of a scene as a whole before any part of it is sharpened."""
+"""What has to be known of a scene as a whole before its tiles are run.
+
+Nothing of it depends on the tile size.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import torch
@@ -11,9 +17,11 @@ from numpy.typing import NDArray
 from hsisr import gaps
 from hsisr.cube import Block, Cube, CubeSpec
 from hsisr.errors import InputError
-from hsisr.window import Window
+from hsisr.window import TilePlan, Window
 from hsisr_models.subspace import Moments, Subspace
 
+_SAMPLES = 16
+_SAMPLE_SIDE = 32
 _STRIP = 1 << 23
 """Samples that are read at a time."""
 _DARK = 0.01
@@ -24,6 +32,54 @@ _NOISE = 0.1
 The bands that water absorbs in a NEON scene lie below it; all bands of AVIRIS, Pleiades and
 WorldView-2 scenes lie above, also when these are degraded 8 times.
 """
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What is known about a scene before its tiles are run."""
+
+    means: NDArray[np.float32]
+    """Of each band, over the samples (B,)."""
+    samples: tuple[Block, ...]
+    """Windows of the scene, spread over it, without missing pixels (B, h, w)."""
+    subspace: Subspace | None = None
+    """Of all pixels of the scene, for a network that works on tokens."""
+
+
+def survey(cube: Cube, tokens: int = 0) -> Survey:
+    """Read a fixed sample of windows spread over the scene; raises `InputError` if it is empty.
+
+    Where a network wants `tokens`, the whole scene is read once more for its subspace.
+    """
+    spec = cube.spec
+    found = list(_holding_data(cube, _spread(spec.window)))
+    if not found:
+        # a narrow scene in a large frame can lie between the samples
+        everywhere = (step.write for step in TilePlan(spec.rows, spec.cols, _SAMPLE_SIDE, halo=0))
+        found = list(islice(_holding_data(cube, everywhere), _SAMPLES))
+    if not found:
+        raise InputError(
+            "no pixel holds data", where=cube.files[0], hint=f"hsisr info {cube.files[0]}"
+        )
+    pixels = [block.reshape(spec.bands, 1, -1) for block in found]
+    means = gaps.band_means(np.concatenate(pixels, 2))
+    samples = tuple(gaps.fill(block, means) for block in found)
+    return Survey(means, samples, subspace_of(cube, tokens) if tokens else None)
+
+
+def _holding_data(cube: Cube, windows: Iterable[Window]) -> Iterator[Block]:
+    blocks = (cube.read(window) for window in windows)
+    return (block for block in blocks if np.isfinite(block).any())
+
+
+def _spread(scene: Window) -> Iterator[Window]:
+    """Windows on a regular grid over the scene, the same for every tile size."""
+    height, width = min(scene.height, _SAMPLE_SIDE), min(scene.width, _SAMPLE_SIDE)
+    down = min(math.ceil(scene.height / height), math.isqrt(_SAMPLES))
+    across = min(math.ceil(scene.width / width), math.isqrt(_SAMPLES))
+    for row in np.linspace(0, scene.height - height, down).astype(int):
+        for col in np.linspace(0, scene.width - width, across).astype(int):
+            yield Window(int(row), int(col), height, width)
 
 
 def strips(spec: CubeSpec) -> Iterator[Window]:

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from hsisr.cube import Block, Cube, CubeSpec
 from hsisr.errors import InputError, UsageError
 from hsisr.operations import UnmixLinearly
-from hsisr.run import Survey
 from hsisr.runtime import Runtime
-from hsisr.survey import good_bands, sample_pixels
+from hsisr.survey import Survey, good_bands, sample_pixels
 from hsisr_models.abundances import SHELF as SOLVERS
 from hsisr_models.endmembers import SHELF as METHODS
 

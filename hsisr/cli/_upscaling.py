@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from hsisr.cube import Block, Cube, CubeSpec
     from hsisr.model import SrModel
     from hsisr.operations import Operation
-    from hsisr.run import Seam, Survey
+    from hsisr.run import Seam
     from hsisr.runtime import Runtime
+    from hsisr.survey import Survey
     from hsisr.window import Window
     from hsisr_models.subspace import Subspace
 
@@ -119,8 +120,8 @@ def upscale(job: Job) -> dict[str, Any]:
     Tells what the checks found; returns the record of the run.
     """
     from hsisr.provenance import describe
-    from hsisr.run import survey
     from hsisr.runtime import explained
+    from hsisr.survey import survey
 
     started = time.monotonic()
     stopping = shared.stoppable(f"nothing was written; again: {shared.again()}")

@@ -155,7 +155,8 @@ def _row(truth: _Truth, model: SrModel, setting: _Setting) -> Row:
 def _score(truth: _Truth, image: Cube, model: SrModel, setting: _Setting) -> dict[str, float]:
     from hsisr.degraded import DegradedCube
     from hsisr.evaluate import measure
-    from hsisr.run import gather_strips, run, survey
+    from hsisr.run import gather_strips, run
+    from hsisr.survey import survey
 
     low = DegradedCube(image, setting.ratio, setting.operator)
     model.require_fit(low.spec)

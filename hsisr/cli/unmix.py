@@ -202,8 +202,9 @@ def _unmix(
 ) -> tuple[NDArray[float32], dict[str, Any]]:
     """Run the tiles and write both maps; returns the endmembers and the record of the run."""
     from hsisr.provenance import describe
-    from hsisr.run import run, survey
+    from hsisr.run import run
     from hsisr.runtime import explained
+    from hsisr.survey import survey
     from hsisr.unmixing import Tally
 
     started = time.monotonic()
@@ -234,7 +235,10 @@ def _unmix(
 def _fitted(chosen: UnmixModel | BlindUnmixing, cube: Cube) -> UnmixModel | LinearMixture:
     from hsisr.unmixing import BlindUnmixing
 
-    return chosen.fit(cube) if isinstance(chosen, BlindUnmixing) else chosen
+    if not isinstance(chosen, BlindUnmixing):
+        return chosen
+    shared.say(f"looking for {chosen.count} endmembers in a sample of the scene")
+    return chosen.fit(cube)
 
 
 def _written(

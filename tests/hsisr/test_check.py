@@ -16,8 +16,8 @@ from torch import Tensor
 from hsisr.check import consistency, consistency_plan, sample, self_check
 from hsisr.cube import ArrayCube, Block
 from hsisr.operations import Ensemble
-from hsisr.run import survey
 from hsisr.runtime import Runtime
+from hsisr.survey import survey
 from hsisr.window import Window
 from hsisr_models.imaging import OPERATORS, degrade, upscale_bicubic
 
@@ -117,6 +117,24 @@ def test_a_model_that_is_worse_than_bicubic_has_lost(scene: Scene, cpu: Runtime)
     )
     assert ensemble is not None
     assert ensemble.model.psnr == pytest.approx(found.model.psnr)
+
+
+def test_no_more_blocks_are_read_than_are_needed() -> None:
+    """Six complete ones cannot be bettered; with a hole in the first, one more is looked at."""
+
+    class Counting(ArrayCube):
+        reads = 0
+
+        def read(self, window: Window) -> Block:
+            self.reads += 1
+            return super().read(window)
+
+    for holes, reads in ((0, 6), (1, 7)):
+        block = np.ones((1, 400, 500), np.float32)
+        block[:, :1, :holes] = np.nan
+        cube = Counting(block, Path("scene.img"))
+        assert len(sample(cube, 2)) == 6
+        assert cube.reads == reads
 
 
 @pytest.mark.parametrize("scale", [2, 3, 8])

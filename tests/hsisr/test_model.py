@@ -15,8 +15,9 @@ from hsisr.cube import ArrayCube, Spectrum
 from hsisr.errors import ModelError, UsageError
 from hsisr.fit import MODEL
 from hsisr.model import find, load_sr, load_unmix
-from hsisr.run import run, survey
+from hsisr.run import run
 from hsisr.runtime import Runtime
+from hsisr.survey import survey
 from hsisr_models.blocks import attention_layers
 from hsisr_models.imaging import upscale_bicubic
 from tests.hsisr.pretrained import made_zoo, save_model

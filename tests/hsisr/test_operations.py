@@ -16,8 +16,9 @@ from torch import Tensor
 from hsisr import gaps
 from hsisr.cube import ArrayCube, Block
 from hsisr.operations import Consistent, Ensemble, Operation, Sharpen
-from hsisr.run import freeze, run, survey
+from hsisr.run import freeze, run
 from hsisr.runtime import Runtime
+from hsisr.survey import survey
 from hsisr_models.imaging import OPERATORS, degrade, upscale_bicubic
 from hsisr_models.networks import SrNetwork, TokenNetwork
 from hsisr_models.resolver import SuperResolver

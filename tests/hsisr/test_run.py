@@ -17,8 +17,9 @@ from hsisr import gaps, recipe
 from hsisr.cube import ArrayCube, Block, Cube, Spectrum
 from hsisr.errors import InputError
 from hsisr.operations import Operation, Sharpen, Unmix
-from hsisr.run import Seam, freeze, gather_strips, run, run_blended, survey
+from hsisr.run import Seam, freeze, gather_strips, run, run_blended
 from hsisr.runtime import Runtime
+from hsisr.survey import survey
 from hsisr.window import Window
 from hsisr_models.imaging import upscale_bicubic
 from hsisr_models.networks import TokenNetwork

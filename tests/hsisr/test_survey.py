@@ -12,8 +12,15 @@ from numpy.typing import NDArray
 from hsisr import survey as surveying
 from hsisr.cube import ArrayCube, Block, CubeSpec, Spectrum
 from hsisr.errors import InputError
-from hsisr.run import survey
-from hsisr.survey import Statistics, good_bands, sample_pixels, strips, subspace_of, with_data
+from hsisr.survey import (
+    Statistics,
+    good_bands,
+    sample_pixels,
+    strips,
+    subspace_of,
+    survey,
+    with_data,
+)
 from hsisr_models.subspace import Subspace
 
 Scene = Callable[..., NDArray[np.float32]]

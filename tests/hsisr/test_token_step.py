@@ -17,9 +17,10 @@ from hsisr.errors import ModelError, UsageError
 from hsisr.fit import MODEL, Report, fit
 from hsisr.model import load_sr
 from hsisr.recipe import Recipe
-from hsisr.run import run, survey
+from hsisr.run import run
 from hsisr.runtime import Runtime
 from hsisr.steps import total_loss
+from hsisr.survey import survey
 from hsisr.token_sampler import TokenSampler
 from hsisr.token_step import TokenStep
 from hsisr.tokens import Source, TokenSet, open_tokens, prepare_tokens

@@ -16,7 +16,7 @@ from hsisr.cube import ArrayCube, Spectrum
 from hsisr.degraded import DegradedCube
 from hsisr.errors import InputError
 from hsisr.patches import open_patches
-from hsisr.run import survey
+from hsisr.survey import survey
 from hsisr.tokens import Source, TokenSet, open_tokens, prepare_tokens
 from hsisr.window import Window
 from hsisr_models.imaging import OPERATORS, weights
