@@ -18,11 +18,10 @@ from typing import Any
 import numpy as np
 
 from hsisr.cube import Block, Cube, CubeSpec, Spectrum
-from hsisr.degraded import degrade_block
+from hsisr.degraded import degrade_block, known_operator
 from hsisr.errors import InputError, UsageError
 from hsisr.files import explained, write_json
 from hsisr.window import Window
-from hsisr_models.imaging import OPERATORS
 
 SPLITS = ("train", "validation", "test")
 MANIFEST = "manifest.json"
@@ -48,10 +47,7 @@ class Layout:
     """Between splits, in low-resolution pixels."""
 
     def __post_init__(self) -> None:
-        if self.operator not in OPERATORS:
-            raise UsageError(
-                f"no degradation '{self.operator}'", hint=f"one of {', '.join(OPERATORS)}"
-            )
+        known_operator(self.operator)
         if len(self.shares) != 3 or not all(0 < share < np.inf for share in self.shares):
             raise UsageError(
                 f"--split {self.shares} should be three positive shares", hint="0.7,0.1,0.2"
