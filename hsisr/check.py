@@ -130,7 +130,7 @@ def consistency(steps: Iterable[Tile], output: Cube, source: Cube, *, operator: 
     for step in steps:
         high = torch.from_numpy(output.read(step.read.zoomed(scale)))
         low = degrade(high[None], scale, operator)[0].numpy()
-        comparison.add(source.read(step.write), low[:, *step.crop.slices])
+        comparison.add(source.read(step.write), low[:, *step.kept.slices])
     return comparison.result()
 
 

@@ -21,22 +21,30 @@ def describe(
     outcome: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The record of one run: command, input, model, machine and what came out."""
-    import torch
-
     return {
         "schema": "hsisr/run/1",
         "command": command,
-        "hsisr": __version__,
         "python": platform.python_version(),
+        **origin(cube, runtime, model),
+        "notes": list(cube.notes),
+        **outcome,
+    }
+
+
+def origin(cube: Cube, runtime: Runtime, model: Checkpoint | None) -> dict[str, Any]:
+    """What a result of any command depends on: input, model, versions and precision."""
+    import torch
+
+    return {
+        "hsisr": __version__,
         "torch": torch.__version__,
         "runtime": runtime.description,
         "input": [_identity(path) for path in cube.files],
         "input_format": cube.format,
-        "notes": list(cube.notes),
+        "shape": list(cube.spec.shape),
         "model": None
         if model is None
         else {"file": model.path.name, "sha256": model.sha256, "made_by": model.card.made_by},
-        **outcome,
     }
 
 

@@ -17,12 +17,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from hsisr import gaps
-from hsisr.cube import Block, Cube
-from hsisr.operations import Operation
+from hsisr.cube import Block, Cube, CubeSpec
+from hsisr.operations import Operation, Renderer
 from hsisr.runtime import Runtime
 from hsisr.survey import Survey
 from hsisr.window import TilePlan, Window
 from hsisr_models.blocks import freeze_attention
+
+CHUNK = 16
+"""Rows of the scene that are rendered at a time, so that what is between stays in cache."""
 
 
 def freeze(network: nn.Module, seen: Survey, peak: float, runtime: Runtime) -> None:
@@ -39,12 +42,16 @@ def run(
     cube: Cube, operation: Operation, seen: Survey, *, tile: int, runtime: Runtime
 ) -> Iterator[tuple[Window, Block]]:
     """Apply a local operation to a scene, yielding each window of the output grid once."""
-    assert operation.reach is not None
-    spec, scale = cube.spec, operation.scale
-    plan = TilePlan(spec.rows, spec.cols, tile, operation.reach + gaps.REACH, scale)
-    for step in plan:
+    for step in plan(cube.spec, operation, tile):
         block = cube.read(step.read)
-        yield step.write, apply(operation, block, seen, runtime)[:, *step.crop.slices]
+        yield step.write, _joined(render(operation, block, step.kept, seen, runtime))
+
+
+def plan(spec: CubeSpec, operation: Operation, tile: int) -> TilePlan:
+    """How a scene is cut into tiles for a local operation, with the halo that it needs."""
+    assert operation.reach is not None
+    halo = operation.reach + gaps.REACH
+    return TilePlan(spec.rows, spec.cols, tile, halo, operation.scale)
 
 
 @dataclass
@@ -163,17 +170,59 @@ def gather_strips(
             row = []
 
 
+@dataclass(frozen=True)
+class Chunk:
+    """A few rows of what an operation made of a block."""
+
+    window: Window
+    """On the output grid, counted from the first pixel of the block."""
+    block: Block
+    recomputed: bool
+    """Whether reduced precision was not enough for it."""
+
+
 @torch.no_grad()
+def render(
+    operation: Operation, block: Block, kept: Window, seen: Survey, runtime: Runtime
+) -> Iterator[Chunk]:
+    """The operation on the window `kept` of a block (B, h, w), a few rows at a time.
+
+    Holes are filled, and are holes again. What bfloat16 cannot hold is computed in float32.
+    """
+    missing = operation.missing(np.isnan(block))
+    filled = _tensor(gaps.fill(block, seen.means), runtime)
+    renderers: dict[Runtime, Renderer] = {}
+
+    def rendered(rows: Window, precision: Runtime) -> Block:
+        with precision.precision():
+            if precision not in renderers:
+                renderers[precision] = operation.prepare(filled)
+            result: Block = renderers[precision](*rows.slices)[0].float().cpu().numpy()
+        return result
+
+    for rows in _rows(kept):
+        result, recomputed = rendered(rows, runtime), False
+        if runtime.is_reduced and not np.isfinite(result).all():
+            result, recomputed = rendered(rows, runtime.exact), True
+        gone = gaps.zoomed(missing[:, *rows.slices], operation.scale)
+        if gone.any():
+            result[np.broadcast_to(gone, result.shape)] = np.nan
+        yield Chunk(rows.zoomed(operation.scale), result, recomputed)
+
+
+def _rows(window: Window) -> Iterator[Window]:
+    for row in range(window.row, window.row_stop, CHUNK):
+        yield Window(row, window.col, min(CHUNK, window.row_stop - row), window.width)
+
+
 def apply(operation: Operation, block: Block, seen: Survey, runtime: Runtime) -> Block:
     """The operation on one block (B, h, w) by itself: holes are filled, and are holes again."""
-    holes = np.isnan(block)
-    missing = gaps.zoomed(operation.missing(holes), operation.scale)
-    filled = _tensor(gaps.fill(block, seen.means), runtime)
-    with runtime.precision():
-        result: Block = operation(filled)[0].float().cpu().numpy()
-    if missing.any():
-        result[np.broadcast_to(missing, result.shape)] = np.nan
-    return result
+    _, rows, cols = block.shape
+    return _joined(render(operation, block, Window(0, 0, rows, cols), seen, runtime))
+
+
+def _joined(chunks: Iterable[Chunk]) -> Block:
+    return np.concatenate([chunk.block for chunk in chunks], 1)
 
 
 def _tensor(block: Block, runtime: Runtime) -> Tensor:

@@ -6,7 +6,7 @@ import ctypes
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -14,7 +14,7 @@ from hsisr.errors import OutputError, UsageError
 
 PRECISIONS = ("auto", "fp32", "bf16")
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 _KEPT = 1 << 30
 
 
@@ -27,6 +27,16 @@ class Runtime:
     """float32 or bfloat16."""
 
     @property
+    def is_reduced(self) -> bool:
+        """Whether it computes in less than float32."""
+        return self.dtype != torch.float32
+
+    @property
+    def exact(self) -> Runtime:
+        """The same in float32."""
+        return replace(self, dtype=torch.float32)
+
+    @property
     def description(self) -> str:
         """The device and precision in words."""
         name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else ""
@@ -36,8 +46,7 @@ class Runtime:
     @contextmanager
     def precision(self) -> Iterator[None]:
         """Convolutions in this runtime's precision, everything delicate in float32."""
-        reduced = self.dtype != torch.float32
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=reduced):
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.is_reduced):
             yield
 
 
@@ -71,6 +80,8 @@ def _keep_memory() -> None:
         return
     mallopt(_M_MMAP_THRESHOLD, _KEPT)
     mallopt(_M_TRIM_THRESHOLD, _KEPT)
+    # the arenas of threads cannot hold large blocks, whatever the thresholds
+    mallopt(_M_ARENA_MAX, 1)
 
 
 def _device(name: str) -> torch.device:

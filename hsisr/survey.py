@@ -6,13 +6,14 @@ Nothing of it depends on the tile size.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from hsisr import gaps
 from hsisr.cube import Block, Cube, CubeSpec
@@ -44,6 +45,28 @@ class Survey:
     """Windows of the scene, spread over it, without missing pixels (B, h, w)."""
     subspace: Subspace | None = None
     """Of all pixels of the scene, for a network that works on tokens."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All of it, to be kept in a file."""
+        found = {"means": torch.from_numpy(self.means)}
+        found |= {f"sample.{i:02d}": torch.from_numpy(s) for i, s in enumerate(self.samples)}
+        if self.subspace is not None:
+            kept = self.subspace
+            covered = torch.tensor(kept.covered, dtype=torch.float64)
+            found |= {"mean": kept.mean, "axes": kept.axes, "spread": kept.spread}
+            found["covered"] = covered
+        return found
+
+    @classmethod
+    def of(cls, tensors: Mapping[str, Tensor]) -> Survey:
+        """What `tensors` gave."""
+        names = sorted(name for name in tensors if name.startswith("sample."))
+        samples = tuple(tensors[name].numpy() for name in names)
+        subspace = None
+        if "axes" in tensors:
+            spectra = (tensors[name] for name in ("mean", "axes", "spread"))
+            subspace = Subspace(*spectra, float(tensors["covered"]))
+        return cls(tensors["means"].numpy(), samples, subspace)
 
 
 def survey(cube: Cube, tokens: int = 0) -> Survey:

@@ -4,20 +4,21 @@ A scene is processed tile by tile. A network whose output depends on inputs at m
 away gives the same values on a tile as on the whole scene, if the tile is read with that many
 pixels around it and only its middle is kept:
 
-      read (low resolution)              crop (× scale)        write (output grid)
-    ┌───────────────────┐             ┌───────────────────┐
-    │ halo  ┌───────┐   │   network   │       ┌───────┐   │      ┌───────┐
-    │       │ tile  │   │  ────────►  │       │ kept  │   │ ───► │       │
-    │       └───────┘   │             │       └───────┘   │      └───────┘
-    └───────────────────┘             └───────────────────┘
+      read (low resolution)                 write (output grid)
+    ┌───────────────────┐
+    │ halo  ┌───────┐   │     network     ┌───────┐
+    │       │ kept  │   │    ────────►    │       │
+    │       └───────┘   │                 └───────┘
+    └───────────────────┘
 
 At the border of the scene the halo is cut off, so a tile sees the same border as the whole scene.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +56,20 @@ class Window:
         col_stop = min(self.col_stop + by, within.col_stop)
         return Window(row, col, row_stop - row, col_stop - col)
 
+    def moved(self, rows: int, cols: int) -> Window:
+        """The rectangle so much farther down and to the right."""
+        return Window(self.row + rows, self.col + cols, self.height, self.width)
+
     def relative_to(self, origin: Window) -> Window:
         """The same rectangle counted from the first pixel of `origin`."""
-        return Window(self.row - origin.row, self.col - origin.col, self.height, self.width)
+        return self.moved(-origin.row, -origin.col)
+
+    def joined(self, other: Window) -> Window:
+        """The smallest rectangle that holds both."""
+        row, col = min(self.row, other.row), min(self.col, other.col)
+        row_stop = max(self.row_stop, other.row_stop)
+        col_stop = max(self.col_stop, other.col_stop)
+        return Window(row, col, row_stop - row, col_stop - col)
 
     def contains(self, other: Window) -> bool:
         """Whether `other` lies wholly inside."""
@@ -75,10 +87,32 @@ class Tile:
 
     read: Window
     """What is read from the scene, halo included."""
-    crop: Window
-    """What is kept, counted from the first pixel of the network's output."""
+    kept: Window
+    """What is kept, counted from the first pixel that is read."""
     write: Window
     """Where the kept part goes on the output grid."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slab:
+    """Neighbouring tiles of one row, which are read and written together.
+
+    Files are fast in long runs of numbers: tiles are cut from slabs, and joined to them, in memory.
+    """
+
+    numbers: range
+    """Of its tiles, in the plan."""
+    tiles: tuple[Tile, ...]
+
+    @property
+    def read(self) -> Window:
+        """What is read from the scene, halo included."""
+        return self.tiles[0].read.joined(self.tiles[-1].read)
+
+    @property
+    def write(self) -> Window:
+        """Where it goes on the output grid."""
+        return self.tiles[0].write.joined(self.tiles[-1].write)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,21 +129,41 @@ class TilePlan:
     halo: int
     scale: int = 1
 
+    @property
+    def across(self) -> int:
+        """How many tiles there are in a row."""
+        return -(-self.cols // self.tile)
+
     def __len__(self) -> int:
-        return -(-self.rows // self.tile) * -(-self.cols // self.tile)
+        return -(-self.rows // self.tile) * self.across
 
     def __iter__(self) -> Iterator[Tile]:
         scene = Window(0, 0, self.rows, self.cols)
-        for row in range(0, self.rows, self.tile):
-            for col in range(0, self.cols, self.tile):
-                height = min(self.tile, self.rows - row)
-                width = min(self.tile, self.cols - col)
-                yield self._tile(Window(row, col, height, width), scene)
+        return (self._tile(self._kept(number), scene) for number in range(len(self)))
 
     def _tile(self, kept: Window, scene: Window) -> Tile:
         read = kept.grown(self.halo, scene)
         return Tile(
             read=read,
-            crop=kept.relative_to(read).zoomed(self.scale),
+            kept=kept.relative_to(read),
             write=kept.zoomed(self.scale),
         )
+
+    def slabs(self, longest: int, wanted: Callable[[int], bool]) -> Iterator[Slab]:
+        """The tiles whose number is `wanted`, in slabs of at most `longest` tiles."""
+        for row in range(0, len(self), self.across):
+            # neighbours have the same distance to their place among those that are wanted
+            chosen = enumerate(number for number in range(row, row + self.across) if wanted(number))
+            for _, run in groupby(chosen, key=lambda pair: pair[1] - pair[0]):
+                numbers = [number for _, number in run]
+                for first in range(0, len(numbers), longest):
+                    yield self._slab(numbers[first : first + longest])
+
+    def _slab(self, numbers: list[int]) -> Slab:
+        scene = Window(0, 0, self.rows, self.cols)
+        tiles = tuple(self._tile(self._kept(number), scene) for number in numbers)
+        return Slab(range(numbers[0], numbers[-1] + 1), tiles)
+
+    def _kept(self, number: int) -> Window:
+        row, col = (self.tile * index for index in divmod(number, self.across))
+        return Window(row, col, min(self.tile, self.rows - row), min(self.tile, self.cols - col))

@@ -8,22 +8,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hsisr.cli import _shared as shared
+from hsisr.cli._tiles import journal_of, produce, sized, surveyed, tell
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterable
 
+    from hsisr.assembly import Production, Target
     from hsisr.check import Agreement, SelfCheck
     from hsisr.cli._adapting import Adaptation
-    from hsisr.cube import Block, Cube, CubeSpec
+    from hsisr.cli._tiles import Means
+    from hsisr.cube import Cube
+    from hsisr.engine import Step, Take
+    from hsisr.journal import Journal, Unkept
     from hsisr.model import SrModel
     from hsisr.operations import Operation
-    from hsisr.run import Seam
     from hsisr.runtime import Runtime
+    from hsisr.sizing import Sizes
     from hsisr.survey import Survey
-    from hsisr.window import Window
+    from hsisr.window import Slab
     from hsisr_models.subspace import Subspace
 
-_OVERLAP = 16
+_TILE, _OVERLAP = 64, 16
 """Of tiles that are blended, in input pixels."""
 
 
@@ -65,6 +70,13 @@ class Results:
 
         return beside(self.path, ".png")
 
+    @property
+    def journal(self) -> Path:
+        """The folder for what is done of an unfinished run."""
+        from hsisr.export import beside
+
+        return beside(self.path, ".journal")
+
     def files(self, quicklook: bool) -> list[Path]:
         """All of them, the largest first."""
         from hsisr.export import outputs_of
@@ -80,32 +92,42 @@ class Job:
 
     cube: Cube
     model: SrModel
-    machine: Runtime
+    means: Means
     results: Results
     operator: str
     """The degradation that is assumed."""
     adaptation: Adaptation | None
-    tile: int
     dynamic: bool
     ensemble: bool
     enforce: bool
     self_check: bool
 
     @property
-    def cubes(self) -> list[tuple[Path, CubeSpec]]:
+    def target(self) -> Target:
         """What is written: the sharper scene and, if asked for, its uncertainty."""
-        spec = self.cube.spec.upscaled(self.model.scale)
-        if self.results.uncertainty is None:
-            return [(self.results.path, spec)]
-        told = "standard deviation over 8 flips and rotations, root mean square over the bands"
-        spread = spec.with_bands(["uncertainty"], description=told)
-        return [(self.results.path, spec), (self.results.uncertainty, spread)]
+        from hsisr.assembly import Target
 
-    def operation(self, seen: Survey) -> Operation:
-        """The model for the surveyed scene, with all that was asked for around it."""
+        spec = self.cube.spec.upscaled(self.model.scale)
+        cubes = [(self.results.path, spec)]
+        if self.results.uncertainty is not None:
+            told = "standard deviation over 8 flips and rotations, root mean square over the bands"
+            spread = spec.with_bands(["uncertainty"], description=told)
+            cubes.append((self.results.uncertainty, spread))
+        return Target(cubes, self.results.format)
+
+    def operations(self, seen: Survey) -> list[Operation]:
+        """The model for the surveyed scene, with all that was asked for around it, per device."""
+        machines = self.means.machines
+        models = [self.model, *(self.model.copied() for _ in machines[1:])]
+        return [
+            self._operation(model, machine, seen)
+            for model, machine in zip(models, machines, strict=True)
+        ]
+
+    def _operation(self, model: SrModel, machine: Runtime, seen: Survey) -> Operation:
         from hsisr.operations import Consistent, Ensemble
 
-        operation: Operation = self.model.operation(seen, self.machine, dynamic=self.dynamic)
+        operation: Operation = model.operation(seen, machine, dynamic=self.dynamic)
         if self.enforce:
             operation = Consistent(operation, self.operator)
         if self.ensemble:
@@ -113,33 +135,60 @@ class Job:
             operation = Ensemble(operation, spread=self.results.uncertainty is not None)
         return operation
 
+    @property
+    def begun(self) -> dict[str, Any]:
+        """Everything that the result depends on."""
+        from hsisr.provenance import origin
 
-def upscale(job: Job) -> dict[str, Any]:
+        model, machine = self.model, self.means.machine
+        return {
+            **origin(self.cube, machine, model.checkpoint),
+            "command": "upscale",
+            "model_name": model.name,
+            "scale": model.scale,
+            "tile": self.means.tile,
+            "degradation": self.operator if self.enforce else None,
+            "tta": self.ensemble,
+            "outputs": [path.name for path, _ in self.target.cubes],
+        }
+
+    def journal(self) -> Journal | Unkept:
+        """Where this run notes what is done."""
+        keeps = self.adaptation is None and not self.dynamic
+        return journal_of(self.results.journal, self.begun, self.means, keeps=keeps)
+
+
+def upscale(job: Job) -> dict[str, Any] | None:
     """Survey the scene, check the model on it, run the tiles, write and check the result.
 
-    Tells what the checks found; returns the record of the run.
+    Tells what the checks found; returns the record of the run, None where other shares are still
+    at work.
     """
     from hsisr.provenance import describe
     from hsisr.runtime import explained
     from hsisr.survey import survey
 
     started = time.monotonic()
-    stopping = shared.stoppable(f"nothing was written; again: {shared.again()}")
-    with explained("use smaller tiles, e.g. --tile 16"), stopping as stopper:
+    with (
+        explained("allow more, or use less: --max-memory, --tile, --threads"),
+        shared.stoppable(_how_to_go_on(job)) as stopper,
+        job.journal() as journal,
+    ):
         job, adaptation = _adapted(job, stopper)
-        seen = survey(job.cube, job.model.tokens)
+        seen = surveyed(journal, lambda: survey(job.cube, job.model.tokens))
         _tell_subspace(seen.subspace)
-        operation = job.operation(seen)
-        checked = _self_check(job, operation, seen, stopper)
-        clipped, seam = _run(job, operation, seen, stopper)
+        operations = job.operations(seen)
+        checked = _self_check(job, operations[0], seen, stopper)
+        production, outcome = _run(job, operations, seen, journal, stopper)
+    if not production.published:
+        return None
     agreement = _consistency(job)
     outcome = {
         "output": job.results.path.name,
         "uncertainty": job.results.uncertainty and job.results.uncertainty.name,
         "scale": job.model.scale,
         "seconds": round(time.monotonic() - started, 2),
-        "tile": job.tile,
-        "reach": operation.reach,
+        "reach": operations[0].reach,
         "tta": job.ensemble,
         "degradation": job.operator,
         "model_name": job.model.name,
@@ -147,10 +196,16 @@ def upscale(job: Job) -> dict[str, Any]:
         "variance_covered": seen.subspace and seen.subspace.covered,
         "self_check": checked and asdict(checked),
         "consistency": {"enforced": job.enforce, **asdict(agreement)},
-        "clipped_samples": clipped,
-        "seam": {"worst": seam.worst, "rms": seam.rms} if operation.reach is None else None,
+        "clipped_samples": production.clipped,
+        **outcome,
     }
-    return describe("upscale", job.cube, job.machine, job.model.checkpoint, outcome)
+    return describe("upscale", job.cube, job.means.machine, job.model.checkpoint, outcome)
+
+
+def _how_to_go_on(job: Job) -> str:
+    if job.adaptation is None and not job.dynamic:
+        return f"what is done is kept; go on with: {shared.again()}"
+    return f"nothing was written; again: {shared.again()}"
 
 
 def _tell_subspace(subspace: Subspace | None) -> None:
@@ -174,7 +229,7 @@ def _adapted(job: Job, stopper: shared.Stopper) -> tuple[Job, dict[str, Any] | N
 
     if job.adaptation is None:
         return job, None
-    model, record = adapted(job.model, job.cube, job.adaptation, job.machine, stopper)
+    model, record = adapted(job.model, job.cube, job.adaptation, job.means.machine, stopper)
     return replace(job, model=model), record
 
 
@@ -188,7 +243,7 @@ def _self_check(
         return None
     blocks = stopper.heeded(check.sample(job.cube, job.model.scale))
     found = check.self_check(
-        job.cube, blocks, operation, seen, operator=job.operator, runtime=job.machine
+        job.cube, blocks, operation, seen, operator=job.operator, runtime=job.means.machine
     )
     if found is None:
         shared.say("self-check none: the scene is too small to be degraded once more")
@@ -205,38 +260,68 @@ def _self_check(
     return found
 
 
-def _run(job: Job, operation: Operation, seen: Survey, stopper: shared.Stopper) -> tuple[int, Seam]:
-    """Write what the tiles give; returns how many samples were clipped, and the seam."""
-    from hsisr.export import write_windows
-    from hsisr.run import Seam
+def _run(
+    job: Job,
+    operations: list[Operation],
+    seen: Survey,
+    journal: Journal | Unkept,
+    stopper: shared.Stopper,
+) -> tuple[Production, dict[str, Any]]:
+    """Write what the tiles give; also returns how that went, for the record."""
+    from hsisr.engine import Engine
 
-    seam, clipped = Seam(), 0
-    windows = stopper.heeded(_windows(job, operation, seen, seam))
-    written = _running(write_windows(job.cubes, job.results.format, windows))
-    pixels = job.cubes[0][1].rows * job.cubes[0][1].cols
-    for step in shared.progress(written, pixels, "upscaling", done=lambda step: step[0]):
-        _, clipped = step
-    return clipped, seam
+    if job.dynamic:
+        return _run_blended(job, operations[0], seen, journal, stopper)
+    means = job.means
+    sizes = sized(journal, lambda tile: fitted(job, operations[0], tile), means.tile)
+    workers = means.workers(operations, sizes.threads)
+    engine = Engine(job.cube, seen, sizes.plan, workers)
+    production = produce(job.target, sizes, engine.run, journal, stopper, "upscaling")
+    tell(engine, sizes)
+    return production, {
+        "tile": sizes.plan.tile,
+        "smallest_tile": engine.side,
+        "recomputed_in_float32": engine.recomputed,
+        "seam": None,
+    }
 
 
-def _running(written: Iterator[tuple[Window, int]]) -> Iterator[tuple[int, int]]:
-    """The same with the pixels summed up."""
-    pixels = 0
-    for window, clipped in written:
-        pixels += window.height * window.width
-        yield pixels, clipped
+def fitted(job: Job, operation: Operation, tile: int | None) -> Sizes:
+    """How the scene is cut; raises `OutputError` if memory does not allow it."""
+    from hsisr.sizing import allowed, fit
+
+    means, specs = job.means, [spec for _, spec in job.target.cubes]
+    budget = means.memory or allowed(means.threads)
+    return fit(job.cube.spec, specs, operation, means.threads, budget, tile)
 
 
-def _windows(
-    job: Job, operation: Operation, seen: Survey, seam: Seam
-) -> Iterator[tuple[Window, Block]]:
-    from hsisr.run import run, run_blended
+def _run_blended(
+    job: Job,
+    operation: Operation,
+    seen: Survey,
+    journal: Journal | Unkept,
+    stopper: shared.Stopper,
+) -> tuple[Production, dict[str, Any]]:
+    from hsisr.engine import handed_over
+    from hsisr.run import Seam, run_blended
+    from hsisr.sizing import Sizes
+    from hsisr.window import TilePlan
 
-    cube, tile, machine = job.cube, job.tile, job.machine
-    if operation.reach is None:
-        overlap = min(_OVERLAP, tile // 2)
-        return run_blended(cube, operation, seen, seam, tile=tile, overlap=overlap, runtime=machine)
-    return run(cube, operation, seen, tile=tile, runtime=machine)
+    seam, tile, spec = Seam(), job.means.tile or _TILE, job.cube.spec
+
+    def steps(take: Take, slabs: Iterable[Slab]) -> Generator[Step]:
+        del slabs  # strips that overlap are no slabs of the plan
+        strips = run_blended(
+            *(job.cube, operation, seen, seam),
+            tile=tile,
+            overlap=min(_OVERLAP, tile // 2),
+            runtime=job.means.machine,
+        )
+        yield from handed_over(strips, take)
+
+    sizes = Sizes(TilePlan(spec.rows, spec.cols, tile, 0, operation.scale), 1, 1, 0)
+    production = produce(job.target, sizes, steps, journal, stopper, "upscaling")
+    return production, {"tile": tile, "seam": {"worst": seam.worst, "rms": seam.rms}}
 
 
 def _consistency(job: Job) -> Agreement:

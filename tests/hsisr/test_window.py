@@ -35,15 +35,40 @@ def test_a_plan_is_as_long_as_it_says(plan: TilePlan) -> None:
 
 @given(PLANS)
 def test_a_tile_keeps_the_pixels_that_it_writes(plan: TilePlan) -> None:
-    """Reading the coordinates themselves, enlarging and cropping them gives those written."""
+    """Reading the coordinates themselves, cropping and enlarging them gives those written."""
     rows, cols = np.mgrid[: plan.rows, : plan.cols]
     fine_rows, fine_cols = (
         np.mgrid[: plan.rows * plan.scale, : plan.cols * plan.scale] // plan.scale
     )
     for tile in plan:
         for coarse, fine in ((rows, fine_rows), (cols, fine_cols)):
-            enlarged = coarse[tile.read.slices].repeat(plan.scale, 0).repeat(plan.scale, 1)
-            np.testing.assert_array_equal(enlarged[tile.crop.slices], fine[tile.write.slices])
+            kept = coarse[tile.read.slices][tile.kept.slices]
+            enlarged = kept.repeat(plan.scale, 0).repeat(plan.scale, 1)
+            np.testing.assert_array_equal(enlarged, fine[tile.write.slices])
+
+
+@given(PLANS, st.integers(1, 5), st.sets(st.integers(0, 40)))
+def test_slabs_hold_the_tiles_that_are_wanted_in_their_order(
+    plan: TilePlan, longest: int, unwanted: set[int]
+) -> None:
+    tiles, slabs = list(plan), list(plan.slabs(longest, lambda number: number not in unwanted))
+    numbers = [number for slab in slabs for number in slab.numbers]
+    assert numbers == [number for number in range(len(plan)) if number not in unwanted]
+    for slab in slabs:
+        assert slab.tiles == tuple(tiles[number] for number in slab.numbers)
+        assert 1 <= len(slab.tiles) <= longest
+        assert len({tile.write.row for tile in slab.tiles}) == 1
+        for whole, part in ((slab.read, "read"), (slab.write, "write")):
+            covered = np.zeros((plan.rows * plan.scale, plan.cols * plan.scale), bool)
+            for tile in slab.tiles:
+                covered[getattr(tile, part).slices] = True
+            assert covered[whole.slices].all()
+            assert covered.sum() == whole.height * whole.width
+
+
+@given(PLANS)
+def test_neighbours_are_joined_as_far_as_they_may(plan: TilePlan) -> None:
+    assert all(len(slab.tiles) == plan.across for slab in plan.slabs(1000, lambda _: True))
 
 
 @given(PLANS)

@@ -1,0 +1,160 @@
+"""From tiles to files: slabs are put together as they will be stored, written, and noted as done."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hsisr.cube import Block, CubeSpec, CubeWriter, encode
+from hsisr.engine import Step, Take
+from hsisr.formats import create_cube
+from hsisr.journal import Journal, Unkept
+from hsisr.window import Slab, TilePlan, Window
+
+_COMMIT = 5.0
+"""Seconds of work that a power failure may cost, about."""
+
+Steps = Callable[[Take, Iterator[Slab]], Generator[Step]]
+"""What computes slabs, see `Engine.run`."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is written: cubes of one format on one grid, whose bands follow one another."""
+
+    cubes: Sequence[tuple[Path, CubeSpec]]
+    format: str
+
+
+@dataclass
+class _Stored:
+    """A slab of every cube, as it will be stored."""
+
+    arrays: list[NDArray[Any]]
+    clipped: int = 0
+
+
+class Assembly:
+    """Encodes what workers hand over, and joins it to slabs."""
+
+    def __init__(self, writers: Sequence[CubeWriter]) -> None:
+        self._writers = writers
+        self._ends = np.cumsum([writer.spec.bands for writer in writers])
+        self._slabs: dict[range, _Stored] = {}
+        self._lock = threading.Lock()
+
+    def take(self, slab: Slab, window: Window, block: Block | None) -> None:
+        """See `engine.Take`."""
+        if block is None:
+            block = np.full((self._ends[-1], window.height, window.width), np.nan, np.float32)
+        stored = self._slab(slab)
+        place = window.relative_to(slab.write).slices
+        parts = np.split(block, self._ends[:-1])
+        for writer, array, bands in zip(self._writers, stored.arrays, parts, strict=True):
+            array[:, *place], clipped = encode(bands, writer.spec)
+            with self._lock:
+                stored.clipped += clipped
+
+    def _slab(self, slab: Slab) -> _Stored:
+        with self._lock:
+            if slab.numbers not in self._slabs:
+                size = slab.write.height, slab.write.width
+                arrays = [np.empty((w.spec.bands, *size), w.spec.dtype) for w in self._writers]
+                self._slabs[slab.numbers] = _Stored(arrays)
+            return self._slabs[slab.numbers]
+
+    def store(self, slab: Slab) -> int:
+        """Write a complete slab; returns how many samples were clipped."""
+        stored = self._slabs.pop(slab.numbers)
+        for writer, array in zip(self._writers, stored.arrays, strict=True):
+            writer.store(slab.write, array)
+        return stored.clipped
+
+
+class Production:
+    """A run from its tiles to its files; what its journal keeps outlives an interruption."""
+
+    def __init__(self, target: Target, plan: TilePlan, journal: Journal | Unkept) -> None:
+        self.clipped = 0
+        """Samples that did not fit the stored type."""
+        self.published = False
+        """Whether the files are there; not so while other shares are at work."""
+        self._target, self._plan, self._journal = target, plan, journal
+        self._committed = time.monotonic()
+
+    def run(self, steps: Steps, longest: int) -> Generator[int]:
+        """Write what `steps` compute, in slabs of at most `longest` tiles.
+
+        Yields how many pixels of the output are done, beginning with those of earlier runs.
+        """
+        with ExitStack() as stack:
+            writers = [stack.enter_context(self._writer(*cube)) for cube in self._target.cubes]
+            if not all(writer.resumed for writer in writers):
+                self._journal.forget()
+            assembly = Assembly(writers)
+            try:
+                yield from self._stored(writers, assembly, steps, longest)
+            finally:
+                self._commit(writers)
+                if self._journal.abandon():
+                    _keep(writers, False)
+            self._close(stack, writers)
+
+    def _writer(self, path: Path, spec: CubeSpec) -> CubeWriter:
+        shared = self._journal.share.count > 1
+        keeps = self._journal.keeps
+        writer = create_cube(path, spec, self._target.format, resume=keeps, shared=shared)
+        writer.keep(keeps)
+        return writer
+
+    def _stored(
+        self, writers: list[CubeWriter], assembly: Assembly, steps: Steps, longest: int
+    ) -> Iterator[int]:
+        done, share, across = self._journal.done(), self._journal.share, self._plan.across
+
+        def wanted(number: int) -> bool:
+            return number not in done and share.holds(number // across)
+
+        pixels = sum(_area(tile.write) for i, tile in enumerate(self._plan) if not wanted(i))
+        yield pixels
+        with closing(steps(assembly.take, self._plan.slabs(longest, wanted))) as running:
+            for step in running:
+                if step.slab is not None:
+                    self._journal.note(step.slab.numbers, assembly.store(step.slab))
+                    if time.monotonic() - self._committed > _COMMIT:
+                        self._commit(writers)
+                pixels += step.pixels
+                yield pixels
+
+    def _commit(self, writers: list[CubeWriter]) -> None:
+        """Note what was stored, once it is on the disk."""
+        if self._journal.keeps:
+            for writer in writers:
+                writer.sync()
+            self._journal.commit()
+        self._committed = time.monotonic()
+
+    def _close(self, stack: ExitStack, writers: list[CubeWriter]) -> None:
+        """Let the files appear, if this was all."""
+        self.clipped = self._journal.clipped()
+        with self._journal.closing(len(self._plan)) as last:
+            _keep(writers, not last)
+            stack.close()
+        self.published = last
+
+
+def _keep(writers: list[CubeWriter], kept: bool) -> None:
+    for writer in writers:
+        writer.keep(kept)
+
+
+def _area(window: Window) -> int:
+    return window.height * window.width

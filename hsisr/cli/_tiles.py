@@ -1,0 +1,116 @@
+"""What `upscale` and `unmix` share: how a run is cut, journaled, computed and shown."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hsisr.cli import _shared as shared
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from hsisr.assembly import Production, Steps, Target
+    from hsisr.cube import Cube
+    from hsisr.engine import Engine, Worker
+    from hsisr.journal import Journal, Share, Unkept
+    from hsisr.operations import Operation
+    from hsisr.runtime import Runtime
+    from hsisr.sizing import Sizes
+    from hsisr.survey import Survey
+
+
+@dataclass(frozen=True)
+class Means:
+    """With what a run is done; the result depends on none of it but the precision."""
+
+    machines: Sequence[Runtime]
+    """One for each device."""
+    threads: int
+    memory: int | None
+    """Bytes that may be used; None for the default."""
+    tile: int | None
+    """The side of a tile; None for the quickest that fits."""
+    share: Share
+    overwrite: bool
+
+    @property
+    def machine(self) -> Runtime:
+        """The device for what is done once."""
+        return self.machines[0]
+
+    def workers(self, operations: Sequence[Operation], count: int) -> list[Worker]:
+        """Who shares the tiles: `count` threads on processors, two for each GPU."""
+        from hsisr.engine import Worker
+
+        each = count if self.machine.device.type == "cpu" else 2
+        pairs = list(zip(operations, self.machines, strict=True))
+        return [Worker(*pair) for pair in pairs for _ in range(each)]
+
+
+def journal_of(
+    folder: Path, begun: dict[str, Any], means: Means, *, keeps: bool
+) -> Journal | Unkept:
+    """Where the run notes what is done; raises as `Journal`."""
+    from hsisr.errors import UsageError
+    from hsisr.journal import Journal, Unkept
+
+    if keeps:
+        return Journal(folder, begun, means.share, overwrite=means.overwrite)
+    if means.share.count > 1:
+        raise UsageError(
+            "--shard goes neither with --adapt nor with --attention dynamic",
+            hint="hsisr upscale ... --adapt MINUTES --keep FILE on a part of the scene, then --model FILE",
+        )
+    return Unkept()
+
+
+def surveyed(journal: Journal | Unkept, make: Callable[[], Survey]) -> Survey:
+    """What is known of the scene: found out once, the same for all shares and when resumed."""
+    from hsisr.survey import Survey
+
+    return Survey.of(journal.once("survey", lambda: make().tensors()))
+
+
+def sized(
+    journal: Journal | Unkept, fit: Callable[[int | None], Sizes], tile: int | None
+) -> Sizes:
+    """How the run is cut: tiles that were begun stay as they are."""
+    import torch
+
+    def chosen() -> dict[str, torch.Tensor]:
+        return {"tile": torch.tensor(fit(tile).plan.tile)}
+
+    return fit(int(journal.once("plan", chosen)["tile"]))
+
+
+def produce(
+    target: Target,
+    sizes: Sizes,
+    steps: Steps,
+    journal: Journal | Unkept,
+    stopper: shared.Stopper,
+    label: str,
+) -> Production:
+    """Compute and write, with progress shown."""
+    from hsisr.assembly import Production
+
+    production = Production(target, sizes.plan, journal)
+    spec = target.cubes[0][1]
+    with closing(production.run(steps, sizes.longest)) as pixels:
+        running = stopper.heeded(pixels)
+        for _ in shared.progress(running, spec.rows * spec.cols, label, done=lambda done: done):
+            pass
+    return production
+
+
+def tell(engine: Engine, sizes: Sizes) -> None:
+    """What a run had to put up with."""
+    if engine.side < sizes.plan.tile:
+        shared.say(f"note: short of memory: tiles were cut down to {engine.side} pixels")
+    if engine.recomputed:
+        shared.say(
+            f"note: {engine.recomputed:,} parts were beyond bfloat16 and computed in float32"
+        )

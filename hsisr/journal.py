@@ -1,0 +1,272 @@
+"""What is done of a long run, kept beside its unfinished output, so that the same command goes on.
+
+A folder holds how the run was begun (`run.json`), what was found out about the scene as a whole
+(`NAME.safetensors`), and which tiles each share of the work has finished (`1-of-3.log`). Shares are
+processes that write the same output, on one machine or on several that see the same files; the
+one that finds all tiles done publishes it, and then the folder is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from torch import Tensor
+
+from hsisr.checkpoint import SUFFIX, read_tensors, write_tensors
+from hsisr.errors import OutputError, UsageError
+from hsisr.files import explained, write_json
+
+_BEGUN, _LOCK = "run.json", "lock"
+Tensors = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which part of a run this process does: every `count`-th row of tiles."""
+
+    index: int = 1
+    """From 1 on."""
+    count: int = 1
+
+    @classmethod
+    def parse(cls, text: str) -> Share:
+        """From `i/N`; raises `UsageError`."""
+        index, _, count = text.partition("/")
+        if index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count):
+            return cls(int(index), int(count))
+        raise UsageError(f"no share '{text}'", hint="--shard 1/4, 2/4, 3/4 and 4/4")
+
+    def holds(self, row: int) -> bool:
+        """Whether a row of tiles, counted from 0, belongs to it."""
+        return row % self.count == self.index - 1
+
+    def __str__(self) -> str:
+        return f"{self.index} of {self.count}"
+
+
+class Journal:
+    """The progress of one share of a run, and of all others as far as it is told.
+
+    `begun` is everything that the result depends on. If the folder belongs to a run that was begun
+    differently, that is forgotten with `overwrite`. Raises `OutputError` without, and if the share
+    is at work already.
+    """
+
+    keeps = True
+
+    def __init__(
+        self, folder: Path, begun: Mapping[str, Any], share: Share, *, overwrite: bool = False
+    ) -> None:
+        self.share = share
+        self._folder, self._overwrite = folder, overwrite
+        self._pending: list[tuple[int, int, int]] = []
+        self._log = -1
+        with explained(folder):
+            folder.mkdir(exist_ok=True)
+            with self._alone():
+                self._require_same(json.loads(json.dumps(begun)))
+                self._log = self._claimed()
+
+    @property
+    def _name(self) -> Path:
+        return self._folder / f"{self.share.index}-of-{self.share.count}.log"
+
+    def _require_same(self, begun: dict[str, Any]) -> None:
+        found = begun_in(self._folder)
+        if found == begun:
+            return
+        if found is not None:
+            self._discard(found, begun)
+        write_json(self._folder / _BEGUN, begun)
+
+    def _discard(self, found: dict[str, Any], begun: dict[str, Any]) -> None:
+        """Forget the run that was found, if that is wanted and nobody is at it."""
+        different = [
+            f"{key} {_short(found.get(key))}, now {_short(begun.get(key))}"
+            for key in sorted(found.keys() | begun.keys())
+            if found.get(key) != begun.get(key)
+        ]
+        if not self._overwrite:
+            raise OutputError(
+                f"an unfinished run of this output was begun differently: {'; '.join(different)}",
+                where=self._folder,
+                hint="repeat the command it was begun with, or add --overwrite to start afresh",
+            )
+        for log in self._folder.glob("*.log"):
+            with log.open("rb+") as handle:
+                if not _locked(handle.fileno()):
+                    raise OutputError("another run is writing this", where=self._folder)
+        for path in (*self._folder.glob("*.log"), *self._folder.glob(f"*{SUFFIX}")):
+            path.unlink()
+
+    def _claimed(self) -> int:
+        log = os.open(self._name, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+        if not _locked(log):
+            os.close(log)
+            raise OutputError("another run is writing this", where=self._folder)
+        # a line that was being written when the machine stopped does not count
+        whole = self._name.read_bytes().rpartition(b"\n")
+        os.truncate(log, len(whole[0] + whole[1]))
+        return log
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """While inside, no other share begins, looks for what is done, or publishes."""
+        handle = os.open(self._folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
+
+    def once(self, name: str, make: Callable[[], Tensors]) -> Tensors:
+        """What `make` gives, computed by the first share that asks and the same for all."""
+        path = self._folder / f"{name}{SUFFIX}"
+        with self._alone():
+            if not path.exists():
+                write_tensors(path, make(), {})
+            return read_tensors(path)[0]
+
+    def forget(self) -> None:
+        """Take all tiles for undone, because what they were written to is gone."""
+        for log in self._folder.glob("*.log"):
+            os.truncate(log, 0)
+
+    def done(self) -> set[int]:
+        """The tiles that all shares have finished so far."""
+        return {number for first, last, _ in self._lines() for number in range(first, last + 1)}
+
+    def clipped(self) -> int:
+        """Samples that all shares have clipped in these tiles."""
+        return sum(clipped for _, _, clipped in self._lines())
+
+    def _lines(self) -> Iterator[tuple[int, int, int]]:
+        for log in self._folder.glob("*.log"):
+            # another share may be writing its last line
+            for line in log.read_text().rpartition("\n")[0].splitlines():
+                first, last, clipped = map(int, line.split())
+                yield first, last, clipped
+
+    def note(self, tiles: range, clipped: int) -> None:
+        """Tiles that are written, but maybe not on the disk."""
+        self._pending.append((tiles[0], tiles[-1], clipped))
+
+    def commit(self) -> None:
+        """Log what was noted; to be called when all of it has been brought to the disk."""
+        lines = "".join(f"{first} {last} {clipped}\n" for first, last, clipped in self._pending)
+        self._pending.clear()
+        with explained(self._folder):
+            os.write(self._log, lines.encode())
+            os.fsync(self._log)
+
+    @contextlib.contextmanager
+    def closing(self, tiles: int) -> Iterator[bool]:
+        """Tell whether this process is to publish: all `tiles` are done, and nobody else has.
+
+        If so, the folder is gone afterwards.
+        """
+        try:
+            with self._alone():
+                last = begun_in(self._folder) is not None and len(self.done()) == tiles
+                yield last
+                if last:
+                    self._remove()
+        except FileNotFoundError:
+            yield False
+
+    def abandon(self) -> bool:
+        """Forget the run if nothing is lost by that: no tile is done, nobody else is at it."""
+        worthless = self.share.count == 1 and not self.done()
+        if worthless:
+            self._remove()
+        return worthless
+
+    def _remove(self) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._log)
+
+
+class Unkept:
+    """The journal of a run that cannot be continued; a `Journal` to those who write it."""
+
+    keeps = False
+    share = Share()
+
+    def __init__(self) -> None:
+        self._clipped = 0
+
+    def once(self, name: str, make: Callable[[], Tensors]) -> Tensors:
+        """What `make` gives."""
+        del name
+        return make()
+
+    def forget(self) -> None:
+        """There is nothing to forget."""
+
+    def done(self) -> set[int]:
+        """Of earlier runs there is nothing."""
+        return set()
+
+    def clipped(self) -> int:
+        """Samples that were clipped."""
+        return self._clipped
+
+    def note(self, tiles: range, clipped: int) -> None:
+        """Tiles that are written."""
+        del tiles
+        self._clipped += clipped
+
+    def commit(self) -> None:
+        """Nothing is kept."""
+
+    def abandon(self) -> bool:
+        """Nothing is ever lost."""
+        return True
+
+    @contextlib.contextmanager
+    def closing(self, tiles: int) -> Iterator[bool]:
+        """Whoever comes here has done all tiles."""
+        del tiles
+        yield True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+
+def begun_in(folder: Path) -> dict[str, Any] | None:
+    """How the unfinished run in a folder was begun; None if there is none."""
+    try:
+        found: dict[str, Any] = json.loads((folder / _BEGUN).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return found
+
+
+def _locked(handle: int) -> bool:
+    """Take the lock of an open file, if it is free; it is let go when the file is closed."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _short(value: object) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
