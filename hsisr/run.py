@@ -23,6 +23,7 @@ from hsisr.runtime import Runtime
 from hsisr.survey import Survey
 from hsisr.window import TilePlan, Window
 from hsisr_models.blocks import freeze_attention
+from hsisr_models.rendering import everything
 
 
 def freeze(network: nn.Module, seen: Survey, peak: float, runtime: Runtime) -> None:
@@ -170,7 +171,8 @@ def apply(operation: Operation, block: Block, seen: Survey, runtime: Runtime) ->
     missing = gaps.zoomed(operation.missing(holes), operation.scale)
     filled = _tensor(gaps.fill(block, seen.means), runtime)
     with runtime.precision():
-        result: Block = operation(filled)[0].float().cpu().numpy()
+        rendered = everything(operation.prepare(filled), filled)
+        result: Block = rendered[0].float().cpu().numpy()
     if missing.any():
         result[np.broadcast_to(missing, result.shape)] = np.nan
     return result
