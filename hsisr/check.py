@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import torch
@@ -21,8 +20,9 @@ from hsisr.run import apply
 from hsisr.runtime import Runtime
 from hsisr.survey import Survey
 from hsisr.window import Tile, TilePlan, Window
-from hsisr_models.imaging import degrade, upscale_bicubic
+from hsisr_models.imaging import degrade
 from hsisr_models.metrics import SHELF as METRICS
+from hsisr_models.sr.bicubic import Bicubic
 
 CONSISTENT = 1e-3
 """How far a consistent result may be from the scene, in parts of its range."""
@@ -103,12 +103,13 @@ def self_check(
     runtime: Runtime,
 ) -> SelfCheck | None:
     """Degrade `blocks` by `operator`, sharpen them again, and compare; None without blocks."""
-    bicubic = Sharpen(partial(upscale_bicubic, scale=operation.scale), operation.scale, 2, 1.0)
+    scale = operation.scale
+    bicubic = Sharpen(Bicubic(bands=1, scale=scale), scale, Bicubic.reach, 1.0)
     by_model, by_bicubic = _Comparison(), _Comparison()
     done = 0
     for done, window in enumerate(blocks, start=1):  # noqa: B007 - how many there were
         truth = cube.read(window)
-        low = degrade_block(truth, operation.scale, operator)
+        low = degrade_block(truth, scale, operator)
         for comparison, method in ((by_model, operation), (by_bicubic, bicubic)):
             # what follows the bands of the scene is no estimate of them
             comparison.add(truth, apply(method, low, seen, runtime)[: len(truth)])

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from hsisr_models.contract import Solution
 from hsisr_models.imaging import back_project, mix, projection_reach
+from hsisr_models.rendering import Renderer, cut, grown, within
 
 
 class Operation(Protocol):
@@ -28,25 +29,33 @@ class Operation(Protocol):
     def reach(self) -> int | None:
         """In pixels of the scene; None if the network sees its whole image."""
 
-    def __call__(self, scene: Tensor) -> Tensor:
-        """Physical, complete (1, B, h, w) to (1, C, scale h, scale w)."""
+    def prepare(self, scene: Tensor) -> Renderer:
+        """Of a scene (1, B, h, w) that is physical and complete, (1, C, scale h, scale w)."""
 
     def missing(self, holes: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Which output samples (C or 1, h, w) have no data, given those of the input (B, h, w)."""
+
+
+class Resolver(Protocol):
+    """What sharpens a normalised scene."""
+
+    def prepare(self, scene: Tensor) -> Renderer:
+        """Of a scene (1, B, h, w), the sharper one (1, B, scale h, scale w)."""
 
 
 @dataclass(frozen=True)
 class Sharpen:
     """Super-resolution as an operation on tiles."""
 
-    resolver: Callable[[Tensor], Tensor]
+    resolver: Resolver
     scale: int
     reach: int | None
     peak: float
 
-    def __call__(self, scene: Tensor) -> Tensor:
+    def prepare(self, scene: Tensor) -> Renderer:
         """The sharper scene, in the units of the input."""
-        return self.resolver(scene / self.peak) * self.peak
+        render = self.resolver.prepare(scene / self.peak)
+        return lambda rows, cols: render(rows, cols) * self.peak
 
     def missing(self, holes: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """A sample is missing where its own band is."""
@@ -72,9 +81,18 @@ class Consistent:
         reach = self.inner.reach
         return None if reach is None else reach + projection_reach(self.scale, self.operator)
 
-    def __call__(self, scene: Tensor) -> Tensor:
+    def prepare(self, scene: Tensor) -> Renderer:
         """The nearest consistent scene, see `imaging.back_project`."""
-        return back_project(self.inner(scene).float(), scene, self.scale, self.operator)
+        render, size = self.inner.prepare(scene), scene.shape[2:]
+        reach = projection_reach(self.scale, self.operator)
+
+        def consistent(rows: slice, cols: slice) -> Tensor:
+            seen = grown(rows, reach, size[0]), grown(cols, reach, size[1])
+            estimate = render(*seen).float()
+            result = back_project(estimate, scene[..., *seen], self.scale, self.operator)
+            return cut(result, self.scale)(within(rows, seen[0]), within(cols, seen[1]))
+
+        return consistent
 
     def missing(self, holes: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """As by the inner operation."""
@@ -103,9 +121,12 @@ class Ensemble:
         """That of the inner operation, which has to be the same in all directions."""
         return self.inner.reach
 
-    def __call__(self, scene: Tensor) -> Tensor:
+    def prepare(self, scene: Tensor) -> Renderer:
         """The mean (1, B, scale h, scale w), followed by the spread where asked for."""
-        members = self._members(scene)
+        members = [_turned(self.inner, scene, *turn) for turn in _TURNS]
+        return lambda rows, cols: self._mean(render(rows, cols) for render in members)
+
+    def _mean(self, members: Iterator[Tensor]) -> Tensor:
         first = next(members)
         # of differences, which are small: squares of values would leave no digits to the spread
         total, squares = torch.zeros_like(first), torch.zeros_like(first)
@@ -117,15 +138,7 @@ class Ensemble:
         if not self.spread:
             return first + mean
         variance = (squares / len(_TURNS) - mean.square()).clamp_(min=0)
-        # band after band, because how torch sums up depends on the size of the image
-        spread = (reduce(add, variance.unbind(1)) / variance.shape[1]).sqrt()
-        return torch.cat((first + mean, spread[:, None]), 1)
-
-    def _members(self, scene: Tensor) -> Iterator[Tensor]:
-        for quarters, mirrored in _TURNS:
-            turned = (scene.flip(3) if mirrored else scene).rot90(quarters, (2, 3))
-            back = self.inner(turned).float().rot90(-quarters, (2, 3))
-            yield back.flip(3) if mirrored else back
+        return torch.cat((first + mean, _mean_over_bands(variance).sqrt()), 1)
 
     def missing(self, holes: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """As by the inner operation; the spread is missing where all bands are."""
@@ -133,6 +146,28 @@ class Ensemble:
         if not self.spread:
             return missing
         return np.concatenate((missing, missing.all(0, keepdims=True)))
+
+
+def _turned(inner: Operation, scene: Tensor, quarters: int, mirrored: bool) -> Renderer:
+    """An operation on a scene that is mirrored and turned, and the result back again."""
+    seen = scene.flip(3) if mirrored else scene
+    render = inner.prepare(seen.rot90(quarters, (2, 3)))
+
+    def upright(rows: slice, cols: slice) -> Tensor:
+        height, width = scene.shape[2:]
+        cols = _reversed(cols, width) if mirrored else cols
+        for _ in range(quarters):
+            rows, cols = _reversed(cols, width), rows
+            height, width = width, height
+        back = render(rows, cols).float().rot90(-quarters, (2, 3))
+        return back.flip(3) if mirrored else back
+
+    return upright
+
+
+def _reversed(part: slice, size: int) -> slice:
+    """Where a stretch of pixels lies when they are counted from the other end."""
+    return slice(size - part.stop, size - part.start)
 
 
 @dataclass(frozen=True)
@@ -145,11 +180,16 @@ class Unmix:
     peak: float
     scale: int = 1
 
-    def __call__(self, scene: Tensor) -> Tensor:
+    def prepare(self, scene: Tensor) -> Renderer:
         """Abundances (1, p, h, w), then the root mean square error (1, 1, h, w)."""
-        abundances = self.encode(scene / self.peak)
-        error = self.decode(abundances) * self.peak - scene
-        return torch.cat((abundances, error.square().mean(1, keepdim=True).sqrt()), 1)
+        whole = self.encode(scene / self.peak)
+
+        def unmixed(rows: slice, cols: slice) -> Tensor:
+            abundances = whole[..., rows, cols]
+            error = self.decode(abundances) * self.peak - scene[..., rows, cols]
+            return torch.cat((abundances, _root_mean_square(error)), 1)
+
+        return unmixed
 
     def missing(self, holes: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """A pixel cannot be unmixed where half of its bands or more are missing."""
@@ -168,18 +208,31 @@ class UnmixLinearly:
     scale: int = 1
     reach: int = 0
 
-    def __call__(self, scene: Tensor) -> Tensor:
+    def prepare(self, scene: Tensor) -> Renderer:
         """Abundances (1, p, h, w), then the root mean square error (1, 1, h, w)."""
+        return lambda rows, cols: self._unmixed(scene[..., rows, cols])
+
+    def _unmixed(self, scene: Tensor) -> Tensor:
         # band by band in memory, as both the solver and the error go through them
         used = scene[0, self.good].contiguous()
         known = self.endmembers[:, self.good]
         found = self.solve(used.flatten(1), known)
         shape = (1, len(known), *used.shape[1:])
         mixed = mix((found.abundances * found.gain).float().reshape(shape), known)
-        squares = (mixed[0].contiguous() - used).square()
-        error = (reduce(add, squares.unbind(0)) / len(used)).sqrt()
-        return torch.cat((found.abundances.float().reshape(shape), error[None, None]), 1)
+        error = _root_mean_square(mixed.contiguous() - used)
+        return torch.cat((found.abundances.float().reshape(shape), error), 1)
 
     def missing(self, holes: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """As by a network: where half of the bands or more are missing."""
         return np.asarray(holes.mean(0, keepdims=True) >= 0.5)
+
+
+def _mean_over_bands(values: Tensor) -> Tensor:
+    """(1, C, h, w) to (1, 1, h, w)."""
+    # band after band, because how torch sums up depends on the size of the image
+    mean: Tensor = reduce(add, values.unbind(1)) / values.shape[1]
+    return mean[:, None]
+
+
+def _root_mean_square(error: Tensor) -> Tensor:
+    return _mean_over_bands(error.square()).sqrt()

@@ -18,11 +18,12 @@ from torch import Tensor, nn
 
 from hsisr import gaps
 from hsisr.cube import Block, Cube, CubeSpec
-from hsisr.operations import Operation, Renderer
+from hsisr.operations import Operation
 from hsisr.runtime import Runtime
 from hsisr.survey import Survey
 from hsisr.window import TilePlan, Window
 from hsisr_models.blocks import freeze_attention
+from hsisr_models.rendering import Renderer
 
 CHUNK = 16
 """Rows of the scene that are rendered at a time, so that what is between stays in cache."""

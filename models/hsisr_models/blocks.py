@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hsisr_models.exact import convolve
+from hsisr_models.rendering import Image
 
 LEAK = 0.2
 """Slope of LeakyReLU; the paper gives none, this is the value of its author's MSNet."""
@@ -26,6 +28,7 @@ class Conv(nn.Conv2d):
         if kernel % 2 == 0:
             raise ValueError(f"a kernel of {kernel} has no middle, it should be odd")
         super().__init__(inputs, outputs, kernel, padding=kernel // 2, bias=bias)
+        self.reach = kernel // 2
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, inputs, h, w) to (N, outputs, h, w)."""
@@ -148,15 +151,21 @@ class MaterialAwareModule(nn.Module):
         )
         zero(self.steer)
 
-    def forward(self, features: Tensor, abundances: Tensor) -> Tensor:
+    def forward(self, features: Image, abundances: Tensor) -> Image:
         """(N, C, zh, zw) and (N, p, h, w) to (N, C, zh, zw), z being the zoom so far."""
-        zoom = features.shape[-1] // abundances.shape[-1]
-        replicated = abundances.repeat_interleave(zoom, 2).repeat_interleave(zoom, 3)
-        materials = self.read(replicated.to(features.dtype))
+        zoom = features.size[0] // abundances.shape[2]
+        replicated = Image.of(abundances).through(partial(_replicated, zoom=zoom), factor=zoom)
+        return features.joined(replicated.through(self.read, reach=1), self._steered)
+
+    def _steered(self, features: Tensor, materials: Tensor) -> Tensor:
         if self.kind == "concat":
             return features + self.steer(torch.cat((features, materials), 1))
         gain, shift = self.steer(materials).chunk(2, 1)
         return features * (1 + gain) + shift
+
+
+def _replicated(image: Tensor, zoom: int) -> Tensor:
+    return image.repeat_interleave(zoom, 2).repeat_interleave(zoom, 3)
 
 
 def stages(scale: int) -> list[int]:

@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from hsisr_models.exact import convolve
+from hsisr_models.rendering import Image
 
 OPERATORS = ("bicubic", "area", "gaussian")
 """The known degradations.
@@ -32,6 +33,8 @@ OPERATORS = ("bicubic", "area", "gaussian")
 modulation transfer at the Nyquist frequency of the low resolution is `mtf`.
 """
 
+BICUBIC_REACH = 2
+"""How many pixels around an enlarged pixel's own it depends on."""
 _GAUSSIAN_TAILS = 5
 """Standard deviations after which a Gaussian is cut off (6e-7 of it lies beyond)."""
 _CACHED = 1 << 19
@@ -105,6 +108,13 @@ def upscale_bicubic(scene: Tensor, scale: int) -> Tensor:
     if scale < 1:
         raise ValueError(f"a scale of {scale} does not enlarge")
     return cast(Tensor, _UpscaleBicubic.apply(scene, scale))  # type: ignore[no-untyped-call]
+
+
+def enlarged(scene: Tensor, scale: int) -> Image:
+    """The scene (N, B, h, w) as by `upscale_bicubic`, window by window."""
+    return Image.of(scene).through(
+        partial(upscale_bicubic, scale=scale), reach=BICUBIC_REACH, factor=scale
+    )
 
 
 def back_project(estimate: Tensor, scene: Tensor, scale: int, operator: str) -> Tensor:

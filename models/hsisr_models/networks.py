@@ -7,12 +7,18 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
+from hsisr_models.rendering import Renderer, cut, everything
 from hsisr_models.subspace import Subspace
 
 
 class SrNetwork(nn.Module):
-    """Scene (N, B, h, w), abundances (N, p, h, w) or None to the sharper scene (N, B, nh, nw)."""
+    """Scene (N, B, h, w), abundances (N, p, h, w) or None to the sharper scene (N, B, nh, nw).
 
+    A subclass defines `prepare`, or else `forward`; the other one follows from it.
+    """
+
+    scale: int
+    """How much finer the grid of the output is."""
     reach: int | None
     """How many low-resolution pixels around an output pixel can influence it once attention is
     frozen (`blocks.freeze_attention`); None if it always sees the whole image."""
@@ -21,6 +27,17 @@ class SrNetwork(nn.Module):
     uses_abundances: bool
     """Whether it cannot do without them."""
     __call__: Callable[..., Tensor]
+
+    def prepare(self, scene: Tensor, abundances: Tensor | None = None) -> Renderer:
+        """Do once what all windows of a scene need; what is returned does the rest for a window.
+
+        Both run in the mode they are called in: with or without gradients and autocast.
+        """
+        return cut(self(scene, abundances), self.scale)
+
+    def forward(self, scene: Tensor, abundances: Tensor | None = None) -> Tensor:
+        """The sharper scene as a whole."""
+        return everything(self.prepare(scene, abundances), scene)
 
 
 class TokenNetwork(SrNetwork):

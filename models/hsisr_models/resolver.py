@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from hsisr_models.networks import SrNetwork, UnmixNetwork
+from hsisr_models.rendering import Renderer, everything
 
 
 class SuperResolver(nn.Module):
@@ -31,10 +32,14 @@ class SuperResolver(nn.Module):
             return None
         return max(reach, self.unmixer.reach + self.network.abundance_reach)
 
-    def forward(self, scene: Tensor) -> Tensor:
-        """Scene (N, B, h, w), normalised, to (N, B, nh, nw)."""
+    def prepare(self, scene: Tensor) -> Renderer:
+        """As that of `SrNetwork`, for a normalised scene (N, B, h, w)."""
         if self.unmixer is None:
-            return self.network(scene)
+            return self.network.prepare(scene)
         with torch.no_grad():
             abundances = self.unmixer(scene)
-        return self.network(scene, abundances)
+        return self.network.prepare(scene, abundances)
+
+    def forward(self, scene: Tensor) -> Tensor:
+        """Scene (N, B, h, w), normalised, to (N, B, nh, nw)."""
+        return everything(self.prepare(scene), scene)

@@ -38,11 +38,13 @@ class Subspace:
     def project(self, scene: Tensor) -> Tensor:
         """Scene (N, B, h, w) to tokens (N, k, h, w)."""
         kernel = (self.axes / self.spread).T[:, :, None, None]
-        return convolve(scene - self.mean[:, None, None], kernel)
+        with torch.autocast(scene.device.type, enabled=False):
+            return convolve(scene - self.mean[:, None, None], kernel)
 
     def lift(self, tokens: Tensor) -> Tensor:
         """Differences of tokens (N, k, h, w) to differences of spectra (N, B, h, w)."""
-        return convolve(tokens, (self.axes * self.spread)[:, :, None, None])
+        with torch.autocast(tokens.device.type, enabled=False):
+            return convolve(tokens, (self.axes * self.spread)[:, :, None, None])
 
     def to(self, device: torch.device) -> Subspace:
         """The same on another device."""

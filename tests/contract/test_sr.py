@@ -14,11 +14,13 @@ from hsisr import checkpoint
 from hsisr.checkpoint import Card, Part
 from hsisr_models.blocks import attention_layers, freeze_attention
 from hsisr_models.networks import SrNetwork, TokenNetwork
+from hsisr_models.rendering import cut
 from hsisr_models.resolver import SuperResolver
 from hsisr_models.sr import SHELF
 from hsisr_models.subspace import Moments
 from hsisr_models.unmix import SHELF as METHODS
 from tests.contract.small import SMALL, numbers_for, shaken
+from tests.windows import windows
 
 NAMES = list(SHELF)
 SIZES = [(name, scale) for name in NAMES for scale in SHELF[name].SCALES]
@@ -161,6 +163,20 @@ def test_the_reach_is_what_a_gradient_sees(
         seen = gradient[0].abs().amax(0)
         assert seen[rings(side, reach) > reach].max() == 0
         assert seen[rings(side, reach) == reach].max() > 0, f"{key} reaches less than {reach}"
+
+
+@pytest.mark.parametrize(("name", "scale"), SIZES)
+@pytest.mark.parametrize("numbers", VARIANTS, ids=str)
+@pytest.mark.parametrize("size", [(1, 1), (1, 12), (11, 9)], ids=str)
+def test_a_window_is_that_of_the_whole_to_the_last_bit(
+    sr_network: Build, name: str, scale: int, numbers: dict[str, object], size: tuple[int, int]
+) -> None:
+    network = surveyed(sr_network(name, scale=scale, **numbers), 3)
+    scene, maps = torch.rand(2, 3, *size), shares(2, 2, *size)
+    with torch.no_grad():
+        whole, render = network(scene, maps), network.prepare(scene, maps)
+        for rows, cols in windows(size, 6):
+            assert torch.equal(render(rows, cols), cut(whole, scale)(rows, cols)), (rows, cols)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -20,6 +20,7 @@ from hsisr.runtime import Runtime
 from hsisr.survey import survey
 from hsisr.window import Window
 from hsisr_models.imaging import OPERATORS, degrade, upscale_bicubic
+from hsisr_models.rendering import Renderer, cut
 
 Scene = Callable[..., NDArray[np.float32]]
 
@@ -34,6 +35,9 @@ class Repeated:
 
     def __call__(self, values: Tensor) -> Tensor:
         return self.by + values.repeat_interleave(self.scale, 2).repeat_interleave(self.scale, 3)
+
+    def prepare(self, scene: Tensor) -> Renderer:
+        return cut(self(scene), self.scale)
 
     def missing(self, holes: NDArray[np.bool_]) -> NDArray[np.bool_]:
         return holes

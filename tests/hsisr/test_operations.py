@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +14,20 @@ from torch import Tensor
 
 from hsisr import gaps
 from hsisr.cube import ArrayCube, Block
-from hsisr.operations import Consistent, Ensemble, Operation, Sharpen
+from hsisr.operations import Consistent, Ensemble, Operation, Sharpen, Unmix, UnmixLinearly
 from hsisr.run import freeze, run
 from hsisr.runtime import Runtime
 from hsisr.survey import survey
-from hsisr_models.imaging import OPERATORS, degrade, upscale_bicubic
+from hsisr_models.abundances import SHELF as ABUNDANCES
+from hsisr_models.blocks import freeze_attention
+from hsisr_models.imaging import OPERATORS, degrade
 from hsisr_models.networks import SrNetwork, TokenNetwork
+from hsisr_models.rendering import Renderer, cut, everything
 from hsisr_models.resolver import SuperResolver
 from hsisr_models.sr import SHELF as NETWORKS
+from hsisr_models.sr.bicubic import Bicubic
+from hsisr_models.unmix import SHELF as METHODS
+from tests.windows import windows
 
 Scene = Callable[..., NDArray[np.float32]]
 
@@ -40,12 +45,15 @@ class Leaning:
         leaning = values + 0.25 * (right - values) - 0.5 * (below - values)
         return leaning.repeat_interleave(self.scale, 2).repeat_interleave(self.scale, 3)
 
+    def prepare(self, scene: Tensor) -> Renderer:
+        return cut(self(scene), self.scale)
+
     def missing(self, holes: NDArray[np.bool_]) -> NDArray[np.bool_]:
         return holes
 
 
 def bicubic(scale: int) -> Sharpen:
-    return Sharpen(partial(upscale_bicubic, scale=scale), scale, 2, 1.0)
+    return Sharpen(Bicubic(bands=1, scale=scale), scale, Bicubic.reach, 1.0)
 
 
 def network(bands: int, scale: int, block: Block, runtime: Runtime) -> Sharpen:
@@ -96,7 +104,8 @@ def members(operation: Operation, block: Block) -> NDArray[np.float64]:
     for mirrored in (False, True):
         for quarters in range(4):
             turned = np.rot90(block[:, ::-1] if mirrored else block, quarters, (1, 2)).copy()
-            sharp = operation(torch.from_numpy(turned)[None])[0].numpy()
+            seen = torch.from_numpy(turned)[None]
+            sharp = everything(operation.prepare(seen), seen)[0].numpy()
             back = np.rot90(sharp, -quarters, (1, 2))
             results.append(back[:, ::-1] if mirrored else back)
     return np.stack(results).astype(np.float64)
@@ -176,6 +185,39 @@ def test_tiles_are_the_whole_scene_to_the_last_bit(
     assert np.nanstd(expected[5]) > 0
     for tile in (7, 16):
         np.testing.assert_array_equal(applied(operation, block, tile, cpu), expected)
+
+
+def unmixing(bands: int) -> tuple[Operation, Operation]:
+    """By a network, and by known endmembers."""
+    torch.manual_seed(0)
+    numbers = {"width": 8, "depth": 1, "reduction": 2}
+    unmixer = METHODS["gram_autoencoder"].build(bands=bands, endmembers=3, **numbers).eval()
+    freeze_attention(unmixer, lambda: [torch.rand(1, bands, 9, 9)])
+    good = torch.arange(bands) != 1
+    solve = ABUNDANCES["fcls"].solve
+    return (
+        Unmix(unmixer.encode, unmixer.decode, unmixer.reach, 1000.0),
+        UnmixLinearly(solve, 1000 * torch.rand(3, bands), good),
+    )
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (23, 17)], ids=str)
+def test_a_window_is_that_of_the_whole_to_the_last_bit(
+    scene: Scene, cpu: Runtime, size: tuple[int, int]
+) -> None:
+    block = scene(5, *size)
+    seen = torch.from_numpy(block)[None]
+    inner = network(5, 2, block, cpu)
+    around = (Consistent(inner, "gaussian"), Consistent(bicubic(3), "bicubic"))
+    ensembles = (Ensemble(inner), Ensemble(around[0], spread=True))
+    with torch.no_grad():
+        for operation in (bicubic(4), inner, *around, *ensembles, *unmixing(5)):
+            render = operation.prepare(seen)
+            whole, scale = everything(render, seen), operation.scale
+            assert whole.shape[2:] == (size[0] * scale, size[1] * scale)
+            for rows, cols in windows(size, 12):
+                expected = cut(whole, scale)(rows, cols)
+                assert torch.equal(render(rows, cols), expected), (type(operation), rows, cols)
 
 
 def test_many_bands_agree_too(scene: Scene, cpu: Runtime) -> None:

@@ -23,6 +23,7 @@ from hsisr.survey import survey
 from hsisr.window import Window
 from hsisr_models.imaging import upscale_bicubic
 from hsisr_models.networks import TokenNetwork
+from hsisr_models.rendering import Renderer, cut
 from hsisr_models.resolver import SuperResolver
 from hsisr_models.sr import SHELF as NETWORKS
 from hsisr_models.unmix import SHELF as METHODS
@@ -229,6 +230,9 @@ class Pointwise:
     def __call__(self, values: Tensor) -> Tensor:
         return 2 * values.repeat_interleave(self.scale, 2).repeat_interleave(self.scale, 3)
 
+    def prepare(self, scene: Tensor) -> Renderer:
+        return cut(self(scene), self.scale)
+
     def missing(self, holes: NDArray[np.bool_]) -> NDArray[np.bool_]:
         return holes
 
@@ -242,6 +246,9 @@ class Levelled:
 
     def __call__(self, values: Tensor) -> Tensor:
         return values - values.mean((2, 3), keepdim=True)
+
+    def prepare(self, scene: Tensor) -> Renderer:
+        return cut(self(scene), self.scale)
 
     def missing(self, holes: NDArray[np.bool_]) -> NDArray[np.bool_]:
         return holes

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-
 import pytest
 import torch
 from torch import Tensor
@@ -11,19 +9,9 @@ from torch.nn.functional import conv2d
 
 from hsisr_models.exact import convolve, sigmoid, softmax
 from hsisr_models.imaging import mix
+from tests.windows import windows
 
 SIZES = [(1, 40), (37, 1), (13, 57), (41, 29), (64, 64), (2, 3)]
-
-
-def windows(size: tuple[int, int], count: int) -> list[tuple[slice, slice]]:
-    """Random rectangles, seeded by the size."""
-    draw = random.Random(size[0] * 100 + size[1])
-
-    def stretch(length: int) -> slice:
-        first = draw.randrange(length)
-        return slice(first, draw.randint(first + 1, length))
-
-    return [(stretch(size[0]), stretch(size[1])) for _ in range(count)]
 
 
 def crop(values: Tensor, rows: slice, cols: slice, margin: int = 0) -> tuple[Tensor, slice, slice]:

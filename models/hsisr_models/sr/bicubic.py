@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from hsisr_models.imaging import upscale_bicubic
+from hsisr_models.imaging import BICUBIC_REACH, enlarged
 from hsisr_models.networks import SrNetwork
+from hsisr_models.rendering import Renderer
 
 SOURCE = "Keys, IEEE TASSP 29(6), 1981; MATLAB imresize"
 SCALES = (2, 3, 4, 5, 6, 7, 8)
@@ -14,7 +15,7 @@ SCALES = (2, 3, 4, 5, 6, 7, 8)
 class Bicubic(SrNetwork):
     """Cubic convolution with a = -0.5."""
 
-    reach = 2
+    reach = BICUBIC_REACH
     abundance_reach = 0
     uses_abundances = False
 
@@ -23,10 +24,10 @@ class Bicubic(SrNetwork):
         super().__init__()
         self.scale = scale
 
-    def forward(self, scene: Tensor, abundances: Tensor | None = None) -> Tensor:
-        """Scene (N, B, h, w) to (N, B, nh, nw); abundances are ignored."""
+    def prepare(self, scene: Tensor, abundances: Tensor | None = None) -> Renderer:
+        """As every network; abundances are ignored."""
         del abundances
-        return upscale_bicubic(scene, self.scale)
+        return enlarged(scene, self.scale).renderer(self.scale)
 
 
 build = Bicubic

@@ -12,19 +12,18 @@ from functools import reduce
 from itertools import pairwise
 from operator import add
 
-import torch
 from torch import Tensor, nn
 from torch.nn.functional import pixel_shuffle
 
 from hsisr_models.blocks import ChannelNorm, Conv, stages, start_alike, zero
 from hsisr_models.exact import sigmoid
-from hsisr_models.imaging import upscale_bicubic
+from hsisr_models.imaging import BICUBIC_REACH, enlarged
 from hsisr_models.networks import TokenNetwork
+from hsisr_models.rendering import Image, Renderer, everything
 from hsisr_models.subspace import Moments, Subspace
 
 SOURCE = "hsisr; blocks after Yu, arXiv:2407.06525, III-C; tokens by principal components"
 SCALES = (2, 3, 4, 5, 6, 7, 8)
-_BICUBIC_REACH = 2
 _FAINT = 1e-4
 _NARROWEST = 16
 
@@ -58,36 +57,35 @@ class SubspaceSR(TokenNetwork):
         super().__init__()
         self.scale, self.tokens = scale, tokens
         self.subspace = None
-        factors = stages(scale)
+        self.factors = stages(scale)
         # fine grids have many pixels: they get fewer channels
-        halved = (width >> stage for stage in range(1, len(factors) + 1))
+        halved = (width >> stage for stage in range(1, len(self.factors) + 1))
         widths = [width, *(max(value, min(width, _NARROWEST)) for value in halved)]
         self.stem = Conv(1, width, 3, bias=False)
         self.strength = nn.Linear(1, width)
         self.body = nn.ModuleList(TokenBlock(width) for _ in range(depth))
         self.stages = nn.ModuleList(
             GatedStage(*channels, factor)
-            for channels, factor in zip(pairwise(widths), factors, strict=True)
+            for channels, factor in zip(pairwise(widths), self.factors, strict=True)
         )
         self.head = Conv(widths[-1], 1, 3, bias=False)
         zero(self.head)
-        self.reach = _reach(depth, factors)
+        self.reach = _reach(depth, self.factors)
 
-    def forward(self, scene: Tensor, abundances: Tensor | None = None) -> Tensor:
-        """Scene (N, B, h, w), in any units, to (N, B, nh, nw).
+    def prepare(self, scene: Tensor, abundances: Tensor | None = None) -> Renderer:
+        """As every network, from a scene (N, B, h, w) in any units; abundances are ignored.
 
         Works in `subspace`; where none is set, in that of the images themselves.
         """
         del abundances
-        with torch.autocast(scene.device.type, enabled=False):
-            smooth = upscale_bicubic(scene.float(), self.scale)
-            subspace = self.subspace or _subspace_of(scene.detach().float(), self.tokens)
-            if not len(subspace.spread):
-                return smooth
-            tokens = subspace.project(scene.float())
-        residual = self.refine(tokens, subspace.weights.expand(len(tokens), -1))
-        with torch.autocast(scene.device.type, enabled=False):
-            return smooth + subspace.lift(residual)
+        scene = scene.float()
+        smooth = enlarged(scene, self.scale)
+        subspace = self.subspace or _subspace_of(scene.detach(), self.tokens)
+        if not len(subspace.spread):
+            return smooth.renderer(self.scale)
+        tokens = subspace.project(scene)
+        residual = self._refined(tokens, subspace.weights.expand(len(tokens), -1))
+        return smooth.joined(residual.through(subspace.lift), add).renderer(self.scale)
 
     def refine(self, tokens: Tensor, weights: Tensor) -> Tensor:
         """Tokens (N, k, h, w) to what bicubic interpolation misses of them (N, k, nh, nw).
@@ -95,6 +93,9 @@ class SubspaceSR(TokenNetwork):
         `weights` (N, k) are the tokens' standard deviations relative to the first; 0 marks a token
         that is not there.
         """
+        return everything(self._refined(tokens, weights).renderer(self.scale), tokens)
+
+    def _refined(self, tokens: Tensor, weights: Tensor) -> Image:
         count, many, *size = tokens.shape
         shares = weights / weights.sum(1, keepdim=True)
         level = self.strength(weights.clamp_min(_FAINT).log().reshape(-1, 1))
@@ -103,11 +104,11 @@ class SubspaceSR(TokenNetwork):
         shallow = features
         for block in self.body:
             features = block(features, shares)
-        features = features + shallow
-        for stage in self.stages:
-            features = stage(features)
-        residual: Tensor = self.head(features).float()
-        return residual.reshape(count, many, *residual.shape[2:])
+        fine = Image.of(features + shallow)
+        for stage, factor in zip(self.stages, self.factors, strict=True):
+            fine = fine.through(stage, reach=1, factor=factor)
+        residual = fine.through(self.head, reach=self.head.reach)
+        return residual.through(lambda each: each.float().reshape(count, many, *each.shape[2:]))
 
 
 class TokenBlock(nn.Module):
@@ -169,7 +170,7 @@ def _reach(depth: int, factors: list[int]) -> int:
     for factor in factors:
         total += Fraction(1, zoom)
         zoom *= factor
-    return max(math.ceil(total + Fraction(1, zoom)), _BICUBIC_REACH)
+    return max(math.ceil(total + Fraction(1, zoom)), BICUBIC_REACH)
 
 
 build = SubspaceSR

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from operator import add
 
 from torch import Tensor, nn
 
 from hsisr_models.blocks import GRAM, Conv, MaterialAwareModule, UpsampleStage, stages, zero
-from hsisr_models.imaging import upscale_bicubic
+from hsisr_models.imaging import BICUBIC_REACH, enlarged
 from hsisr_models.networks import SrNetwork
+from hsisr_models.rendering import Image, Renderer
 
 SOURCE = "Yu, UnmixingSR, arXiv:2407.06525, III-D"
 SCALES = (2, 3, 4, 5, 6, 7, 8)
 SKIPS = ("image", "feature")
-_BICUBIC_REACH = 2
 
 
 class UnmixingSR(SrNetwork):
@@ -45,8 +46,7 @@ class UnmixingSR(SrNetwork):
         super().__init__()
         if skip not in SKIPS:
             raise ValueError(f"no skip connection '{skip}'; known: {', '.join(SKIPS)}")
-        factors = stages(scale)
-        self.scale = scale
+        self.scale, self.factors = scale, stages(scale)
         self.stem = Conv(bands, width, kernel)
         self.body = nn.Sequential(
             *(
@@ -54,10 +54,10 @@ class UnmixingSR(SrNetwork):
                 for _ in range(depth)
             )
         )
-        self.stages = nn.ModuleList(UpsampleStage(width, factor) for factor in factors)
+        self.stages = nn.ModuleList(UpsampleStage(width, factor) for factor in self.factors)
         self.materials = nn.ModuleList(
             MaterialAwareModule(width, endmembers, material)
-            for _ in factors
+            for _ in self.factors
             if endmembers and material != "off"
         )
         self.uses_abundances = len(self.materials) > 0
@@ -68,21 +68,24 @@ class UnmixingSR(SrNetwork):
         body = kernel // 2 + depth * (spectral_kernel // 2 + 2 * (kernel // 2))
         head = head_kernel // 2
         joined = head + kernel // 2 if self.lift is not None else 0
-        self.reach, self.abundance_reach = _reaches(factors, body, head, joined)
+        self.reach, self.abundance_reach = _reaches(self.factors, body, head, joined)
 
-    def forward(self, scene: Tensor, abundances: Tensor | None = None) -> Tensor:
-        """Scene (N, B, h, w), abundances (N, p, h, w) to the sharper scene (N, B, nh, nw)."""
-        features = self.stem(scene)
-        features = features + self.body(features)
-        for index, stage in enumerate(self.stages):
-            features = stage(features)
+    def prepare(self, scene: Tensor, abundances: Tensor | None = None) -> Renderer:
+        """As every network, from a scene (N, B, h, w) and abundances (N, p, h, w)."""
+        shallow = self.stem(scene)
+        fine = Image.of(shallow + self.body(shallow))
+        for index, factor in enumerate(self.factors):
+            fine = fine.through(self.stages[index], reach=1, factor=factor)
             if self.uses_abundances:
-                features = self.materials[index](features, abundances)
+                fine = self.materials[index](fine, abundances)
         # the skip stays in full precision: in bfloat16 it would cost 15 dB
-        smooth = upscale_bicubic(scene.float(), self.scale)
+        smooth = enlarged(scene.float(), self.scale)
         if self.lift is not None:
-            return self.head(features + self.lift(smooth.to(features.dtype))).float()
-        return smooth + self.head(features).float()
+            fine = smooth.through(self.lift, reach=self.lift.reach).joined(fine, add)
+        sharp = fine.through(self.head, reach=self.head.reach)
+        if self.lift is None:
+            sharp = smooth.joined(sharp, add)
+        return sharp.renderer(self.scale)
 
 
 def _reaches(factors: list[int], body: int, head: int, joined: int) -> tuple[int, int]:
@@ -103,7 +106,7 @@ def _reaches(factors: list[int], body: int, head: int, joined: int) -> tuple[int
             abundance = Fraction(1, zoom)
     after = fine - fine_before_material + Fraction(head, zoom)
     features = math.ceil(body + fine + Fraction(head, zoom))
-    smooth = _BICUBIC_REACH + math.ceil(Fraction(joined, zoom))
+    smooth = BICUBIC_REACH + math.ceil(Fraction(joined, zoom))
     return max(features, smooth), math.ceil(abundance + after)
 
 
