@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +87,10 @@ class SrModel:
         if self.checkpoint is not None and not self.tokens:
             _require_bands(self.checkpoint, spec)
 
+    def copied(self) -> SrModel:
+        """The same model once more, for another device."""
+        return replace(self, network=deepcopy(self.network))
+
     def operation(self, seen: Survey, runtime: Runtime, *, dynamic: bool = False) -> Sharpen:
         """The model as an operation on the tiles of a surveyed scene.
 
@@ -160,7 +165,8 @@ class UnmixModel:
         self.network.to(runtime.device)
         peak = self.checkpoint.card.peak
         freeze(self.network, seen, peak, runtime)
-        return Unmix(self.network.encode, self.network.decode, self.network.reach, peak)
+        network = self.network
+        return Unmix(network.encode, network.decode, network.reach, peak, network.footprint)
 
 
 def load_unmix(name: str) -> UnmixModel:

@@ -29,6 +29,10 @@ class Operation(Protocol):
     def reach(self) -> int | None:
         """In pixels of the scene; None if the network sees its whole image."""
 
+    @property
+    def footprint(self) -> int:
+        """Numbers held for each pixel of a scene that is prepared, beside the scene, about."""
+
     def prepare(self, scene: Tensor) -> Renderer:
         """Of a scene (1, B, h, w) that is physical and complete, (1, C, scale h, scale w)."""
 
@@ -38,6 +42,10 @@ class Operation(Protocol):
 
 class Resolver(Protocol):
     """What sharpens a normalised scene."""
+
+    @property
+    def footprint(self) -> int:
+        """As that of `Operation`."""
 
     def prepare(self, scene: Tensor) -> Renderer:
         """Of a scene (1, B, h, w), the sharper one (1, B, scale h, scale w)."""
@@ -51,6 +59,11 @@ class Sharpen:
     scale: int
     reach: int | None
     peak: float
+
+    @property
+    def footprint(self) -> int:
+        """That of the network."""
+        return self.resolver.footprint
 
     def prepare(self, scene: Tensor) -> Renderer:
         """The sharper scene, in the units of the input."""
@@ -80,6 +93,11 @@ class Consistent:
         """That of the inner operation, and how far a correction sees and is seen."""
         reach = self.inner.reach
         return None if reach is None else reach + projection_reach(self.scale, self.operator)
+
+    @property
+    def footprint(self) -> int:
+        """That of the inner operation."""
+        return self.inner.footprint
 
     def prepare(self, scene: Tensor) -> Renderer:
         """The nearest consistent scene, see `imaging.back_project`."""
@@ -120,6 +138,11 @@ class Ensemble:
     def reach(self) -> int | None:
         """That of the inner operation, which has to be the same in all directions."""
         return self.inner.reach
+
+    @property
+    def footprint(self) -> int:
+        """All 8 are prepared, and kept."""
+        return len(_TURNS) * self.inner.footprint
 
     def prepare(self, scene: Tensor) -> Renderer:
         """The mean (1, B, scale h, scale w), followed by the spread where asked for."""
@@ -178,6 +201,7 @@ class Unmix:
     decode: Callable[[Tensor], Tensor]
     reach: int | None
     peak: float
+    footprint: int = 0
     scale: int = 1
 
     def prepare(self, scene: Tensor) -> Renderer:
@@ -207,6 +231,7 @@ class UnmixLinearly:
     """Which bands count (B,)."""
     scale: int = 1
     reach: int = 0
+    footprint: int = 0
 
     def prepare(self, scene: Tensor) -> Renderer:
         """Abundances (1, p, h, w), then the root mean square error (1, 1, h, w)."""

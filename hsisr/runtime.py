@@ -63,6 +63,11 @@ def choose(device: str, precision: str) -> Runtime:
     return Runtime(chosen, torch.bfloat16 if reduced else torch.float32)
 
 
+def choose_all(devices: str, precision: str) -> list[Runtime]:
+    """The runtimes for several devices, separated by commas; raises as `choose`."""
+    return [choose(device, precision) for device in devices.split(",")]
+
+
 def limit_threads(threads: int | None) -> None:
     """Use so many processor cores; all that this process may use where None."""
     torch.set_num_threads(threads or len(os.sched_getaffinity(0)))

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from hsisr_models.exact import convolve
 from hsisr_models.rendering import Image
 
+LIVE = 6
+"""Images of features that exist at a time in a residual block, about."""
 LEAK = 0.2
 """Slope of LeakyReLU; the paper gives none, this is the value of its author's MSNet."""
 

@@ -26,6 +26,8 @@ class SrNetwork(nn.Module):
     """The same for the abundances."""
     uses_abundances: bool
     """Whether it cannot do without them."""
+    footprint: int = 0
+    """Numbers held for each pixel of the scene while it is prepared, beside the scene, about."""
     __call__: Callable[..., Tensor]
 
     def prepare(self, scene: Tensor, abundances: Tensor | None = None) -> Renderer:
@@ -59,6 +61,8 @@ class UnmixNetwork(nn.Module, ABC):
     """Takes a scene (N, B, h, w) apart into abundances (N, p, h, w), and mixes it again."""
 
     reach: int | None
+    """As that of `SrNetwork`."""
+    footprint: int = 0
     """As that of `SrNetwork`."""
     __call__: Callable[..., Tensor]
 

@@ -32,6 +32,11 @@ class SuperResolver(nn.Module):
             return None
         return max(reach, self.unmixer.reach + self.network.abundance_reach)
 
+    @property
+    def footprint(self) -> int:
+        """As that of `SrNetwork`."""
+        return max(self.network.footprint, self.unmixer.footprint if self.unmixer else 0)
+
     def prepare(self, scene: Tensor) -> Renderer:
         """As that of `SrNetwork`, for a normalised scene (N, B, h, w)."""
         if self.unmixer is None:

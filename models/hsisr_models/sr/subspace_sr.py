@@ -15,7 +15,7 @@ from operator import add
 from torch import Tensor, nn
 from torch.nn.functional import pixel_shuffle
 
-from hsisr_models.blocks import ChannelNorm, Conv, stages, start_alike, zero
+from hsisr_models.blocks import LIVE, ChannelNorm, Conv, stages, start_alike, zero
 from hsisr_models.exact import sigmoid
 from hsisr_models.imaging import BICUBIC_REACH, enlarged
 from hsisr_models.networks import TokenNetwork
@@ -71,6 +71,7 @@ class SubspaceSR(TokenNetwork):
         self.head = Conv(widths[-1], 1, 3, bias=False)
         zero(self.head)
         self.reach = _reach(depth, self.factors)
+        self.footprint = LIVE * width * tokens
 
     def prepare(self, scene: Tensor, abundances: Tensor | None = None) -> Renderer:
         """As every network, from a scene (N, B, h, w) in any units; abundances are ignored.

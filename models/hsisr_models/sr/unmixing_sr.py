@@ -8,7 +8,7 @@ from operator import add
 
 from torch import Tensor, nn
 
-from hsisr_models.blocks import GRAM, Conv, MaterialAwareModule, UpsampleStage, stages, zero
+from hsisr_models.blocks import GRAM, LIVE, Conv, MaterialAwareModule, UpsampleStage, stages, zero
 from hsisr_models.imaging import BICUBIC_REACH, enlarged
 from hsisr_models.networks import SrNetwork
 from hsisr_models.rendering import Image, Renderer
@@ -68,6 +68,7 @@ class UnmixingSR(SrNetwork):
         body = kernel // 2 + depth * (spectral_kernel // 2 + 2 * (kernel // 2))
         head = head_kernel // 2
         joined = head + kernel // 2 if self.lift is not None else 0
+        self.footprint = LIVE * width
         self.reach, self.abundance_reach = _reaches(self.factors, body, head, joined)
 
     def prepare(self, scene: Tensor, abundances: Tensor | None = None) -> Renderer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from hsisr_models.blocks import GRAM, POSITIVITIES, Conv, inverse_softplus, positive
+from hsisr_models.blocks import GRAM, LIVE, POSITIVITIES, Conv, inverse_softplus, positive
 from hsisr_models.exact import softmax
 from hsisr_models.imaging import mix
 from hsisr_models.networks import UnmixNetwork
@@ -45,6 +45,7 @@ class GramAutoencoder(UnmixNetwork):
         )
         self.positivity = positivity
         self.weights = nn.Parameter(torch.rand(endmembers, bands))
+        self.footprint = LIVE * width
         self.reach = stem_kernel // 2 + sum(gram.reach for gram in grams)
 
     @property
