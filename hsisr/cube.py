@@ -167,15 +167,28 @@ class CubeWriter(Protocol):
     """A scene being written; it appears under its name only when left without an error."""
 
     @property
+    def spec(self) -> CubeSpec:
+        """How the numbers are stored, for `encode`: not always what the writer was asked for."""
+
+    @property
     def files(self) -> tuple[Path, ...]:
         """The files that will appear."""
 
     @property
-    def clipped(self) -> int:
-        """How many samples did not fit the stored type and were clipped to its limits."""
+    def resumed(self) -> bool:
+        """Whether what an earlier run stored is there, or what others at work store."""
 
-    def write(self, window: Window, block: Block) -> None:
-        """Store physical values (bands, rows, cols) at `window`; every pixel exactly once."""
+    def store(self, window: Window, stored: NDArray[Any]) -> None:
+        """Store numbers (bands, rows, cols) as `encode` gives them at `window`.
+
+        Every pixel at least once, in any order, from any thread; again only with the same numbers.
+        """
+
+    def sync(self) -> None:
+        """Bring everything stored to the disk: it survives a crash of the machine."""
+
+    def keep(self, kept: bool = True) -> None:
+        """Whether leaving, in whatever way, leaves the parts for a run that resumes."""
 
     def __enter__(self) -> Self: ...
 
@@ -185,6 +198,13 @@ class CubeWriter(Protocol):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None: ...
+
+
+def write_block(writer: CubeWriter, window: Window, block: Block) -> int:
+    """Store physical values (bands, rows, cols) at `window`; returns the samples clipped."""
+    stored, clipped = encode(block, writer.spec)
+    writer.store(window, stored)
+    return clipped
 
 
 class ArrayCube:

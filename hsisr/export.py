@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from hsisr.cube import Block, Cube, CubeSpec, Spectrum
+from hsisr.cube import Block, Cube, CubeSpec, Spectrum, write_block
 from hsisr.files import human_size, require_new, require_room
 from hsisr.formats import FORMATS, create_cube, load
 from hsisr.formats.envi.library import write_library, write_table
@@ -93,10 +93,11 @@ def write_windows(
     with ExitStack() as stack:
         writers = [stack.enter_context(create_cube(*cube, format_name)) for cube in cubes]
         ends = np.cumsum([spec.bands for _, spec in cubes])
+        clipped = 0
         for window, block in windows:
             for writer, bands in zip(writers, np.split(block, ends[:-1]), strict=True):
-                writer.write(window, bands)
-            yield window, sum(writer.clipped for writer in writers)
+                clipped += write_block(writer, window, bands)
+            yield window, clipped
 
 
 def write_endmembers(

@@ -22,6 +22,7 @@ from hsisr.errors import OutputError, UsageError
 
 PART = ".part"
 _COMMIT = ".commit.part"
+_TURN = ".turn.part"
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
@@ -47,6 +48,11 @@ def no_room(path: Path, needed: int | None) -> OutputError:
             hint="write to another disk with -o, or upscale a part of the scene",
         )
     return OutputError("not enough disk", where=path)
+
+
+def taken(path: Path) -> OutputError:
+    """The error for a file that another run is at."""
+    return OutputError("another run is writing this file", where=path)
 
 
 def require_room(path: Path, needed: int) -> None:
@@ -75,34 +81,64 @@ def require_new(outputs: Sequence[Path], inputs: Sequence[Path], *, overwrite: b
 class PartFile:
     """A file under construction: random writes to `NAME.part`, then `publish`.
 
-    The part is locked while it is open, so two runs cannot write the same output. A full disk is
-    noticed when `size` bytes are reserved, before any work is done.
+    The part is locked while it is open, so two runs cannot write the same output; runs that all
+    say `shared` can. Nothing in it is touched before `clear`.
     """
 
-    def __init__(self, path: Path, size: int | None = None) -> None:
+    def __init__(self, path: Path, *, shared: bool = False) -> None:
         # a link is kept and its target replaced, as an ordinary write would do
         self.path = Path(os.path.realpath(path))
         self.part = _part_path(self.path)
-        with explained(self.path, size):
+        with explained(self.path):
             self._fd = os.open(self.part, _FLAGS, 0o666)
-            self._lock()
-            os.ftruncate(self._fd, 0)
-            if size:
-                self.reserve(size)
-
-    def _lock(self) -> None:
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self.alone = self._lock(fcntl.LOCK_EX)
+            """Whether nobody else had the part open."""
+            locked = self.alone or (shared and self._lock(fcntl.LOCK_SH))
             # published by another run between opening and locking, it would be that run's result
-            ours = os.path.samestat(os.fstat(self._fd), self.part.stat())
-        except (BlockingIOError, FileNotFoundError):
-            ours = False
-        if not ours:
+            if not (locked and self.in_place()):
+                self.close()
+                raise taken(self.path)
+
+    def _lock(self, kind: int) -> bool:
+        try:
+            fcntl.flock(self._fd, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:
             self.close()
-            raise OutputError("another run is writing this file", where=self.path)
+            raise
+        return True
+
+    def share(self) -> None:
+        """Let others that say `shared` open the part as well."""
+        with explained(self.path):
+            if not self._lock(fcntl.LOCK_SH):
+                raise taken(self.path)
+
+    def in_place(self) -> bool:
+        """Whether the part is still what its name stands for."""
+        try:
+            return os.path.samestat(os.fstat(self._fd), self.part.stat())
+        except FileNotFoundError:
+            return False
+
+    def holds(self, size: int, head: bytes = b"") -> bool:
+        """Whether the part has `size` bytes and begins with `head`."""
+        with explained(self.path):
+            if os.fstat(self._fd).st_size != size:
+                return False
+            return os.pread(self._fd, len(head), 0) == head
+
+    def clear(self) -> None:
+        """Drop what an earlier run left in the part."""
+        with explained(self.path):
+            os.ftruncate(self._fd, 0)
 
     def reserve(self, size: int) -> None:
-        """Claim the room for `size` bytes; without it, drops the part and raises `OutputError`."""
+        """Claim the room for `size` bytes; without it, drops the part and raises `OutputError`.
+
+        A full disk is noticed here, before any work is done.
+        """
         with explained(self.path, size):
             try:
                 os.posix_fallocate(self._fd, 0, size)
@@ -114,26 +150,33 @@ class PartFile:
 
     def pwrite(self, data: bytes | memoryview, offset: int) -> None:
         """Write all of `data` at byte `offset`."""
-        view = memoryview(data).cast("B")
-        with explained(self.path):
-            while view:
-                written = os.pwrite(self._fd, view, offset)
-                view, offset = view[written:], offset + written
+        self.scatter(memoryview(data).cast("B"), [offset])
 
-    def finish(self) -> None:
-        """Bring every byte to the disk; the part stays locked until it is published."""
+    def scatter(self, view: memoryview, offsets: Sequence[int]) -> None:
+        """Cut bytes into pieces of one length and write each at its offset."""
+        length = len(view) // len(offsets)
         with explained(self.path):
-            os.fsync(self._fd)
+            for start, offset in zip(range(0, len(view), length or 1), offsets, strict=False):
+                piece = view[start : start + length]
+                done = os.pwrite(self._fd, piece, offset)
+                while done < length:
+                    done += os.pwrite(self._fd, piece[done:], offset + done)
+
+    def sync(self) -> None:
+        """Bring what was written to the disk; it survives a crash of the machine."""
+        with explained(self.path):
+            os.fdatasync(self._fd)
 
     def close(self) -> None:
-        """Let go of the part."""
+        """Let go of the part, and leave it."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
 
     def discard(self) -> None:
-        """Drop the part; the target stays as it was."""
-        self.part.unlink(missing_ok=True)
+        """Drop the part, unless others share it; the target stays as it was."""
+        if self._fd >= 0 and self.in_place() and self._lock(fcntl.LOCK_EX):
+            self.part.unlink(missing_ok=True)
         self.close()
 
 
@@ -141,6 +184,8 @@ def publish(parts: Sequence[PartFile]) -> None:
     """Let finished parts appear under their names, the defining file (a header) last."""
     targets = [part.path for part in parts]
     try:
+        if not all(part.in_place() for part in parts):
+            raise OutputError("the unfinished file is gone: removed or renamed", where=targets[-1])
         with explained(targets[-1]):
             if len(parts) > 1:
                 _write_commit(targets)
@@ -164,12 +209,47 @@ def recover(defining: Path) -> bool:
     return True
 
 
+@contextlib.contextmanager
+def turn(target: Path) -> Iterator[None]:
+    """One process at a time, for the moments in which the parts of `target` begin or end."""
+    path = target.with_name(target.name + _TURN)
+    with explained(target):
+        handle = _locked(path)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def _locked(path: Path) -> int:
+    while True:
+        handle = os.open(path, _FLAGS, 0o666)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            # whoever had it before has removed it
+            if os.path.samestat(os.fstat(handle), path.stat()):
+                return handle
+        except FileNotFoundError:
+            pass
+        except BaseException:
+            os.close(handle)
+            raise
+        os.close(handle)
+
+
+def unfinished(targets: Sequence[Path]) -> bool:
+    """Whether a run that was stopped, or is at work, left parts of these files."""
+    return any(_part_path(Path(os.path.realpath(target))).exists() for target in targets)
+
+
 def write_durably(path: Path, data: bytes) -> None:
     """Replace the file at `path` by one that holds `data`, whole or not at all."""
     part = PartFile(path)
     try:
+        part.clear()
         part.pwrite(data, 0)
-        part.finish()
+        part.sync()
     except BaseException:
         part.discard()
         raise
@@ -215,11 +295,12 @@ def _rename(targets: Sequence[Path]) -> None:
         part = _part_path(target)
         if part.exists():
             part.replace(target)
-    _sync_folder(defining.parent)
+    sync_folder(defining.parent)
     _commit_path(defining).unlink(missing_ok=True)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Bring the names in a folder to the disk."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         # some network file systems refuse to sync a folder

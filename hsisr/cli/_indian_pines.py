@@ -24,7 +24,7 @@ def write_indian_pines(path: Path) -> int:
         raise UsageError(
             "the demo scene comes with the package tensorly", hint="pip install 'hsisr[demo]'"
         ) from None
-    from hsisr.cube import CubeSpec, Spectrum
+    from hsisr.cube import CubeSpec, Spectrum, write_block
     from hsisr.formats import create_cube
 
     data = load_indian_pines()
@@ -41,7 +41,7 @@ def write_indian_pines(path: Path) -> int:
         interleave="bil",
     )
     with create_cube(path, spec, "envi") as writer:
-        writer.write(spec.window, scene.T.reshape(bands, rows, cols).astype(np.float32))
+        write_block(writer, spec.window, scene.T.reshape(bands, rows, cols).astype(np.float32))
     return int(np.count_nonzero(scene != stored.reshape(-1, bands)))
 
 

@@ -245,6 +245,7 @@ def _written(
     windows: Iterable[tuple[Window, Block]], cube: Cube, results: _Results, tally: Tally
 ) -> Iterator[int]:
     """Write both maps, yielding how many pixels are done."""
+    from hsisr.cube import write_block
     from hsisr.export import endmember_names
     from hsisr.formats import create_cube
 
@@ -257,8 +258,8 @@ def _written(
         create_cube(results.error, error, results.format) as errors,
     ):
         for window, block in windows:
-            maps.write(window, block[:count])
-            errors.write(window, block[count:])
+            write_block(maps, window, block[:count])
+            write_block(errors, window, block[count:])
             tally.note(block[:count])
             pixels += window.height * window.width
             yield pixels

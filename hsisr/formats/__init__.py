@@ -1,7 +1,8 @@
 """File formats, one per file; the format of a file is told by its bytes, not by its name.
 
 A format module defines NAME, SUFFIXES, `sniff(path, head)`, `read(path, options)` and, where it
-can write, `write(path, spec)` and `outputs(path)`. Adding a format is adding such a file.
+can write, `write(path, spec, resume, shared)` and `outputs(path)`. Adding a format is adding such
+a file.
 """
 
 from __future__ import annotations
@@ -44,8 +45,10 @@ class Format(Protocol):
     def read(self, path: Path, options: ReadOptions) -> Cube:
         """Open the file at `path`; raises `InputError`."""
 
-    def write(self, path: Path, spec: CubeSpec) -> CubeWriter:
-        """Begin a new file at `path`; raises `OutputError`."""
+    def write(
+        self, path: Path, spec: CubeSpec, *, resume: bool = False, shared: bool = False
+    ) -> CubeWriter:
+        """Begin or resume a file at `path`; raises `OutputError`, `UsageError`."""
 
     def outputs(self, path: Path) -> tuple[Path, ...]:
         """The files that `write` would make appear."""
@@ -76,9 +79,17 @@ def open_cube(path: str | Path, options: ReadOptions | None = None) -> Cube:
     )
 
 
-def create_cube(path: Path, spec: CubeSpec, format_name: str) -> CubeWriter:
-    """Begin a new cube at `path`; it appears when the writer is left without an error."""
-    return load(format_name).write(path, spec)
+def create_cube(
+    path: Path, spec: CubeSpec, format_name: str, *, resume: bool = False, shared: bool = False
+) -> CubeWriter:
+    """Begin a new cube at `path`; it appears when the writer is left without an error.
+
+    With `resume`, the parts that an earlier run of the same `spec` left are continued, if they are
+    there. With `shared`, several processes write disjoint windows of one cube: whoever comes while
+    others are at work joins them, with or without `resume`. All but one leave with `keep`; the last
+    one publishes. Raises `OutputError`, also if another run has the output, and `UsageError`.
+    """
+    return load(format_name).write(path, spec, resume=resume, shared=shared)
 
 
 def _head(path: Path) -> bytes:

@@ -9,18 +9,20 @@ from __future__ import annotations
 import math
 import operator
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
-from hsisr.cube import Block, CubeSpec, decode, encode
+from hsisr.cube import Block, CubeSpec, decode
 from hsisr.errors import InputError
-from hsisr.files import PartFile, publish, recover
+from hsisr.files import PartFile
 from hsisr.formats._axes import Axes
+from hsisr.formats._writer import PartsWriter
 from hsisr.window import Window
 
 
@@ -135,7 +137,7 @@ class RawCube:
         self.close()
 
 
-class RawWriter:
+class RawWriter(PartsWriter):
     """A scene in one plain file under construction; `texts` are the small files around it.
 
     The text of the data file itself, if any, stands before the samples; every other file holds
@@ -143,56 +145,37 @@ class RawWriter:
     """
 
     def __init__(
-        self, path: Path, layout: RawLayout, spec: CubeSpec, texts: dict[Path, bytes]
-    ) -> None:
-        self.files = tuple({path: None, **texts})
-        self.clipped = 0
-        self._layout = layout
-        self._spec = spec
-        self._parts: list[PartFile] = []
-        # what a killed run had finished but not yet named must not be lost
-        recover(Path(os.path.realpath(self.files[-1])))
-        try:
-            for file in self.files:
-                self._parts.append(PartFile(file, layout.file_size if file == path else None))
-                self._parts[-1].pwrite(texts.get(file, b""), 0)
-        except BaseException:
-            self._discard()
-            raise
-
-    def write(self, window: Window, block: Block) -> None:
-        """Store physical values (bands, rows, cols) at `window`; every pixel exactly once."""
-        values, clipped = encode(block, self._spec)
-        self.clipped += clipped
-        stored = np.ascontiguousarray(self._layout.axes.from_block(values), self._layout.dtype)
-        view = stored.reshape(-1).view(np.uint8).data
-        offsets, length = self._layout.pieces(window)
-        for i, offset in enumerate(offsets):
-            self._parts[0].pwrite(view[i * length : (i + 1) * length], offset)
-
-    def _discard(self) -> None:
-        for part in self._parts:
-            part.discard()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
         self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
+        path: Path,
+        layout: RawLayout,
+        spec: CubeSpec,
+        texts: dict[Path, bytes],
+        *,
+        resume: bool = False,
+        shared: bool = False,
     ) -> None:
-        if error is not None:
-            self._discard()
-            return
-        try:
-            for part in self._parts:
-                part.finish()
-        except BaseException:
-            self._discard()
-            raise
-        publish(self._parts)
+        self._layout = layout
+        self._texts = {path: b"", **texts}
+        super().__init__(spec, tuple(self._texts), resume=resume, shared=shared)
+
+    def _heads(self) -> Iterator[tuple[PartFile, int, bytes]]:
+        """Each part, its size and how it begins."""
+        sizes = [self._layout.file_size, *map(len, list(self._texts.values())[1:])]
+        return zip(self._parts, sizes, self._texts.values(), strict=True)
+
+    def _fits(self) -> bool:
+        return all(part.holds(size, text) for part, size, text in self._heads())
+
+    def _begin(self) -> None:
+        for part, size, text in self._heads():
+            part.reserve(size)
+            part.pwrite(text, 0)
+
+    def store(self, window: Window, stored: NDArray[Any]) -> None:
+        """Store numbers (bands, rows, cols) at `window`; raises `OutputError`."""
+        samples = np.ascontiguousarray(self._layout.axes.from_block(stored), self._layout.dtype)
+        offsets, _ = self._layout.pieces(window)
+        self._parts[0].scatter(samples.reshape(-1).view(np.uint8).data, offsets)
 
 
 def _open(path: Path) -> int:

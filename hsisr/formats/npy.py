@@ -60,7 +60,7 @@ def outputs(path: Path) -> tuple[Path, ...]:
     return (path,)
 
 
-def write(path: Path, spec: CubeSpec) -> RawWriter:
+def write(path: Path, spec: CubeSpec, *, resume: bool = False, shared: bool = False) -> RawWriter:
     """Begin an array (rows, cols, bands) of the numbers as stored; raises `OutputError`."""
     dtype = spec.dtype.newbyteorder("<")
     text = io.BytesIO()
@@ -73,7 +73,7 @@ def write(path: Path, spec: CubeSpec) -> RawWriter:
         },
     )
     layout = RawLayout(MATLAB, spec.shape, dtype, offset=text.tell())
-    return RawWriter(path, layout, spec, {path: text.getvalue()})
+    return RawWriter(path, layout, spec, {path: text.getvalue()}, resume=resume, shared=shared)
 
 
 def _axes(stored: tuple[int, ...], options: ReadOptions) -> tuple[Axes, str]:

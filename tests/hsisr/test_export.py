@@ -12,7 +12,7 @@ import spectral
 from numpy.typing import NDArray
 
 from hsisr import export
-from hsisr.cube import CubeSpec, Spectrum
+from hsisr.cube import CubeSpec, Spectrum, write_block
 from hsisr.errors import OutputError, UsageError
 from hsisr.formats import FORMATS, create_cube, open_cube
 from hsisr.window import TilePlan, Window
@@ -23,7 +23,7 @@ Scene = Callable[..., NDArray[np.float32]]
 def written(path: Path, format_name: str, block: NDArray[np.float32]) -> CubeSpec:
     spec = CubeSpec(*block.shape, np.dtype(np.float32))
     with create_cube(path, spec, format_name) as writer:
-        writer.write(spec.window, block)
+        write_block(writer, spec.window, block)
     return spec
 
 

@@ -26,10 +26,11 @@ from hsisr.files import (
 
 def test_a_file_appears_only_when_it_is_published(tmp_path: Path) -> None:
     target = tmp_path / "scene.img"
-    part = PartFile(target, 4)
+    part = PartFile(target)
+    part.reserve(4)
     part.pwrite(b"ab", 0)
     part.pwrite(b"cd", 2)
-    part.finish()
+    part.sync()
     assert not target.exists()
     publish([part])
     assert target.read_bytes() == b"abcd"
@@ -39,7 +40,8 @@ def test_a_file_appears_only_when_it_is_published(tmp_path: Path) -> None:
 def test_a_discarded_part_leaves_the_old_file(tmp_path: Path) -> None:
     target = tmp_path / "scene.img"
     target.write_bytes(b"old")
-    part = PartFile(target, 100)
+    part = PartFile(target)
+    part.reserve(100)
     part.pwrite(b"new", 0)
     part.discard()
     part.discard()
@@ -52,7 +54,7 @@ def test_a_part_that_another_run_is_writing_is_refused(tmp_path: Path) -> None:
     first.pwrite(b"first", 0)
     with pytest.raises(OutputError, match="another run"):
         PartFile(tmp_path / "scene.img")
-    first.finish()
+    first.sync()
     with pytest.raises(OutputError, match="another run"):
         PartFile(tmp_path / "scene.img")
     publish([first])
@@ -118,7 +120,7 @@ from hsisr.files import PartFile, write_durably
 resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, 1 << 16))
 target, reserve = Path(sys.argv[1]), sys.argv[2] == "reserved"
 try:
-    PartFile(target, 1 << 20) if reserve else write_durably(target, bytes(1 << 20))
+    PartFile(target).reserve(1 << 20) if reserve else write_durably(target, bytes(1 << 20))
 except OutputError as error:
     print(error.what, error.hint, sep="|")
 """

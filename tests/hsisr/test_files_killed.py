@@ -23,11 +23,13 @@ from pathlib import Path
 from hsisr.files import PartFile, publish, recover
 job, data, header = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
 if job == "publish":
-    parts = [PartFile(data, 12), PartFile(header)]
+    parts = [PartFile(data), PartFile(header)]
     for part, content in zip(parts, (b"the new data", b"the new header")):
+        part.clear()
+        part.reserve(len(content))
         part.pwrite(content, 0)
     for part in parts:
-        part.finish()
+        part.sync()
     publish(parts)
 else:
     recover(header)
@@ -47,8 +49,8 @@ def deadly(call):
     return wrapper
 
 def arm():
-    names = "open close fsync pwrite ftruncate posix_fallocate replace unlink fstat stat".split()
-    for name in names:
+    names = "open close fdatasync fsync pwrite ftruncate posix_fallocate replace unlink fstat stat"
+    for name in names.split():
         setattr(os, name, deadly(getattr(os, name)))
     fcntl.flock, io.open = deadly(fcntl.flock), deadly(io.open)
 """

@@ -68,7 +68,7 @@ def outputs(path: Path) -> tuple[Path, ...]:
     return path, stem.with_name(stem.name + HEADER)
 
 
-def write(path: Path, spec: CubeSpec) -> RawWriter:
+def write(path: Path, spec: CubeSpec, *, resume: bool = False, shared: bool = False) -> RawWriter:
     """Begin a scene in little-endian order; raises `OutputError`, or `UsageError` for its dtype.
 
     A wide BIP cube becomes BIL: in programs that read it band by band, the memory needed for BIP
@@ -79,4 +79,4 @@ def write(path: Path, spec: CubeSpec) -> RawWriter:
     data, header = outputs(path)
     text = compose(spec).render().encode(errors="replace")
     layout = RawLayout(AXES[spec.interleave], spec.shape, spec.dtype.newbyteorder("<"))
-    return RawWriter(data, layout, spec, {header: text})
+    return RawWriter(data, layout, spec, {header: text}, resume=resume, shared=shared)

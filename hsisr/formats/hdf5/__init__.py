@@ -15,6 +15,7 @@ from hsisr.cube import Cube, CubeSpec, CubeWriter
 from hsisr.formats import ReadOptions
 from hsisr.formats._variable_cube import Found, VariableCube
 from hsisr.formats._variables import choose
+from hsisr.formats._writer import not_shared
 from hsisr.formats.hdf5.metadata import read_description
 from hsisr.formats.hdf5.safe import explained, is_matlab, open_file, require_readable, walk
 from hsisr.formats.hdf5.source import Hyperslabs
@@ -67,9 +68,14 @@ def _open(file: h5py.File, path: Path, options: ReadOptions) -> VariableCube:
     return cube
 
 
-def write(path: Path, spec: CubeSpec) -> CubeWriter:
-    """Begin an HDF5 file: MATLAB's v7.3 if it is called `.mat`, else a plain one."""
-    return Hdf5Writer(path, spec, matlab=path.suffix.lower() == ".mat")
+def write(path: Path, spec: CubeSpec, *, resume: bool = False, shared: bool = False) -> CubeWriter:
+    """Begin an HDF5 file: MATLAB's v7.3 if it is called `.mat`, else a plain one.
+
+    Raises `UsageError` if `shared`: only one process can have an HDF5 file open.
+    """
+    if shared:
+        raise not_shared(path)
+    return Hdf5Writer(path, spec, matlab=path.suffix.lower() == ".mat", resume=resume)
 
 
 def outputs(path: Path) -> tuple[Path, ...]:

@@ -10,16 +10,19 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Self
+from threading import Lock
+from typing import Any
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
-from hsisr.cube import Block, CubeSpec, encode
+from hsisr.cube import CubeSpec
 from hsisr.errors import OutputError
-from hsisr.files import PartFile, explained, publish, require_room
+from hsisr.files import explained, require_room
 from hsisr.formats._axes import MATLAB, Axes
 from hsisr.formats._metadata import Value, as_matlab, cube_name, describe
+from hsisr.formats._writer import PartsWriter
 from hsisr.window import Window
 
 _USER_BLOCK = 512
@@ -32,79 +35,100 @@ _CHUNK = (32, 64, 64)
 _OVERHEAD = 2**16
 
 
-class Hdf5Writer:
+class Hdf5Writer(PartsWriter):
     """A cube in an HDF5 file under construction."""
 
-    def __init__(self, path: Path, spec: CubeSpec, *, matlab: bool) -> None:
-        self.files: tuple[Path, ...] = (path,)
-        self.clipped = 0
-        self._spec = as_matlab(spec) if matlab else spec
+    def __init__(self, path: Path, spec: CubeSpec, *, matlab: bool, resume: bool = False) -> None:
         self._matlab = matlab
         self._axes = Axes("BXY") if matlab else MATLAB
-        require_room(path, spec.nbytes + _OVERHEAD)
-        self._part = PartFile(path)
-        with contextlib.ExitStack() as undo:
-            undo.callback(self._part.discard)
-            with _explained(self._part.path):
-                self._file = self._open()
-                undo.callback(_close_quietly, self._file)
-                self._dataset = self._create_cube()
-                self._describe()
-                self._file.flush()
-            self._part.reserve(self._part.part.stat().st_size)
-            self._undo = undo.pop_all()
+        self._file: h5py.File | None = None
+        # h5py serialises its calls, but not one call and the next
+        self._turn = Lock()
+        if not resume:
+            require_room(path, spec.nbytes + _OVERHEAD)
+        super().__init__(as_matlab(spec) if matlab else spec, (path,), resume=resume)
 
-    def _open(self) -> h5py.File:
+    def _fits(self) -> bool:
+        """Whether the cube has its name, which it is given when all else is there."""
+        try:
+            self._file = self._opened("r+")
+            found = self._file[cube_name(self.spec)]
+            shape = self._axes.stored(self.spec.shape)
+            fits = isinstance(found, h5py.Dataset) and found.shape == shape
+            fits = fits and found.dtype == self.spec.dtype
+        except (OSError, RuntimeError, KeyError):
+            fits = False
+        if not fits:
+            self._close()
+        return fits
+
+    def _begin(self) -> None:
+        with _explained(self._parts[0].path):
+            self._file = self._opened("w")
+            dataset = self._create_cube(self._file)
+            self._describe(self._file, dataset)
+            self._file.flush()
+            self._parts[0].reserve(self._parts[0].part.stat().st_size)
+            self._file[cube_name(self.spec)] = dataset
+            self._file.flush()
+
+    def _opened(self, mode: str) -> h5py.File:
         # the part is locked already; HDF5's own lock would collide with that
-        block = _USER_BLOCK if self._matlab else 0
-        return h5py.File(
-            self._part.part, "w", locking=False, libver=_VERSIONS, userblock_size=block
-        )
+        new = {"userblock_size": _USER_BLOCK} if self._matlab and mode == "w" else {}
+        return h5py.File(self._parts[0].part, mode, locking=False, libver=_VERSIONS, **new)
 
-    def _create_cube(self) -> h5py.Dataset:
+    def _create_cube(self, file: h5py.File) -> h5py.Dataset:
         plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
         plist.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
         plist.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-        shape = self._axes.stored(self._spec.shape)
+        shape = self._axes.stored(self.spec.shape)
         chunks = tuple(map(_even, shape, _CHUNK)) if self._matlab else None
-        name = cube_name(self._spec)
-        return self._file.create_dataset(name, shape, self._spec.dtype, chunks=chunks, dcpl=plist)
+        return file.create_dataset(None, shape, self.spec.dtype, chunks=chunks, dcpl=plist)
 
-    def _describe(self) -> None:
-        metadata = describe(self._spec)
+    def _describe(self, file: h5py.File, dataset: h5py.Dataset) -> None:
+        metadata = describe(self.spec)
         if not self._matlab:
             for key, value in metadata.items():
-                self._dataset.attrs[key] = value if isinstance(value, tuple) else _fixed(value)
+                dataset.attrs[key] = value if isinstance(value, tuple) else _fixed(value)
             return
-        name = self._spec.dtype.name
-        self._dataset.attrs["MATLAB_class"] = np.bytes_(_CLASSES.get(name, name))
+        name = self.spec.dtype.name
+        dataset.attrs["MATLAB_class"] = np.bytes_(_CLASSES.get(name, name))
         for key, value in metadata.items():
-            _store(self._file, key, value)
+            _store(file, key, value)
 
-    def write(self, window: Window, block: Block) -> None:
-        """Store physical values (bands, rows, cols) at `window`."""
-        values, clipped = encode(block, self._spec)
-        self.clipped += clipped
-        with _explained(self._part.path):
-            stored = np.ascontiguousarray(self._axes.from_block(values))
-            self._dataset[self._axes.index(window)] = stored
+    def store(self, window: Window, stored: NDArray[Any]) -> None:
+        """Store numbers (bands, rows, cols) at `window`; raises `OutputError`."""
+        samples = np.ascontiguousarray(self._axes.from_block(stored))
+        with self._turn, _explained(self._parts[0].path):
+            assert self._file is not None
+            self._file[cube_name(self.spec)][self._axes.index(window)] = samples
+
+    def sync(self) -> None:
+        """Bring everything stored to the disk: it survives a crash of the machine."""
+        if self._file is not None:
+            with self._turn, _explained(self._parts[0].path):
+                self._file.flush()
+        super().sync()
+
+    def _close(self) -> None:
+        # what could not be written does not matter any more: it was not synced
+        if self._file is not None:
+            with contextlib.suppress(OSError, RuntimeError):
+                self._file.close()
+            self._file = None
+
+    def _leave(self, *, kept: bool) -> None:
+        self._close()
+        super()._leave(kept=kept)
 
     def _finish(self) -> None:
-        with _explained(self._part.path):
+        with _explained(self._parts[0].path):
+            assert self._file is not None
             self._file.close()
+        self._file = None
         if self._matlab:
-            self._part.pwrite(_SIGNATURE, 0)
-        self._part.finish()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        with self._undo as undo:
-            if kind is None:
-                self._finish()
-                undo.pop_all()
-                publish([self._part])
+            self._parts[0].pwrite(_SIGNATURE, 0)
+        super()._finish()
 
 
 def _even(length: int, limit: int) -> int:
@@ -137,9 +161,3 @@ def _explained(path: Path) -> Iterator[None]:
             yield
         except RuntimeError as error:
             raise OutputError(f"cannot write: {error}", where=path) from error
-
-
-def _close_quietly(file: h5py.File) -> None:
-    # what could not be written does not matter any more: the file is dropped
-    with contextlib.suppress(OSError, RuntimeError):
-        file.close()

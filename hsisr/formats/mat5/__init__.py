@@ -9,20 +9,21 @@ from __future__ import annotations
 import struct
 from math import prod
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hsisr.cube import Block, Cube, CubeSpec, CubeWriter, encode
+from hsisr.cube import Cube, CubeSpec, CubeWriter
 from hsisr.errors import InputError
-from hsisr.files import PartFile, explained, publish, require_room
+from hsisr.files import explained, require_room
 from hsisr.formats import ReadOptions
 from hsisr.formats._axes import MATLAB
 from hsisr.formats._confined import Confined
 from hsisr.formats._metadata import as_matlab, candidates, cube_name, describe
 from hsisr.formats._variable_cube import Found
 from hsisr.formats._variables import choose
+from hsisr.formats._writer import PartsWriter, not_shared
 from hsisr.formats.mat5.decoder import extract, list_variables
 from hsisr.window import Window
 
@@ -96,12 +97,17 @@ def read_spectra(path: Path, count: int) -> NDArray[np.float64]:
     return matrix if matrix.shape[0] == count else np.ascontiguousarray(matrix.T)
 
 
-def write(path: Path, spec: CubeSpec) -> CubeWriter:
-    """Begin a MAT file: compressed level 5 if the cube is small, else v7.3."""
+def write(path: Path, spec: CubeSpec, *, resume: bool = False, shared: bool = False) -> CubeWriter:
+    """Begin a MAT file: compressed level 5 if the cube is small, else v7.3.
+
+    Level 5 is never resumed: it is made in memory. Raises `UsageError` if `shared`.
+    """
+    if shared:
+        raise not_shared(path)
     if spec.nbytes >= _LARGEST:
         from hsisr.formats.hdf5.writer import Hdf5Writer  # brings h5py, mostly for nothing
 
-        return Hdf5Writer(path, spec, matlab=True)
+        return Hdf5Writer(path, spec, matlab=True, resume=resume)
     return _Writer(path, spec)
 
 
@@ -110,48 +116,39 @@ def outputs(path: Path) -> tuple[Path, ...]:
     return (path,)
 
 
-class _Writer:
+class _Writer(PartsWriter):
     """Gathers the cube in memory and writes it when left."""
 
     def __init__(self, path: Path, spec: CubeSpec) -> None:
-        self._spec = as_matlab(spec)
-        self._stored = np.zeros(self._spec.shape, self._spec.dtype)
-        self.files = outputs(path)
-        self.clipped = 0
+        spec = as_matlab(spec)
+        self._stored = np.zeros(spec.shape, spec.dtype)
         require_room(path, spec.nbytes)
-        self._part = PartFile(path)
+        super().__init__(spec, outputs(path))
 
-    def write(self, window: Window, block: Block) -> None:
-        """Store physical values (bands, rows, cols) at `window`."""
-        rows, cols = window.slices
-        self._stored[:, rows, cols], clipped = encode(block, self._spec)
-        self.clipped += clipped
+    def _fits(self) -> bool:
+        return False
+
+    def _begin(self) -> None:
+        return
+
+    def store(self, window: Window, stored: NDArray[Any]) -> None:
+        """Store numbers (bands, rows, cols) at `window`."""
+        self._stored[:, *window.slices] = stored
+
+    def keep(self, kept: bool = True) -> None:
+        """There is nothing to keep before the end."""
 
     def _content(self) -> dict[str, Any]:
         columns = {
             name: value if isinstance(value, str) else np.array(value, np.float64)
-            for name, value in describe(self._spec).items()
+            for name, value in describe(self.spec).items()
         }
-        return {cube_name(self._spec): MATLAB.from_block(self._stored), **columns}
+        return {cube_name(self.spec): MATLAB.from_block(self._stored), **columns}
 
     def _finish(self) -> None:
         from scipy.io import savemat
 
-        with explained(self._part.path):
-            target = str(self._part.part)
+        with explained(self._parts[0].path):
+            target = str(self._parts[0].part)
             savemat(target, self._content(), False, do_compression=True, oned_as="column")
-        self._part.finish()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is not None:
-            self._part.discard()
-            return
-        try:
-            self._finish()
-        except BaseException:
-            self._part.discard()
-            raise
-        publish([self._part])
+        super()._finish()

@@ -8,7 +8,6 @@ uncompressed, so that every window has its place in the file before anything is 
 from __future__ import annotations
 
 from pathlib import Path
-from types import TracebackType
 
 from hsisr.cube import Cube, CubeSpec, CubeWriter
 from hsisr.errors import OutputError
@@ -36,7 +35,7 @@ def read(path: Path, options: ReadOptions) -> Cube:
     return open_tiff(path, options)
 
 
-def write(path: Path, spec: CubeSpec) -> CubeWriter:
+def write(path: Path, spec: CubeSpec, *, resume: bool = False, shared: bool = False) -> CubeWriter:
     """Begin a TIFF file at `path`; raises `OutputError`."""
     if spec.dtype.kind not in "uif" or spec.dtype.itemsize < (4 if spec.dtype.kind == "f" else 1):
         raise OutputError(f"a TIFF file cannot hold samples of type {spec.dtype}", where=path)
@@ -46,7 +45,7 @@ def write(path: Path, spec: CubeSpec) -> CubeWriter:
             where=path,
             hint="write ENVI instead",
         )
-    return TiffWriter(path, spec)
+    return TiffWriter(path, spec, resume=resume, shared=shared)
 
 
 def outputs(path: Path) -> tuple[Path, ...]:
@@ -57,22 +56,18 @@ def outputs(path: Path) -> tuple[Path, ...]:
 class TiffWriter(RawWriter):
     """A TIFF file under construction, all samples in their place from the beginning."""
 
-    def __init__(self, path: Path, spec: CubeSpec) -> None:
+    def __init__(self, path: Path, spec: CubeSpec, *, resume: bool, shared: bool) -> None:
         with explained(path):
             header = render_header(spec)
         layout = RawLayout(stored_axes(spec), spec.shape, spec.dtype.newbyteorder("<"), len(header))
         side = render_side(spec)
         self._side = side_file(path)
-        super().__init__(path, layout, spec, {path: header} | ({self._side: side} if side else {}))
+        texts = {path: header} | ({self._side: side} if side else {})
+        super().__init__(path, layout, spec, texts, resume=resume, shared=shared)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if error is None and self._side not in self.files:
+    def _finish(self) -> None:
+        super()._finish()
+        if self._side not in self.files:
             # GDAL believes a side file more than the file, and this one described another
             with explained(self._side):
                 self._side.unlink(missing_ok=True)
-        super().__exit__(kind, error, trace)

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rasterio.crs import CRS
 
-from hsisr.cube import CubeSpec, Geo
+from hsisr.cube import CubeSpec, Geo, write_block
 from hsisr.formats import create_cube, open_cube
 from hsisr.formats.envi.map_info import geo_entries, read_geo, same_place, zoomed
 
@@ -44,7 +44,7 @@ def upscale(header: Path, scale: int) -> Path:
         spec = cube.spec.upscaled(scale)
     path = header.with_name(f"scene_x{scale}.img")
     with create_cube(path, spec, "envi") as writer:
-        writer.write(spec.window, np.zeros(spec.shape, np.float32))
+        write_block(writer, spec.window, np.zeros(spec.shape, np.float32))
     return path
 
 
@@ -222,7 +222,7 @@ def test_the_place_of_a_scene_from_another_format_is_one_that_gdal_reads(
     geo = Geo((30 * cos, 30 * sin, 622613.5, 30 * sin, -30 * cos, 5269351.4), crs)
     spec = CubeSpec(1, 5, 6, np.dtype(np.uint8), geo=geo)
     with create_cube(tmp_path / "a.img", spec, "envi") as writer:
-        writer.write(spec.window, np.zeros(spec.shape, np.float32))
+        write_block(writer, spec.window, np.zeros(spec.shape, np.float32))
     with open_cube(tmp_path / "a.img") as cube:
         assert same_place(cube.spec.geo, geo)
     assert_same_corners(gdal_corners(tmp_path / "a.img"), list(geo.corners(5, 6)))

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from hsisr.cube import CubeSpec, Interleave, Spectrum
+from hsisr.cube import CubeSpec, Interleave, Spectrum, write_block
 from hsisr.errors import OutputError, UsageError
 from hsisr.formats import create_cube, envi, open_cube
 from hsisr.formats.envi.header import parse_header
@@ -28,7 +28,7 @@ DTYPES = ("uint8", "int16", "int32", "float32", "float64", "uint16", "uint32", "
 
 def write(path: Path, spec: CubeSpec, block: NDArray[Any]) -> tuple[Path, ...]:
     with create_cube(path, spec, "envi") as writer:
-        writer.write(spec.window, block.astype(np.float32))
+        write_block(writer, spec.window, block.astype(np.float32))
     return writer.files
 
 
@@ -81,7 +81,7 @@ def test_tiles_in_any_order_make_the_whole(
     tiles = list(TilePlan(shape[1], shape[2], tile, halo=0))
     with create_cube(path, spec, "envi") as writer:
         for i in rng.permutation(len(tiles)):
-            writer.write(tiles[i].write, block[:, *tiles[i].write.slices])
+            write_block(writer, tiles[i].write, block[:, *tiles[i].write.slices])
     with open_cube(path) as cube:
         np.testing.assert_array_equal(cube.read(cube.spec.window), block)
         assert replace(cube.spec, native=None) == spec
@@ -142,9 +142,9 @@ def test_the_two_files_are_announced_and_found_again(
 def test_samples_beyond_the_type_are_clipped_and_counted(tmp_path: Path) -> None:
     spec = CubeSpec(1, 1, 4, np.dtype(np.uint8))
     with create_cube(tmp_path / "a.img", spec, "envi") as writer:
-        writer.write(Window(0, 0, 1, 2), np.array([[[-0.6, 255.4]]], np.float32))
-        writer.write(Window(0, 2, 1, 2), np.array([[[300, np.nan]]], np.float32))
-    assert writer.clipped == 2
+        for col, values in ((0, (-0.6, 255.4)), (2, (300, np.nan))):
+            block = np.array(values, np.float32).reshape(1, 1, 2)
+            assert write_block(writer, Window(0, col, 1, 2), block) == 1
     assert (tmp_path / "a.img").read_bytes() == bytes([0, 255, 255, 0])
 
 
@@ -155,7 +155,7 @@ def test_an_error_leaves_the_older_pair_as_it_was(tmp_path: Path) -> None:
 
     def stop_halfway() -> None:
         with create_cube(tmp_path / "a.img", spec, "envi") as writer:
-            writer.write(spec.window, np.full((1, 1, 1), 9, np.float32))
+            write_block(writer, spec.window, np.full((1, 1, 1), 9, np.float32))
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
@@ -168,7 +168,7 @@ def test_nothing_is_visible_before_the_end_and_stale_parts_are_replaced(tmp_path
     (tmp_path / "a.hdr.part").write_bytes(b"x" * 1000)
     spec = CubeSpec(1, 1, 2, np.dtype(np.int16))
     with create_cube(tmp_path / "a.img", spec, "envi") as writer:
-        writer.write(spec.window, np.array([[[1, 2]]], np.float32))
+        write_block(writer, spec.window, np.array([[[1, 2]]], np.float32))
         assert not (tmp_path / "a.img").exists()
         assert not (tmp_path / "a.hdr").exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.hdr", "a.img"]
@@ -195,7 +195,7 @@ def test_two_runs_cannot_write_the_same_pair(tmp_path: Path) -> None:
     with create_cube(tmp_path / "a.img", spec, "envi") as writer:
         with pytest.raises(OutputError, match="another run"):
             create_cube(tmp_path / "a.img", spec, "envi")
-        writer.write(spec.window, np.full((1, 1, 1), 3, np.float32))
+        write_block(writer, spec.window, np.full((1, 1, 1), 3, np.float32))
     assert (tmp_path / "a.img").read_bytes() == b"\3"
 
 
@@ -210,7 +210,7 @@ def test_a_real_scene_passes_through_unchanged(
     source = shared_data("envi/fenix/image.hdr")
     with open_cube(source) as cube, create_cube(tmp_path / "a.dat", cube.spec, "envi") as writer:
         for tile in TilePlan(cube.spec.rows, cube.spec.cols, tile=16, halo=0):
-            writer.write(tile.write, cube.read(tile.read))
+            write_block(writer, tile.write, cube.read(tile.read))
     assert (tmp_path / "a.dat").read_bytes() == source.with_suffix(".dat").read_bytes()
     before = dict(parse_header(source.read_text()).entries)
     after = dict(parse_header((tmp_path / "a.hdr").read_text()).entries)

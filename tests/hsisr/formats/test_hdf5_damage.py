@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 import pytest
 
-from hsisr.cube import CubeSpec, Geo, Spectrum
+from hsisr.cube import CubeSpec, Geo, Spectrum, write_block
 from hsisr.errors import InputError
 from hsisr.formats import ReadOptions, _confined, create_cube, hdf5, open_cube
 
@@ -180,7 +180,7 @@ def _written(tmp_path: Path) -> bytes:
     geo = Geo((1.0, 0.0, 2.0, 0.0, -1.0, 3.0), "EPSG:4326")
     spec = CubeSpec(3, 4, 5, np.dtype(np.uint16), spectrum=spectrum, geo=geo)
     with create_cube(tmp_path / "own.mat", spec, "hdf5") as writer:
-        writer.write(spec.window, np.ones(spec.shape, np.float32))
+        write_block(writer, spec.window, np.ones(spec.shape, np.float32))
     return (tmp_path / "own.mat").read_bytes()
 
 

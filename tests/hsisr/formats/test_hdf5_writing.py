@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hsisr.cube import CubeSpec, CubeWriter, Geo, Spectrum
+from hsisr.cube import CubeSpec, CubeWriter, Geo, Spectrum, write_block
 from hsisr.errors import OutputError
 from hsisr.formats import create_cube, open_cube
 from hsisr.formats._variables import Origin
@@ -35,14 +35,14 @@ SPEC = CubeSpec(
 
 def _interrupt(writer: CubeWriter) -> None:
     with writer:
-        writer.write(Window(0, 0, 2, 130), np.zeros((5, 2, 130), np.float32))
+        write_block(writer, Window(0, 0, 2, 130), np.zeros((5, 2, 130), np.float32))
         raise KeyboardInterrupt
 
 
 def _write(path: Path, spec: CubeSpec, block: np.ndarray, tile: int = 33) -> None:
     with create_cube(path, spec, "hdf5") as writer:
         for each in TilePlan(spec.rows, spec.cols, tile, halo=0):
-            writer.write(each.write, block[:, *each.write.slices])
+            write_block(writer, each.write, block[:, *each.write.slices])
 
 
 @pytest.fixture
@@ -136,7 +136,7 @@ def test_the_room_is_taken_before_the_first_pixel(tmp_path: Path, name: str) -> 
     with create_cube(tmp_path / name, SPEC, "hdf5") as writer:
         (part,) = tmp_path.iterdir()
         assert part.stat().st_blocks * 512 >= SPEC.nbytes
-        writer.write(SPEC.window, np.ones(SPEC.shape, np.float32))
+        write_block(writer, SPEC.window, np.ones(SPEC.shape, np.float32))
 
 
 @pytest.mark.parametrize("name", ["s.h5", "s.mat"])
@@ -155,7 +155,7 @@ def test_two_writers_of_one_file_do_not_meet(tmp_path: Path) -> None:
     with create_cube(tmp_path / "s.h5", SPEC, "hdf5") as writer:
         with pytest.raises(OutputError, match="another run"):
             create_cube(tmp_path / "s.h5", SPEC, "hdf5")
-        writer.write(SPEC.window, np.ones(SPEC.shape, np.float32))
+        write_block(writer, SPEC.window, np.ones(SPEC.shape, np.float32))
     with open_cube(tmp_path / "s.h5") as cube:
         assert np.nanmax(cube.read(cube.spec.window)) == 1
 

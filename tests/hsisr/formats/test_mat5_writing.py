@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.io import loadmat
 
-from hsisr.cube import CubeSpec, CubeWriter, Geo, Spectrum
+from hsisr.cube import CubeSpec, CubeWriter, Geo, Spectrum, write_block
 from hsisr.errors import OutputError
 from hsisr.formats import create_cube, mat5, open_cube
 from hsisr.formats._variables import Origin
@@ -35,16 +35,18 @@ SPEC = CubeSpec(
 
 def _interrupt(writer: CubeWriter) -> None:
     with writer:
-        writer.write(Window(0, 0, 2, 11), np.zeros((5, 2, 11), np.float32))
+        write_block(writer, Window(0, 0, 2, 11), np.zeros((5, 2, 11), np.float32))
         raise KeyboardInterrupt
 
 
 def _write(path: Path, spec: CubeSpec, block: np.ndarray, rows: int = 3) -> int:
+    clipped = 0
     with create_cube(path, spec, "mat5") as writer:
         for row in range(0, spec.rows, rows):
             height = min(rows, spec.rows - row)
-            writer.write(Window(row, 0, height, spec.cols), block[:, row : row + height])
-    return writer.clipped
+            window = Window(row, 0, height, spec.cols)
+            clipped += write_block(writer, window, block[:, row : row + height])
+    return clipped
 
 
 def test_scipy_reads_rows_columns_bands_and_the_metadata(

@@ -11,7 +11,7 @@ import tifffile
 from rasterio.rpc import RPC
 from rasterio.transform import RPCTransformer
 
-from hsisr.cube import Geo
+from hsisr.cube import Geo, write_block
 from hsisr.formats import create_cube, open_cube
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
@@ -39,7 +39,7 @@ def upscaled(source: Path, target: Path, scale: int) -> None:
     with open_cube(source) as cube:
         spec = cube.spec.upscaled(scale)
     with create_cube(target, spec, "tiff") as writer:
-        writer.write(spec.window, np.zeros(spec.shape, np.float32))
+        write_block(writer, spec.window, np.zeros(spec.shape, np.float32))
 
 
 def corners(path: Path) -> np.ndarray:
@@ -167,7 +167,7 @@ def test_abundances_of_a_geotiff_lie_where_it_lies(tmp_path: Path) -> None:
     with open_cube(source) as cube:
         spec = cube.spec.upscaled(3).with_bands(("soil", "water", "trees"))
     with create_cube(target, spec, "tiff") as writer:
-        writer.write(spec.window, np.zeros(spec.shape, np.float32))
+        write_block(writer, spec.window, np.zeros(spec.shape, np.float32))
     with rasterio.open(source) as old, rasterio.open(target) as new:
         assert new.crs == old.crs
         assert new.descriptions == ("soil", "water", "trees")

@@ -9,7 +9,7 @@ import pytest
 import rasterio
 import tifffile
 
-from hsisr.cube import Spectrum
+from hsisr.cube import Spectrum, write_block
 from hsisr.errors import InputError
 from hsisr.formats import ReadOptions, create_cube, open_cube
 
@@ -307,7 +307,7 @@ def test_items_of_the_whole_raster_are_carried_over(tmp_path: Path) -> None:
     with open_cube(source) as cube:
         spec = cube.spec.upscaled(2)
     with create_cube(target, spec, "tiff") as writer:
-        writer.write(spec.window, np.zeros(spec.shape, np.float32))
+        write_block(writer, spec.window, np.zeros(spec.shape, np.float32))
     with rasterio.open(target) as file:
         assert file.tags()["ACQUIRED"] == own["ACQUIRED"]
         assert "Band_1" not in file.tags()

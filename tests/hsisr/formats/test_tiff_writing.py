@@ -15,7 +15,7 @@ import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hsisr.cube import CubeSpec, Geo, Spectrum
+from hsisr.cube import CubeSpec, Geo, Spectrum, write_block
 from hsisr.errors import OutputError
 from hsisr.formats import create_cube, open_cube, tiff
 from hsisr.formats._raw import RawLayout
@@ -52,7 +52,7 @@ def written(path: Path, spec: CubeSpec, tile: int = 8) -> np.ndarray:
     block = numbers(spec)
     with create_cube(path, spec, "tiff") as writer:
         for part in TilePlan(spec.rows, spec.cols, tile, 0):
-            writer.write(part.write, block[:, *part.write.slices])
+            write_block(writer, part.write, block[:, *part.write.slices])
     assert all(file.exists() for file in writer.files)
     return block
 
@@ -112,7 +112,7 @@ def test_gdal_reads_the_no_data_value(tmp_path: Path, nodata: float) -> None:
     block = numbers(spec) + 1
     block[1, 2, 3] = np.nan
     with create_cube(path, spec, "tiff") as writer:
-        writer.write(spec.window, block)
+        write_block(writer, spec.window, block)
     with rasterio.open(path) as file:
         np.testing.assert_array_equal(file.nodata, nodata)
         np.testing.assert_array_equal(file.read()[1, 2, 3], nodata)
@@ -223,7 +223,7 @@ def test_a_system_in_words_is_published_beside_the_file(tmp_path: Path) -> None:
     path = tmp_path / "scene.tif"
     spec = scene(geo=Geo(PLACE, WKT))
     with create_cube(path, spec, "tiff") as writer:
-        writer.write(spec.window, numbers(spec))
+        write_block(writer, spec.window, numbers(spec))
         assert not any(file.exists() for file in writer.files)
     assert writer.files == tiff.outputs(path) == (path, tmp_path / "scene.tif.aux.xml")
     assert ElementTree.parse(writer.files[1]).findtext("SRS") == WKT
@@ -247,7 +247,7 @@ def test_an_error_leaves_the_older_file_as_it_was(tmp_path: Path) -> None:
     before = {entry.name: entry.read_bytes() for entry in tmp_path.iterdir()}
     writer = create_cube(path, scene(geo=Geo(PLACE)), "tiff")
     with contextlib.suppress(InterruptedError), writer:
-        writer.write(Window(0, 0, 2, 2), np.zeros((4, 2, 2), np.float32))
+        write_block(writer, Window(0, 0, 2, 2), np.zeros((4, 2, 2), np.float32))
         raise InterruptedError
     assert {entry.name: entry.read_bytes() for entry in tmp_path.iterdir()} == before
 
@@ -256,8 +256,8 @@ def test_clipped_samples_are_counted(tmp_path: Path) -> None:
     path = tmp_path / "scene.tif"
     spec = replace(scene(1, 2, 2), dtype=np.dtype("uint8"))
     with create_cube(path, spec, "tiff") as writer:
-        writer.write(spec.window, np.array([[[-5, 0], [255, 300]]], np.float32))
-    assert writer.clipped == 2
+        block = np.array([[[-5, 0], [255, 300]]], np.float32)
+        assert write_block(writer, spec.window, block) == 2
     with rasterio.open(path) as file:
         assert file.read().tolist() == [[[0, 0], [255, 255]]]
 
