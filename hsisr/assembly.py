@@ -1,4 +1,4 @@
-"""From tiles to files: slabs are put together as they will be stored, written, and noted as done."""
+"""From tiles to files: slabs are put together as they will be stored, written, and noted."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from hsisr.formats import create_cube
 from hsisr.journal import Journal, Unkept
 from hsisr.window import Slab, TilePlan, Window
 
-_COMMIT = 5.0
-"""Seconds of work that a power failure may cost, about."""
+_SHARE = 0.05
+"""Of the time, that may go into bringing to the disk what was written."""
 
 Steps = Callable[[Take, Iterator[Slab]], Generator[Step]]
 """What computes slabs, see `Engine.run`."""
@@ -88,7 +88,7 @@ class Production:
         self.published = False
         """Whether the files are there; not so while other shares are at work."""
         self._target, self._plan, self._journal = target, plan, journal
-        self._committed = time.monotonic()
+        self._due = 0.0
 
     def run(self, steps: Steps, longest: int) -> Generator[int]:
         """Write what `steps` compute, in slabs of at most `longest` tiles.
@@ -129,7 +129,7 @@ class Production:
             for step in running:
                 if step.slab is not None:
                     self._journal.note(step.slab.numbers, assembly.store(step.slab))
-                    if time.monotonic() - self._committed > _COMMIT:
+                    if time.monotonic() > self._due:
                         self._commit(writers)
                 pixels += step.pixels
                 yield pixels
@@ -137,10 +137,12 @@ class Production:
     def _commit(self, writers: list[CubeWriter]) -> None:
         """Note what was stored, once it is on the disk."""
         if self._journal.keeps:
+            started = time.monotonic()
             for writer in writers:
                 writer.sync()
             self._journal.commit()
-        self._committed = time.monotonic()
+            ended = time.monotonic()
+            self._due = ended + (ended - started) / _SHARE
 
     def _close(self, stack: ExitStack, writers: list[CubeWriter]) -> None:
         """Let the files appear, if this was all."""

@@ -63,9 +63,7 @@ class Engine:
     the result stays the same. Raises `OutputError` if the smallest do not fit.
     """
 
-    def __init__(
-        self, cube: Cube, seen: Survey, plan: TilePlan, workers: Sequence[Worker]
-    ) -> None:
+    def __init__(self, cube: Cube, seen: Survey, plan: TilePlan, workers: Sequence[Worker]) -> None:
         self.recomputed = 0
         """Chunks that bfloat16 could not hold."""
         self.side = plan.tile

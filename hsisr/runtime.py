@@ -68,10 +68,12 @@ def choose_all(devices: str, precision: str) -> list[Runtime]:
     return [choose(device, precision) for device in devices.split(",")]
 
 
-def limit_threads(threads: int | None) -> None:
-    """Use so many processor cores; all that this process may use where None."""
-    torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
+def limit_threads(threads: int | None) -> int:
+    """Use so many processor cores; all that this process may use where None. Returns how many."""
+    count = threads or len(os.sched_getaffinity(0))
+    torch.set_num_threads(count)
     _keep_memory()
+    return count
 
 
 def _keep_memory() -> None:

@@ -18,8 +18,8 @@ _TILES = (512, 384, 256, 192, 128, 96, 64, 48, 32, 24, 16, 8)
 _PROGRAM = 450 << 20
 """Bytes that the program itself takes: libraries, a network, what is known of the scene."""
 _ALLOWED = 1200 << 20
-"""Bytes to be used where nothing else is asked for, and for every thread beyond two, in addition:"""
 _ALLOWED_THREAD = 300 << 20
+"""Bytes used where nothing else is asked for; in addition, for every thread beyond two."""
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
 
@@ -86,9 +86,7 @@ def _sides(tile: int | None) -> tuple[int, ...]:
 class _Needs:
     """Of an operation on a scene."""
 
-    def __init__(
-        self, spec: CubeSpec, outputs: Sequence[CubeSpec], operation: Operation
-    ) -> None:
+    def __init__(self, spec: CubeSpec, outputs: Sequence[CubeSpec], operation: Operation) -> None:
         self._spec, self._operation = spec, operation
         # a slab in work, one that is being written, and its turn into the order of the file
         self._stored = sum(s.bands * s.dtype.itemsize for s in outputs) * operation.scale**2

@@ -64,8 +64,8 @@ class Survey:
         samples = tuple(tensors[name].numpy() for name in names)
         subspace = None
         if "axes" in tensors:
-            spectra = (tensors[name] for name in ("mean", "axes", "spread"))
-            subspace = Subspace(*spectra, float(tensors["covered"]))
+            mean, axes, spread = (tensors[name] for name in ("mean", "axes", "spread"))
+            subspace = Subspace(mean, axes, spread, float(tensors["covered"]))
         return cls(tensors["means"].numpy(), samples, subspace)
 
 

@@ -78,8 +78,11 @@ class BlindUnmixing:
                 hint=f"--endmembers {bands} at most",
             )
 
-    def fit(self, cube: Cube) -> LinearMixture:
-        """Find the endmembers of a scene; raises `InputError` if they cannot be."""
+    def endmembers(self, cube: Cube) -> NDArray[np.float32]:
+        """Those of a scene (p, B), 0 in bands that are marked bad.
+
+        Raises `InputError` if they cannot be found.
+        """
         good, pixels = good_bands(cube.spec), sample_pixels(cube, _SAMPLE, self.seed)
         pixels = np.where(good, pixels, np.float32(0))
         if self.count > len(pixels):
@@ -95,8 +98,15 @@ class BlindUnmixing:
                 hint=f"hsisr info {cube.files[0]}",
             )
         extract = METHODS[self.method].extract
-        found = extract(torch.from_numpy(pixels), self.count, seed=self.seed)
-        return LinearMixture(found.numpy(), self.abundances, good)
+        return extract(torch.from_numpy(pixels), self.count, seed=self.seed).numpy()
+
+    def mixture(self, cube: Cube, endmembers: NDArray[np.float32]) -> LinearMixture:
+        """How the pixels of a scene are made of its endmembers (p, B)."""
+        return LinearMixture(endmembers, self.abundances, good_bands(cube.spec))
+
+    def fit(self, cube: Cube) -> LinearMixture:
+        """Find the endmembers of a scene; raises `InputError` if they cannot be."""
+        return self.mixture(cube, self.endmembers(cube))
 
 
 @dataclass

@@ -76,10 +76,23 @@ Format = Annotated[
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace older results.")]
 Quicklook = Annotated[bool, typer.Option("--quicklook/--no-quicklook", help="Write a picture too.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, write nothing.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, or several: cuda:0,cuda:1.")]
 Precision = Annotated[str, typer.Option(help="auto, fp32 or bf16.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="Processor cores to use; all by default.")]
-Tile = Annotated[int, typer.Option(min=1, help="Side of a tile in input pixels.")]
+Tile = Annotated[
+    int | None,
+    typer.Option(min=1, help="Side of a tile in input pixels. Default: the quickest that fits."),
+]
+MaxMemory = Annotated[
+    str | None, typer.Option(metavar="SIZE", help="Memory to use, e.g. 2G. Default: about 1.2G.")
+]
+Shard = Annotated[
+    str | None,
+    typer.Option(
+        metavar="i/N",
+        help="Do the i-th of N shares; start all N, the last one finishes the output.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 Seed = Annotated[int, typer.Option(min=0, help="Of everything random.")]
 Epochs = Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's number.")]

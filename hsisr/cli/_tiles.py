@@ -36,10 +36,44 @@ class Means:
     share: Share
     overwrite: bool
 
+    @classmethod
+    def chosen(
+        cls,
+        *,
+        device: str,
+        precision: str,
+        threads: int | None,
+        memory: str | None,
+        tile: int | None,
+        shard: str | None,
+        overwrite: bool,
+    ) -> Means:
+        """By the options as a user writes them; raises `UsageError`."""
+        from hsisr import runtime
+        from hsisr.journal import Share
+        from hsisr.sizing import parse_size
+
+        return cls(
+            machines=runtime.choose_all(device, precision),
+            threads=runtime.limit_threads(threads),
+            memory=None if memory is None else parse_size(memory),
+            tile=tile,
+            share=Share() if shard is None else Share.parse(shard),
+            overwrite=overwrite,
+        )
+
     @property
     def machine(self) -> Runtime:
         """The device for what is done once."""
         return self.machines[0]
+
+    def sizes(self, target: Target, cube: Cube, operation: Operation, tile: int | None) -> Sizes:
+        """How a scene is cut; raises `OutputError` if memory does not allow it."""
+        from hsisr.sizing import allowed, fit
+
+        specs = [spec for _, spec in target.cubes]
+        budget = self.memory or allowed(self.threads)
+        return fit(cube.spec, specs, operation, self.threads, budget, tile)
 
     def workers(self, operations: Sequence[Operation], count: int) -> list[Worker]:
         """Who shares the tiles: `count` threads on processors, two for each GPU."""
@@ -62,7 +96,7 @@ def journal_of(
     if means.share.count > 1:
         raise UsageError(
             "--shard goes neither with --adapt nor with --attention dynamic",
-            hint="hsisr upscale ... --adapt MINUTES --keep FILE on a part of the scene, then --model FILE",
+            hint="adapt once, with --keep FILE, and share the work of --model FILE",
         )
     return Unkept()
 
@@ -75,15 +109,15 @@ def surveyed(journal: Journal | Unkept, make: Callable[[], Survey]) -> Survey:
 
 
 def sized(
-    journal: Journal | Unkept, fit: Callable[[int | None], Sizes], tile: int | None
+    journal: Journal | Unkept, means: Means, target: Target, cube: Cube, operation: Operation
 ) -> Sizes:
     """How the run is cut: tiles that were begun stay as they are."""
     import torch
 
     def chosen() -> dict[str, torch.Tensor]:
-        return {"tile": torch.tensor(fit(tile).plan.tile)}
+        return {"tile": torch.tensor(means.sizes(target, cube, operation, means.tile).plan.tile)}
 
-    return fit(int(journal.once("plan", chosen)["tile"]))
+    return means.sizes(target, cube, operation, int(journal.once("plan", chosen)["tile"]))
 
 
 def produce(

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from hsisr.model import SrModel
     from hsisr.operations import Operation
     from hsisr.runtime import Runtime
-    from hsisr.sizing import Sizes
     from hsisr.survey import Survey
     from hsisr.window import Slab
     from hsisr_models.subspace import Subspace
@@ -273,7 +272,7 @@ def _run(
     if job.dynamic:
         return _run_blended(job, operations[0], seen, journal, stopper)
     means = job.means
-    sizes = sized(journal, lambda tile: fitted(job, operations[0], tile), means.tile)
+    sizes = sized(journal, means, job.target, job.cube, operations[0])
     workers = means.workers(operations, sizes.threads)
     engine = Engine(job.cube, seen, sizes.plan, workers)
     production = produce(job.target, sizes, engine.run, journal, stopper, "upscaling")
@@ -284,15 +283,6 @@ def _run(
         "recomputed_in_float32": engine.recomputed,
         "seam": None,
     }
-
-
-def fitted(job: Job, operation: Operation, tile: int | None) -> Sizes:
-    """How the scene is cut; raises `OutputError` if memory does not allow it."""
-    from hsisr.sizing import allowed, fit
-
-    means, specs = job.means, [spec for _, spec in job.target.cubes]
-    budget = means.memory or allowed(means.threads)
-    return fit(job.cube.spec, specs, operation, means.threads, budget, tile)
 
 
 def _run_blended(

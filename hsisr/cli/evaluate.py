@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from hsisr.model import SrModel
     from hsisr.runtime import Runtime
 
+_TILE = 128
+"""Side of a tile where none is asked for."""
+
 
 def command(
     truth: Annotated[
@@ -51,7 +54,7 @@ def command(
     json: options.Json = False,
     var: options.Var = None,
     axes: options.Axes = None,
-    tile: options.Tile = 64,
+    tile: options.Tile = None,
     device: options.Device = "auto",
     precision: options.Precision = "auto",
     threads: options.Threads = None,
@@ -74,7 +77,9 @@ def command(
         ratio = scale or known.scale or (models[0].scale if models else None)
         if ratio is None:
             raise UsageError("no --scale given", hint="--scale 4")
-        setting = _Setting(ratio, known_operator(degradation or known.degradation), machine, tile)
+        setting = _Setting(
+            ratio, known_operator(degradation or known.degradation), machine, tile or _TILE
+        )
         rows = [_row(known, chosen, setting) for chosen in [load_sr("bicubic", ratio), *models]]
         rows += [_file_row(known, path, ratio, var, axes) for path in estimates or ()]
     notes = [

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,17 +12,18 @@ import typer
 
 from hsisr.cli import _options as options
 from hsisr.cli import _shared as shared
+from hsisr.cli._tiles import Means, journal_of, produce, sized, surveyed, tell
 
 if TYPE_CHECKING:
     from numpy import float32
     from numpy.typing import NDArray
 
+    from hsisr.assembly import Target
     from hsisr.checkpoint import Checkpoint
-    from hsisr.cube import Block, Cube, Spectrum
+    from hsisr.cube import Cube, Spectrum
+    from hsisr.journal import Journal, Unkept
     from hsisr.model import UnmixModel
-    from hsisr.runtime import Runtime
-    from hsisr.unmixing import BlindUnmixing, LinearMixture, Tally
-    from hsisr.window import Window
+    from hsisr.unmixing import BlindUnmixing, LinearMixture
 
 _MAPS = ("envi", "tiff")
 """Formats that programs for maps open; scenes in others are unmixed to ENVI."""
@@ -89,7 +90,9 @@ def command(
     axes: options.Axes = None,
     quicklook: options.Quicklook = True,
     dry_run: options.DryRun = False,
-    tile: options.Tile = 128,
+    tile: options.Tile = None,
+    max_memory: options.MaxMemory = None,
+    shard: options.Shard = None,
     device: options.Device = "auto",
     precision: options.Precision = "auto",
     threads: options.Threads = None,
@@ -102,26 +105,37 @@ def command(
 
     Example: hsisr unmix scene.hdr --endmembers 4
     """
-    from hsisr import export, runtime
+    from hsisr import export
 
     with shared.open_scene(scene, var, axes) as cube:
-        runtime.limit_threads(threads)
-        machine = runtime.choose(device, precision)
+        means = Means.chosen(
+            device=device,
+            precision=precision,
+            threads=threads,
+            memory=max_memory,
+            tile=tile,
+            shard=shard,
+            overwrite=overwrite,
+        )
         chosen = _chosen(model, endmembers, method, abundances, seed)
         chosen.require_fit(cube.spec)
         results = _Results(cube, output, format_name)
-        spec = cube.spec.with_bands(export.endmember_names(chosen.count))
+        job = _Job(cube, chosen, means, results)
+        spec = job.target.cubes[0][1]
         inputs = [*cube.files, *([trained.path] if (trained := _trained(chosen)) else [])]
         files = results.files(quicklook)
         export.require_writable(files, inputs, 2 * spec.nbytes, overwrite=overwrite)
-        shared.say(f"device     {machine.description}")
+        shared.say(f"device     {means.machine.description}")
         shared.say(f"model      {chosen.name}, {spec.bands} endmembers")
         shared.say(f"output     {results.abundance}  {export.size_in_words(spec)}")
         if dry_run:
             shared.say("nothing written (--dry-run)")
             return
-        spectra, outcome = _unmix(cube, chosen, machine, results, tile)
-        _finish(results, spectra, _spectrum(cube, chosen), outcome, quicklook)
+        done = _unmix(job)
+        if done is None:
+            shared.say(f"share {means.share} is done; the last one finishes {results.abundance}")
+        else:
+            _finish(results, *done, _spectrum(cube, chosen), quicklook)
 
 
 def _chosen(
@@ -179,6 +193,7 @@ class _Results:
         self.endmembers = stem.with_name(f"{stem.name}_endmembers")
         self.picture = export.beside(self.abundance, ".png")
         self.record = export.beside(self.abundance, ".run.json")
+        self.journal = export.beside(self.abundance, ".journal")
 
     def files(self, quicklook: bool) -> list[Path]:
         """All of them, the largest first."""
@@ -193,83 +208,116 @@ class _Results:
         ]
 
 
-def _unmix(
-    cube: Cube,
-    chosen: UnmixModel | BlindUnmixing,
-    machine: Runtime,
-    results: _Results,
-    tile: int,
-) -> tuple[NDArray[float32], dict[str, Any]]:
-    """Run the tiles and write both maps; returns the endmembers and the record of the run."""
+@dataclass(frozen=True)
+class _Job:
+    """A scene to be unmixed, and everything that was chosen for it."""
+
+    cube: Cube
+    chosen: UnmixModel | BlindUnmixing
+    means: Means
+    results: _Results
+
+    @property
+    def target(self) -> Target:
+        """What is written: the abundances and the error of the reconstruction."""
+        from hsisr.assembly import Target
+        from hsisr.export import endmember_names
+
+        spec, results = self.cube.spec, self.results
+        maps = spec.with_bands(endmember_names(self.chosen.count), description="abundances")
+        error = spec.with_bands(["rmse"], description="reconstruction error, root mean square")
+        return Target([(results.abundance, maps), (results.error, error)], results.format)
+
+    @property
+    def begun(self) -> dict[str, Any]:
+        """Everything that the result depends on."""
+        from hsisr.provenance import origin
+
+        return {
+            **origin(self.cube, self.means.machine, _trained(self.chosen)),
+            "command": "unmix",
+            "endmembers": self.chosen.count,
+            "blind": None if _trained(self.chosen) else asdict(self.chosen),
+            "tile": self.means.tile,
+            "outputs": [path.name for path, _ in self.target.cubes],
+        }
+
+
+def _unmix(job: _Job) -> tuple[NDArray[float32], dict[str, Any]] | None:
+    """Run the tiles and write both maps; returns the endmembers and the record of the run.
+
+    None where other shares are still at work.
+    """
+    from hsisr.engine import Engine
     from hsisr.provenance import describe
-    from hsisr.run import run
     from hsisr.runtime import explained
     from hsisr.survey import survey
-    from hsisr.unmixing import Tally
 
     started = time.monotonic()
-    tally = Tally(chosen.count)
-    stopping = shared.stoppable(f"nothing was written; again: {shared.again()}")
-    with explained("use smaller tiles, e.g. --tile 32"), stopping as stopper:
-        seen = survey(cube)
-        unmixer = _fitted(chosen, cube)
-        operation = unmixer.operation(seen, machine)
-        windows = run(cube, operation, seen, tile=tile, runtime=machine)
-        steps = _written(stopper.heeded(windows), cube, results, tally)
-        pixels = cube.spec.rows * cube.spec.cols
-        for _ in shared.progress(steps, pixels, "unmixing", done=lambda done: done):
-            pass
+    cube, means = job.cube, job.means
+    with (
+        explained("allow more, or use less: --max-memory, --tile, --threads"),
+        shared.stoppable(f"what is done is kept; go on with: {shared.again()}") as stopper,
+        journal_of(job.results.journal, job.begun, means, keeps=True) as journal,
+    ):
+        seen = surveyed(journal, lambda: survey(cube))
+        unmixer = _fitted(job.chosen, cube, journal)
+        operations = [unmixer.operation(seen, machine) for machine in means.machines]
+        sizes = sized(journal, means, job.target, cube, operations[0])
+        engine = Engine(cube, seen, sizes.plan, means.workers(operations, sizes.threads))
+        production = produce(job.target, sizes, engine.run, journal, stopper, "unmixing")
+        tell(engine, sizes)
+    if not production.published:
+        return None
     outcome = {
-        "output": results.abundance.name,
-        "endmembers": chosen.count,
-        "blind": None if _trained(chosen) else asdict(chosen),
+        "output": job.results.abundance.name,
+        "endmembers": job.chosen.count,
+        "blind": job.begun["blind"],
         "seconds": round(time.monotonic() - started, 2),
-        "tile": tile,
-        "reach": operation.reach,
-        **tally.record,
+        "tile": sizes.plan.tile,
+        "reach": operations[0].reach,
+        **_tallied(job.results.abundance),
     }
-    record = describe("unmix", cube, machine, _trained(chosen), outcome)
+    record = describe("unmix", cube, means.machine, _trained(job.chosen), outcome)
     return unmixer.endmembers, record
 
 
-def _fitted(chosen: UnmixModel | BlindUnmixing, cube: Cube) -> UnmixModel | LinearMixture:
+def _fitted(
+    chosen: UnmixModel | BlindUnmixing, cube: Cube, journal: Journal | Unkept
+) -> UnmixModel | LinearMixture:
+    """The model, or the endmembers of the scene: looked for once."""
+    import torch
+
     from hsisr.unmixing import BlindUnmixing
 
     if not isinstance(chosen, BlindUnmixing):
         return chosen
-    shared.say(f"looking for {chosen.count} endmembers in a sample of the scene")
-    return chosen.fit(cube)
+
+    def found() -> dict[str, torch.Tensor]:
+        shared.say(f"looking for {chosen.count} endmembers in a sample of the scene")
+        return {"endmembers": torch.from_numpy(chosen.endmembers(cube))}
+
+    return chosen.mixture(cube, journal.once("endmembers", found)["endmembers"].numpy())
 
 
-def _written(
-    windows: Iterable[tuple[Window, Block]], cube: Cube, results: _Results, tally: Tally
-) -> Iterator[int]:
-    """Write both maps, yielding how many pixels are done."""
-    from hsisr.cube import write_block
-    from hsisr.export import endmember_names
-    from hsisr.formats import create_cube
+def _tallied(path: Path) -> dict[str, Any]:
+    """What the written abundances are like."""
+    from hsisr.formats import open_cube
+    from hsisr.survey import strips
+    from hsisr.unmixing import Tally
 
-    count = tally.endmembers
-    abundance = cube.spec.with_bands(endmember_names(count), description="abundances")
-    error = cube.spec.with_bands(["rmse"], description="reconstruction error, root mean square")
-    pixels = 0
-    with (
-        create_cube(results.abundance, abundance, results.format) as maps,
-        create_cube(results.error, error, results.format) as errors,
-    ):
-        for window, block in windows:
-            write_block(maps, window, block[:count])
-            write_block(errors, window, block[count:])
-            tally.note(block[:count])
-            pixels += window.height * window.width
-            yield pixels
+    with open_cube(path) as maps:
+        tally = Tally(maps.spec.bands)
+        for window in strips(maps.spec):
+            tally.note(maps.read(window))
+    return tally.record
 
 
 def _finish(
     results: _Results,
     spectra: NDArray[float32],
-    spectrum: Spectrum | None,
     outcome: dict[str, Any],
+    spectrum: Spectrum | None,
     quicklook: bool,
 ) -> None:
     """Write what goes with the maps, and tell."""

@@ -10,6 +10,7 @@ import typer
 from hsisr.cli import _options as options
 from hsisr.cli import _shared as shared
 from hsisr.cli._adapting import Adaptation
+from hsisr.cli._tiles import Means
 from hsisr.cli._upscaling import Job, Results, upscale
 from hsisr.errors import UsageError
 
@@ -95,7 +96,9 @@ def command(
     axes: options.Axes = None,
     quicklook: options.Quicklook = True,
     dry_run: options.DryRun = False,
-    tile: options.Tile = 64,
+    tile: options.Tile = None,
+    max_memory: options.MaxMemory = None,
+    shard: options.Shard = None,
     device: options.Device = "auto",
     precision: options.Precision = "auto",
     threads: options.Threads = None,
@@ -107,7 +110,7 @@ def command(
 
     Example: hsisr upscale scene.hdr --scale 4
     """
-    from hsisr import export, runtime
+    from hsisr import export
     from hsisr.model import load_sr
 
     _require_known("attention", attention, _ATTENTION)
@@ -118,8 +121,15 @@ def command(
             "blended tiles cannot be consistent", hint="--attention surveyed, or without enforce"
         )
     with shared.open_scene(scene, var, axes) as cube:
-        runtime.limit_threads(threads)
-        machine = runtime.choose(device, precision)
+        means = Means.chosen(
+            device=device,
+            precision=precision,
+            threads=threads,
+            memory=max_memory,
+            tile=tile,
+            shard=shard,
+            overwrite=overwrite,
+        )
         chosen = load_sr(model, scale)
         chosen.require_fit(cube.spec)
         results = Results.named(cube, output, format_name, chosen.scale, uncertainty)
@@ -127,28 +137,30 @@ def command(
         job = Job(
             cube=cube,
             model=chosen,
-            machine=machine,
+            means=means,
             results=results,
             operator=operator,
             adaptation=_adaptation(adapt, keep, operator),
-            tile=tile,
             dynamic=dynamic,
             ensemble=tta or uncertainty,
             enforce=enforce,
             self_check=self_check and chosen.checkpoint is not None,
         )
         inputs = [*cube.files, *([chosen.checkpoint.path] if chosen.checkpoint else [])]
-        needed = sum(spec.nbytes for _, spec in job.cubes)
+        needed = sum(spec.nbytes for _, spec in job.target.cubes)
         written = [*results.files(quicklook), *([keep] if keep else [])]
         export.require_writable(written, inputs, needed, overwrite=overwrite)
-        shared.say(f"device     {machine.description}")
+        shared.say(f"device     {means.machine.description}")
         shared.say(f"model      {chosen.choice}")
-        for path, spec in job.cubes:
+        for path, spec in job.target.cubes:
             shared.say(f"output     {path}  {export.size_in_words(spec)}")
         if dry_run:
             shared.say("nothing written (--dry-run)")
             return
         record = upscale(job)
+    if record is None:
+        shared.say(f"share {means.share} is done; the last one finishes {results.path}")
+        return
     _finish(results, record, quicklook)
 
 
