@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from hsisr.checkpoint import read_tensors, write_tensors
-from hsisr.errors import ModelError
+from hsisr.distributed import ALONE, World
+from hsisr.errors import ModelError, OutputError
 from hsisr.files import write_durably
 from hsisr.recipe import Training
 from hsisr.runtime import Runtime
@@ -91,16 +92,20 @@ def fit(
     runtime: Runtime,
     *,
     identity: str = "",
+    world: World = ALONE,
 ) -> Generator[Report]:
     """Train, continuing from `folder` where it holds a state, and report after every step.
 
     The best weights by validation are kept in `folder`/model.safetensors; every validation adds a
-    row to metrics.csv. `identity` says what else the outcome depends on: data, seed, loss. Raises
-    `ModelError` if the state in `folder` belongs to another training.
+    row to metrics.csv. `identity` says what else the outcome depends on: data, seed, loss. In a
+    `world` of several processes each takes its share of every batch; only the first validates and
+    writes, the others report no scores. Raises `ModelError` if the state in `folder` belongs to
+    another training, `OutputError` if the processes find different states there.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    trainer = _Trainer(task, loss, training, folder, runtime, identity)
+    trainer = _Trainer(task, loss, training, folder, runtime, identity, world)
     trainer.resume()
+    trainer.agree()
     while trainer.step < trainer.steps:
         report = trainer.advance(*batches.draw(trainer.step))
         try:
@@ -121,10 +126,11 @@ class _Trainer:
         folder: Path,
         runtime: Runtime,
         identity: str,
+        world: World,
     ) -> None:
         self._task, self._loss, self._training = task, loss, training
         self._identity = f"{training} {identity}"
-        self._folder, self._runtime = folder, runtime
+        self._folder, self._runtime, self._world = folder, runtime, world
         self.step, self.steps = 0, training.epochs * training.steps
         self._module = task.trainable.to(runtime.device)
         self._module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -139,13 +145,14 @@ class _Trainer:
     def advance(self, *batch: Tensor) -> Report:
         """One step, and a validation where one is due."""
         rate = self._set_rate()
-        losses = self._descend([part.to(self._runtime.device) for part in batch])
+        losses = self._descend(batch)
         self._update_average()
         self.step += 1
         epoch, within = divmod(self.step, self._training.steps)
         due = within == 0 and (epoch == 1 or epoch % self._training.validate_every == 0)
         report = Report(self.step, self.steps, epoch, losses, rate)
-        return self._validated(report) if due or self.step == self.steps else report
+        due = self._world.leads and (due or self.step == self.steps)
+        return self._validated(report) if due else report
 
     def _set_rate(self) -> float:
         epoch = self.step // self._training.steps
@@ -155,13 +162,16 @@ class _Trainer:
             group["lr"] = rate
         return rate
 
-    def _descend(self, batch: list[Tensor]) -> Scores:
+    def _descend(self, batch: tuple[Tensor, ...]) -> Scores:
         self._module.train()
         self._optimiser.zero_grad()
+        share = [self._world.share(part).to(self._runtime.device) for part in batch]
         with self._runtime.precision():
-            outcome = self._task.outcome(*batch)
-        total, losses = self._loss(outcome)
+            outcome = self._task.outcome(*share)
+        total, losses = self._loss(self._world.whole(outcome, len(batch[0])))
         torch.autograd.backward(total)
+        gradients = (weight.grad for weight in self._parameters.values())
+        self._world.add_up(gradient for gradient in gradients if gradient is not None)
         norm = nn.utils.clip_grad_norm_(self._module.parameters(), self._training.clip_norm)
         # one bad batch must not poison the weights; a zero step is still a step
         if bool(torch.isfinite(norm)):
@@ -205,7 +215,9 @@ class _Trainer:
         write_durably(self._folder / METRICS, text.getvalue().encode())
 
     def save_state(self) -> None:
-        """Write everything needed to continue exactly."""
+        """Write everything needed to continue exactly, by any number of processes."""
+        if not self._world.leads:
+            return
         tensors: dict[str, Tensor] = {f"weight.{k}": v for k, v in self._parameters.items()}
         tensors |= {f"average.{k}": v for k, v in self._average.items()}
         for name, parameter in self._parameters.items():
@@ -237,6 +249,18 @@ class _Trainer:
             self._restore(tensors)
         except (KeyError, RuntimeError) as error:
             raise ModelError(f"belongs to another network: {error}", where=path) from error
+
+    def agree(self) -> None:
+        """Make sure that all processes begin alike."""
+        latest, earliest = self._world.largest(self.step, -self.step)
+        if latest != -earliest:
+            raise OutputError(
+                f"the processes find training states of steps {-earliest} and {latest} here",
+                where=self._folder,
+                hint="keep the run in a folder that all machines share",
+            )
+        # machines may differ in the last bits of what they initialise
+        self._world.follow(self._parameters.values())
 
     @torch.no_grad()
     def _restore(self, tensors: dict[str, Tensor]) -> None:

@@ -91,22 +91,30 @@ def open_scene(path: Path, var: str | None, axes: str | None) -> Cube:
 
 
 class Stopper:
-    """Notes SIGINT and SIGTERM, so that work ends between two steps; a second SIGINT, at once."""
+    """Notes SIGINT and SIGTERM, so that work ends between two steps.
 
-    def __init__(self, hint: str | None) -> None:
-        self._hint = hint
-        self._signal: int | None = None
+    A second SIGINT ends it at once, unless told to be `patient`.
+    """
+
+    def __init__(self, hint: str | None, *, patient: bool) -> None:
+        self._hint, self._patient = hint, patient
+        self.signal = 0
+        """The number of the last signal; 0 where none has come."""
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         """The signal handler."""
-        if self._signal is not None and number == signal.SIGINT:
+        if self.signal and number == signal.SIGINT and not self._patient:
             raise KeyboardInterrupt
-        self._signal = number
+        self.signal = number
 
     def check(self) -> None:
         """Raise `Interrupted` once a signal has come."""
-        if self._signal is not None:
-            raise Interrupted("interrupted", signal=self._signal, hint=self._hint)
+        self.heed(self.signal)
+
+    def heed(self, number: int) -> None:
+        """Raise `Interrupted` for a signal of that number, if it is not 0."""
+        if number:
+            raise Interrupted("interrupted", signal=number, hint=self._hint)
 
     def heeded(self, items: Iterable[T]) -> Iterator[T]:
         """Pass `items` on until a signal has come; then `Interrupted` unwinds what uses them."""
@@ -116,9 +124,9 @@ class Stopper:
 
 
 @contextmanager
-def stoppable(hint: str | None = None) -> Iterator[Stopper]:
+def stoppable(hint: str | None = None, *, patient: bool = False) -> Iterator[Stopper]:
     """Within, signals are noted and heeded only where the yielded stopper is asked."""
-    stopper = Stopper(hint)
+    stopper = Stopper(hint, patient=patient)
     before = {number: signal.signal(number, stopper) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield stopper

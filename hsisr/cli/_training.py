@@ -2,21 +2,62 @@
 
 from __future__ import annotations
 
+import os
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, nullcontext, redirect_stderr
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
+
 from hsisr.cli import _shared as shared
-from hsisr.errors import Interrupted
+from hsisr.errors import Interrupted, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
+    from hsisr.distributed import World
     from hsisr.fit import Batches, Report, Task
     from hsisr.recipe import Training
     from hsisr.runtime import Runtime
+
+
+_TORCHRUN = {"RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
+_ENDED = 143
+"""Exit code of a process that ends, without a word, because another one did."""
+
+
+@contextmanager
+def together() -> Iterator[World]:
+    """Join the other processes, where torchrun started several; only the first of them is heard.
+
+    Of an error, the one that it happens to first tells it.
+    """
+    from hsisr.distributed import ALONE, joined
+
+    if not _launched():
+        yield ALONE
+        return
+    with joined() as world, _hushed(not world.leads):
+        try:
+            yield world
+        except (Exception, KeyboardInterrupt) as error:
+            if world.first_to_fail():
+                raise
+            raise typer.Exit(_ENDED) from error
+
+
+def _launched() -> bool:
+    return os.environ.keys() >= _TORCHRUN and os.environ["WORLD_SIZE"] != "1"
+
+
+@contextmanager
+def _hushed(wanted: bool) -> Iterator[None]:
+    with (
+        Path(os.devnull).open("w") as nowhere,
+        redirect_stderr(nowhere) if wanted else nullcontext(),
+    ):
+        yield
 
 
 def with_epochs(training: Training, epochs: int | None) -> Training:
@@ -25,23 +66,41 @@ def with_epochs(training: Training, epochs: int | None) -> Training:
 
 
 def runtime_for(device: str, precision: str, threads: int | None, seed: int) -> Runtime:
-    """Choose the machine's part and seed torch."""
+    """Choose the machine's part and seed torch.
+
+    The processes that torchrun starts on a machine take a GPU each, or share its cores.
+    """
     import torch
 
     from hsisr import runtime
 
+    if _launched():
+        device = _device_of(int(os.environ["LOCAL_RANK"]), device)
+        cores = len(os.sched_getaffinity(0)) // int(os.environ["LOCAL_WORLD_SIZE"])
+        threads = threads or max(1, cores)
     runtime.limit_threads(threads)
     torch.manual_seed(seed)
     return runtime.choose(device, precision)
 
 
-def clear(folder: Path, *, overwrite: bool) -> None:
+def _device_of(rank: int, device: str) -> str:
+    """The device of a process by its rank on this machine."""
+    import torch
+
+    if device.startswith("cuda:"):
+        raise UsageError(f"--device {device} is one GPU for several", hint="--device cuda")
+    wanted = device == "cuda" or (device == "auto" and torch.cuda.is_available())
+    return f"cuda:{rank}" if wanted else device
+
+
+def clear(folder: Path, world: World, *, overwrite: bool) -> None:
     """Remove an earlier training where asked to; otherwise it will be continued."""
     from hsisr.fit import METRICS, MODEL, STATE
 
-    if overwrite:
+    if overwrite and world.leads:
         for name in (STATE, MODEL, METRICS):
             (folder / name).unlink(missing_ok=True)
+    world.wait()
 
 
 def train(
@@ -53,9 +112,10 @@ def train(
     *,
     identity: str,
     runtime: Runtime,
+    world: World,
     minutes: float | None,
-) -> dict[str, float]:
-    """Train with progress shown; returns the best validation scores.
+) -> dict[str, float] | None:
+    """Train with progress shown; returns the best validation scores, but only in the first process.
 
     `identity` says what the outcome depends on beside the task: data and seed. Ends early after
     `minutes` or by a signal, and tells the command that continues.
@@ -64,7 +124,7 @@ def train(
     from hsisr.runtime import explained
     from hsisr.steps import total_loss
 
-    reference = task.reference()
+    reference = task.reference() if world.leads else {}
     reports = fit(
         task,
         lambda outcome: total_loss(outcome, weights),
@@ -73,17 +133,22 @@ def train(
         folder,
         runtime,
         identity=f"{task.identity} {identity}",
+        world=world,
     )
     hint = f"continue with: {shared.again(without='--overwrite')}"
     steps = training.epochs * training.steps
     with (
+        _together_to_the_end(world),
         explained("train on smaller batches, e.g. --set sr.training.batch=4"),
         closing(reports),
-        shared.stoppable(hint) as stopper,
+        # torchrun passes on a Ctrl-C that has come from the terminal already
+        shared.stoppable(hint, patient=world.size > 1) as stopper,
     ):
         shown = shared.progress(reports, steps, folder.name, done=lambda report: report.step)
-        if _follow(shown, reference, stopper, minutes):
+        if _follow(shown, reference, stopper, minutes, world):
             shared.say(hint)
+    if not world.leads:
+        return None
     if not (folder / METRICS).exists():
         raise Interrupted("stopped before the first validation", hint=hint)
     draw_progress(folder)
@@ -97,19 +162,36 @@ def _scores(row: dict[str, float], keys: list[str]) -> dict[str, float]:
     return {key.removeprefix("validation_"): row[key] for key in keys}
 
 
+@contextmanager
+def _together_to_the_end(world: World) -> Iterator[None]:
+    """Let no process end before the state is saved: torchrun would end the others."""
+    try:
+        yield
+    except Interrupted:
+        world.wait()
+        raise
+    world.wait()
+
+
 def _follow(
     reports: Iterator[Report],
     reference: dict[str, float],
     stopper: shared.Stopper,
     minutes: float | None,
+    world: World,
 ) -> bool:
-    """Tell every validation; returns whether the training was stopped by the clock."""
+    """Tell every validation; returns whether the training was stopped by the clock.
+
+    A signal to any process stops all of them after the same step, as does the first one's clock.
+    """
     deadline = None if minutes is None else time.monotonic() + 60 * minutes
     for report in reports:
         if report.scores is not None:
             shared.say(_line(report, reference))
-        stopper.check()
-        if deadline is not None and time.monotonic() > deadline and report.step < report.steps:
+        late = world.leads and deadline is not None and time.monotonic() > deadline
+        signal, over = world.largest(stopper.signal, late)
+        stopper.heed(signal)
+        if over and report.step < report.steps:
             shared.say(f"stopped by --max-time at step {report.step} of {report.steps}")
             return True
     return False

@@ -54,27 +54,33 @@ def command(
     from hsisr import recipe as recipes
     from hsisr.patches import read_manifest
 
-    numbers = recipes.load(recipe, settings or ())
-    lasting = training.with_epochs(numbers.sr.training, epochs)
-    chosen = replace(numbers.sr, training=lasting)
-    if network not in (None, chosen.network):
-        chosen = replace(chosen, network=network, numbers=_set_here(chosen.numbers, settings or ()))
-    numbers, folder = replace(numbers, sr=chosen), _folder(run, name)
-    runtime = training.runtime_for(device, precision, threads, seed)
-    begin = _on_tokens if "tokens" in read_manifest(run) else _on_spectra
-    work = begin(run, numbers, seed, runtime, unmix, init)
-    shared.say(f"device     {runtime.description}")
-    training.clear(folder, overwrite=overwrite)
-    best = training.train(
-        work.task,
-        work.loss,
-        lasting,
-        work.batches,
-        folder,
-        identity=f"seed {seed} data {work.digest}",
-        runtime=runtime,
-        minutes=max_time,
-    )
+    with training.together() as world:
+        numbers = recipes.load(recipe, settings or ())
+        lasting = training.with_epochs(numbers.sr.training, epochs)
+        chosen = replace(numbers.sr, training=lasting)
+        if network not in (None, chosen.network):
+            chosen = replace(
+                chosen, network=network, numbers=_set_here(chosen.numbers, settings or ())
+            )
+        numbers, folder = replace(numbers, sr=chosen), _folder(run, name)
+        runtime = training.runtime_for(device, precision, threads, seed)
+        begin = _on_tokens if "tokens" in read_manifest(run) else _on_spectra
+        work = begin(run, numbers, seed, runtime, unmix, init)
+        shared.say(f"device     {runtime.description}")
+        training.clear(folder, world, overwrite=overwrite)
+        best = training.train(
+            work.task,
+            work.loss,
+            lasting,
+            work.batches,
+            folder,
+            identity=f"seed {seed} data {work.digest}",
+            runtime=runtime,
+            world=world,
+            minutes=max_time,
+        )
+    if best is None:
+        return
     reference = work.task.reference()
     scores = (f"{key} {best[key]:.4g} (bicubic {reference[key]:.4g})" for key in best)
     shared.say(f"best on the validation blocks: {', '.join(scores)}")

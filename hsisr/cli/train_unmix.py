@@ -45,25 +45,29 @@ def command(
     from hsisr.sampler import Sampler
     from hsisr.steps import UnmixStep
 
-    numbers = recipes.load(recipe, settings or ())
-    count = endmembers or numbers.unmix.endmembers
-    lasting = training.with_epochs(numbers.unmix.training, epochs)
-    numbers = replace(numbers, unmix=replace(numbers.unmix, endmembers=count, training=lasting))
-    patches, folder = open_patches(run), run / "unmix"
-    runtime = training.runtime_for(device, precision, threads, seed)
-    task = UnmixStep(patches, numbers, seed)
-    shared.say(f"device     {runtime.description}")
-    training.clear(folder, overwrite=overwrite)
-    best = training.train(
-        task,
-        numbers.unmix.loss,
-        lasting,
-        Sampler(patches, patch=lasting.patch, batch=lasting.batch, seed=seed),
-        folder,
-        identity=f"seed {seed} data {patches.digest}",
-        runtime=runtime,
-        minutes=max_time,
-    )
+    with training.together() as world:
+        numbers = recipes.load(recipe, settings or ())
+        count = endmembers or numbers.unmix.endmembers
+        lasting = training.with_epochs(numbers.unmix.training, epochs)
+        numbers = replace(numbers, unmix=replace(numbers.unmix, endmembers=count, training=lasting))
+        patches, folder = open_patches(run), run / "unmix"
+        runtime = training.runtime_for(device, precision, threads, seed)
+        task = UnmixStep(patches, numbers, seed)
+        shared.say(f"device     {runtime.description}")
+        training.clear(folder, world, overwrite=overwrite)
+        best = training.train(
+            task,
+            numbers.unmix.loss,
+            lasting,
+            Sampler(patches, patch=lasting.patch, batch=lasting.batch, seed=seed),
+            folder,
+            identity=f"seed {seed} data {patches.digest}",
+            runtime=runtime,
+            world=world,
+            minutes=max_time,
+        )
+    if best is None:
+        return
     model = load_unmix(str(folder / MODEL))
     files = write_endmembers(folder / "endmembers", model.endmembers, patches.spectrum)
     shared.say(

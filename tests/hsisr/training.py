@@ -11,6 +11,7 @@ import torch
 
 from hsisr import recipe as recipes
 from hsisr.checkpoint import Checkpoint, load, read_tensors
+from hsisr.distributed import ALONE, World
 from hsisr.fit import METRICS, MODEL, STATE, Report, fit
 from hsisr.patches import PatchSet
 from hsisr.recipe import Recipe
@@ -51,6 +52,7 @@ def reports(
     recipe: Recipe | None = None,
     unmix: Checkpoint | None = None,
     seed: int = 0,
+    world: World = ALONE,
 ) -> Iterator[Report]:
     """The training of one step; the seed is that of the weights it begins with."""
     recipe = recipe or small()
@@ -59,7 +61,15 @@ def reports(
     weights = task.loss if isinstance(task, SrStep) else recipe.unmix.loss
     training = recipe.unmix.training if kind == "unmix" else recipe.sr.training
     batches = Sampler(prepared, patch=training.patch, batch=training.batch, seed=0)
-    return fit(task, lambda outcome: total_loss(outcome, weights), batches, training, folder, CPU)
+    return fit(
+        task,
+        lambda outcome: total_loss(outcome, weights),
+        batches,
+        training,
+        folder,
+        CPU,
+        world=world,
+    )
 
 
 def advance(training: Iterator[Report], steps: int) -> list[Report]:
