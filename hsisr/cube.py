@@ -63,6 +63,13 @@ class Geo:
         return tuple((a * x + b * y + c, d * x + e * y + f) for x, y in points)
 
 
+class Native(Protocol):
+    """What a format keeps of a file beyond a `CubeSpec`, for a writer of the same format."""
+
+    def part(self, bands: Sequence[int], window: Window) -> Native:
+        """What a file of only these bands and pixels would have said."""
+
+
 @dataclass(frozen=True)
 class CubeSpec:
     """Everything about a cube but its pixels."""
@@ -84,7 +91,7 @@ class CubeSpec:
     interleave: Interleave = "bsq"
     zoom: int = 1
     """How much finer this grid is than the one `native` describes."""
-    native: object | None = field(default=None, repr=False)
+    native: Native | None = field(default=None, repr=False)
     """The metadata of the file this came from, for a writer of the same format to carry over."""
 
     @property

@@ -8,6 +8,7 @@ from math import prod
 from pathlib import Path
 
 from hsisr.errors import InputError, UsageError
+from hsisr.window import Window
 
 _SCENES = frozenset({"cube", "datacube", "hypercube", "scene", "data", "img", "image"}) | {
     *("hsi", "hsi_img", "hyperspectral", "refl", "reflectance", "reflectance_data"),
@@ -53,6 +54,10 @@ class Origin:
     """What a writer of the same format carries over: the name of the variable that was read."""
 
     variable: str
+
+    def part(self, bands: Sequence[int], window: Window) -> Origin:
+        """The same: a part of a variable keeps its name."""
+        return self
 
 
 def printable(name: str) -> str:

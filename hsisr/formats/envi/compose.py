@@ -14,17 +14,17 @@ from dataclasses import dataclass
 from hsisr.cube import CubeSpec, Spectrum
 from hsisr.errors import UsageError
 from hsisr.formats.envi.fields import Fields
-from hsisr.formats.envi.header import COMMENT, Entry, EnviHeader, normal
+from hsisr.formats.envi.header import COMMENT, Entry, EnviHeader, braced, normal
 from hsisr.formats.envi.map_info import geo_entries, number_text, same_place, zoomed
+from hsisr.formats.envi.native import EnviNative
 from hsisr.formats.envi.spec import DTYPES, read_spec
 
-_PER_LINE = 8
 _PLAIN = str.maketrans({"{": "(", "}": ")", "=": ":", "\n": " ", "\r": " "})
 
 
 def compose(spec: CubeSpec) -> EnviHeader:
     """The header of `spec`, in nanometres where it is new; raises `UsageError` for its dtype."""
-    source = spec.native if isinstance(spec.native, EnviHeader) else None
+    source = spec.native.header if isinstance(spec.native, EnviNative) else None
     was = None if source is None else read_spec(Fields(source)).upscaled(spec.zoom)
     stale = [group for group in _GROUPS if was is None or not group.holds(was, spec)]
     entries = _layout_entries(spec)
@@ -118,13 +118,6 @@ def _plain(text: str) -> str:
 
 def _per_band(numbers: Sequence[float], bands: int) -> list[str]:
     return [repr(float(number)) for number in numbers] * (bands if len(numbers) == 1 else 1)
-
-
-def braced(texts: Sequence[str]) -> str:
-    """A list as the value of a key."""
-    # in short lines: GDAL reads none longer than 10,000 characters
-    lines = (texts[i : i + _PER_LINE] for i in range(0, len(texts), _PER_LINE))
-    return "{\n " + ",\n ".join(", ".join(line) for line in lines) + "}"
 
 
 def _same_bands(was: CubeSpec, spec: CubeSpec) -> bool:

@@ -8,7 +8,7 @@ it ends with a line that ends in `}`, if its braces are balanced there or anothe
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +19,7 @@ MAGIC = b"ENVI"
 COMMENT = ";"
 
 _LIMIT = 1 << 20
+_PER_LINE = 8
 _BYTE_ORDER_MARK = "\ufeff"
 _INTEGER = re.compile(r"[+-]?[0-9]{1,30}(\.0*)?")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eEdD][+-]?[0-9]+)?")
@@ -78,6 +79,13 @@ def items(value: str) -> list[str]:
     lines = [line for line in lines if not line.startswith(COMMENT)]
     found = [item.strip() for item in "\n".join([first, *lines]).split(",")]
     return found if found[-1] else found[:-1]
+
+
+def braced(texts: Sequence[str]) -> str:
+    """A list as the value of a key."""
+    # in short lines: GDAL reads none longer than 10,000 characters
+    lines = (texts[i : i + _PER_LINE] for i in range(0, len(texts), _PER_LINE))
+    return "{\n " + ",\n ".join(", ".join(line) for line in lines) + "}"
 
 
 def _unbraced(value: str) -> str:

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from hsisr.cube import Spectrum
 from hsisr.errors import InputError
 from hsisr.files import write_durably
-from hsisr.formats.envi.compose import braced, list_names, spectrum_entries
-from hsisr.formats.envi.header import EnviHeader
+from hsisr.formats.envi.compose import list_names, spectrum_entries
+from hsisr.formats.envi.header import EnviHeader, braced
 
 
 def write_library(

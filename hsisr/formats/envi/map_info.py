@@ -1,4 +1,4 @@
-"""`map info` and its kin: where the pixels of an ENVI scene lie, and the same on a finer grid.
+"""`map info` and its kin: where the pixels of an ENVI scene lie, on a finer grid, in a window.
 
 The reference pixel counts from 1 at the outer corner of the first pixel, so 1.5 is its centre; on
 a grid n times finer the same place is (ref - 1) n + 1.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from operator import mul, truediv
+from operator import add, mul, truediv
 
 from hsisr.cube import Geo
 from hsisr.formats.envi.header import Entry, inner, items, shown, to_integer, to_number
@@ -34,17 +34,24 @@ def read_geo(map_info: str, wkt: str | None = None) -> tuple[Geo | None, str | N
     the grid about its corner instead, which differs where the reference pixel is not 1, 1).
     """
     texts = items(map_info)
-    named = {m[1].lower(): m[2] for text in texts if (m := _NAMED.fullmatch(text))}
-    texts = [text for text in texts if not _NAMED.fullmatch(text)]
-    numbers = [to_number(text) for text in (*texts[1:7], named.get("rotation", "0"))]
-    known = [number for number in numbers if number is not None]
-    if len(known) != 7 or not known[4] or not known[5]:
+    transform = _grid(texts)
+    if transform is None:
         return None, f"'map info' is not understood and not used: {shown(inner(map_info))}"
-    transform = _transform(*known)
-    crs, note = _crs(texts, wkt)
+    crs, note = _crs([text for text in texts if not _NAMED.fullmatch(text)], wkt)
     if crs is None and transform == _PIXEL_GRID:
         return None, None
     return Geo(transform, crs), note
+
+
+def _grid(texts: list[str]) -> Transform | None:
+    """The transform that the items of `map info` describe; None if they are not understood."""
+    named = {m[1].lower(): m[2] for text in texts if (m := _NAMED.fullmatch(text))}
+    plain = [text for text in texts if not _NAMED.fullmatch(text)]
+    numbers = [to_number(text) for text in (*plain[1:7], named.get("rotation", "0"))]
+    known = [number for number in numbers if number is not None]
+    if len(known) != 7 or not known[4] or not known[5]:
+        return None
+    return _transform(*known)
 
 
 def _transform(
@@ -119,13 +126,31 @@ def zoomed(key: str, value: str, scale: int) -> str | None:
     """
     if scale == 1 or key not in _SCALED:
         return value
+    rules = _SCALED[key](inner(value).count(",") + 1)
+    return _rewritten(value, {at: (rule, scale) for at, rule in rules.items()})
+
+
+def moved(key: str, value: str, row: int, col: int) -> str | None:
+    """The value of a spatial `key` on a grid that begins at `row` and `col` of this one.
+
+    The reference pixel keeps its number and is given another place, so that programs that turn a
+    rotated grid about another point all see it where they saw it before. None as in `zoomed`.
+    """
+    if (row, col) == (0, 0) or key not in _MOVED:
+        return value
+    steps = _MOVED[key](items(value), row, col)
+    return None if steps is None else _rewritten(value, {at: (add, steps[at]) for at in steps})
+
+
+def _rewritten(value: str, changes: Mapping[int, tuple[_Rule, float]]) -> str | None:
+    """The value with the numbers at some positions changed; None if one of them is no number."""
     pieces = inner(value).split(",")
-    for position, rule in _SCALED[key](len(pieces)).items():
+    for position, (rule, by) in changes.items():
         old = pieces[position].strip() if position < len(pieces) else ""
         number = to_number(old)
         if number is None:
             return None
-        pieces[position] = pieces[position].replace(old, number_text(rule(number, scale)))
+        pieces[position] = pieces[position].replace(old, number_text(rule(number, by)))
     text = ",".join(pieces)
     return "{" + text + "}" if value.startswith("{") else text
 
@@ -154,15 +179,23 @@ def _projection(crs: str | None) -> list[str]:
     return ["Arbitrary"]
 
 
-def _corner(position: float, scale: int) -> float:
+def _place_moved(texts: list[str], row: int, col: int) -> Mapping[int, float] | None:
+    grid = _grid(texts)
+    if grid is None:
+        return None
+    a, b, _, d, e, _ = grid
+    return {3: a * col + b * row, 4: d * col + e * row}
+
+
+def _corner(position: float, scale: float) -> float:
     return (position - 1) * scale + 1
 
 
-def _centre(position: float, scale: int) -> float:
+def _centre(position: float, scale: float) -> float:
     return (position + 0.5) * scale - 0.5
 
 
-_Rule = Callable[[float, int], float]
+_Rule = Callable[[float, float], float]
 _SCALED: Mapping[str, Callable[[int], Mapping[int, _Rule]]] = {
     "map info": lambda _: {1: _corner, 2: _corner, 5: truediv, 6: truediv},
     "pixel size": lambda _: {0: truediv, 1: truediv},
@@ -171,4 +204,13 @@ _SCALED: Mapping[str, Callable[[int], Mapping[int, _Rule]]] = {
     "rpc info": lambda _: {0: _centre, 1: _centre, 5: mul, 6: mul, 90: mul, 91: mul},
     "x start": lambda _: {0: _corner},
     "y start": lambda _: {0: _corner},
+}
+_MOVED: Mapping[str, Callable[[list[str], int, int], Mapping[int, float] | None]] = {
+    "map info": _place_moved,
+    "geo points": lambda texts, row, col: {
+        i: (-col, -row)[i % 4] for i in range(len(texts)) if i % 4 < 2
+    },
+    "rpc info": lambda _, row, col: {0: -row, 1: -col},
+    "x start": lambda _, __, col: {0: col},
+    "y start": lambda _, row, __: {0: row},
 }

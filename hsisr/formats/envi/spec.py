@@ -13,6 +13,7 @@ from hsisr.formats._raw import RawLayout
 from hsisr.formats.envi.fields import Fields
 from hsisr.formats.envi.header import shown, to_number
 from hsisr.formats.envi.map_info import read_geo
+from hsisr.formats.envi.native import EnviNative
 from hsisr.formats.envi.spectrum import read_spectrum
 
 DTYPES: dict[int, np.dtype[Any]] = {
@@ -55,7 +56,7 @@ def read_spec(fields: Fields) -> CubeSpec:
         band_names=_names(fields, bands),
         description=fields.text("description") or None,
         interleave=_interleave(fields),
-        native=fields.header,
+        native=EnviNative(fields.header),
     )
 
 

@@ -163,3 +163,11 @@ def scaled_rpc(rpc: Sequence[float], scale: int) -> tuple[float, ...]:
     for i in (7, 8):
         changed[i] *= scale
     return tuple(changed)
+
+
+def moved_rpc(rpc: Sequence[float], row: int, col: int) -> tuple[float, ...]:
+    """The rational polynomials of tag 50844 for a grid that begins at `row` and `col`."""
+    changed = list(rpc)
+    changed[2] -= row
+    changed[3] -= col
+    return tuple(changed)

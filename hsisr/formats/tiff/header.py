@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import tifffile
 
@@ -11,7 +12,16 @@ from hsisr.cube import CubeSpec
 from hsisr.formats._axes import Axes
 from hsisr.formats.tiff.bands import band_items
 from hsisr.formats.tiff.gdal_metadata import Items, render_side_file, render_tag
-from hsisr.formats.tiff.geotiff import RPC, GeoKeys, Tag, epsg_keys, scaled_rpc, transform_tags
+from hsisr.formats.tiff.geotiff import (
+    RPC,
+    GeoKeys,
+    Tag,
+    epsg_keys,
+    moved_rpc,
+    scaled_rpc,
+    transform_tags,
+)
+from hsisr.window import Window
 
 METADATA, NODATA = 42112, 42113
 
@@ -34,6 +44,10 @@ class TiffNative:
     """Rational polynomial coefficients, for the grid of the file."""
     items: tuple[tuple[str, str], ...] = ()
     """GDAL's metadata of the whole raster."""
+
+    def part(self, bands: Sequence[int], window: Window) -> TiffNative:
+        """The same for a window: what is said of bands is in the spec."""
+        return replace(self, rpc=self.rpc and moved_rpc(self.rpc, window.row, window.col))
 
 
 def stored_axes(spec: CubeSpec) -> Axes:

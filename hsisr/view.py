@@ -1,0 +1,110 @@
+"""Some bands of a scene, or a window of it, as a scene of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Self
+
+from hsisr.cube import Block, Cube, CubeSpec, Geo, Spectrum
+from hsisr.window import Window
+
+
+class View:
+    """A `Cube` of the `bands` (from 0, in this order) and the `window` of another one."""
+
+    def __init__(
+        self, cube: Cube, bands: Sequence[int] | None = None, window: Window | None = None
+    ) -> None:
+        self._cube = cube
+        self._bands = None if bands is None else list(bands)
+        self._window = window or cube.spec.window
+        if not cube.spec.window.contains(self._window):
+            raise ValueError(f"{window} is not inside a scene of {cube.spec.shape[1:]} pixels")
+        self.spec = part_of(cube.spec, bands, self._window)
+        self.format = cube.format
+        self.files: tuple[Path, ...] = cube.files
+        self.notes: tuple[str, ...] = (*cube.notes, *self._taken())
+
+    def _taken(self) -> Iterator[str]:
+        whole, window = self._cube.spec, self._window
+        if self._bands is not None:
+            yield f"{len(self._bands)} of {whole.bands} bands are taken: {_listed(self._bands)}"
+        if window != whole.window:
+            yield (
+                f"{window.height} of {whole.rows} rows are taken, from row {window.row}, and "
+                f"{window.width} of {whole.cols} columns, from column {window.col}"
+            )
+
+    def read(self, window: Window) -> Block:
+        """The pixels of `window`, counted from the first pixel of the view."""
+        if not self.spec.window.contains(window):
+            raise ValueError(f"{window} is not inside a scene of {self.spec.shape[1:]} pixels")
+        row, col = window.row + self._window.row, window.col + self._window.col
+        block = self._cube.read(Window(row, col, window.height, window.width))
+        return block if self._bands is None else block[self._bands]
+
+    def close(self) -> None:
+        """Release the file."""
+        self._cube.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def part_of(spec: CubeSpec, bands: Sequence[int] | None, window: Window) -> CubeSpec:
+    """The spec of some bands (all by default) and a window of a scene as its file holds it."""
+    chosen = range(spec.bands) if bands is None else bands
+    return replace(
+        spec,
+        bands=len(chosen),
+        rows=window.height,
+        cols=window.width,
+        gain=_factors(spec.gain, chosen, 1.0),
+        offset=_factors(spec.offset, chosen, 0.0),
+        spectrum=spec.spectrum and _spectrum(spec.spectrum, chosen),
+        geo=spec.geo and _moved(spec.geo, window),
+        band_names=spec.band_names and tuple(spec.band_names[band] for band in chosen),
+        native=spec.native and spec.native.part(chosen, window),
+    )
+
+
+def _factors(
+    factors: tuple[float, ...] | None, bands: Sequence[int], neutral: float
+) -> tuple[float, ...] | None:
+    if factors is None or len(factors) == 1:
+        return factors
+    chosen = tuple(factors[band] for band in bands)
+    return None if set(chosen) == {neutral} else chosen
+
+
+def _spectrum(spectrum: Spectrum, bands: Sequence[int]) -> Spectrum:
+    widths, good = spectrum.widths_nm, spectrum.good
+    chosen = good and tuple(good[band] for band in bands)
+    return Spectrum(
+        tuple(spectrum.centres_nm[band] for band in bands),
+        widths and tuple(widths[band] for band in bands),
+        # bands that are asked for are used, even if all of them are marked as bad
+        chosen if chosen and any(chosen) else None,
+    )
+
+
+def _moved(geo: Geo, window: Window) -> Geo:
+    a, b, x, d, e, y = geo.transform
+    x, y = a * window.col + b * window.row + x, d * window.col + e * window.row + y
+    return replace(geo, transform=(a, b, x, d, e, y))
+
+
+def _listed(bands: Sequence[int]) -> str:
+    """Bands as people count them: `1-50,60`."""
+    runs: list[list[int]] = []
+    for band in bands:
+        if runs and band == runs[-1][-1] + 1:
+            runs[-1].append(band)
+        else:
+            runs.append([band])
+    return ",".join(f"{run[0] + 1}-{run[-1] + 1}" if run[1:] else f"{run[0] + 1}" for run in runs)
