@@ -7,7 +7,8 @@ where there is no data. How a file stores them (integers, gains, a no-data value
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +21,10 @@ from hsisr.window import Window
 
 Block = NDArray[np.float32]
 Interleave = Literal["bsq", "bil", "bip"]
+
+_ALL = slice(None)
+_PIECE = 2**16
+"""Samples that are converted at once: few enough for the cache, enough for threads to overlap."""
 
 
 @dataclass(frozen=True)
@@ -235,18 +240,31 @@ class ArrayCube:
 
 # numbers beyond float32 become infinite, and infinities no data: nothing to warn of
 @np.errstate(over="ignore", invalid="ignore")
-def decode(stored: NDArray[Any], spec: CubeSpec) -> Block:
-    """Stored numbers (bands, ...) to physical float32; no-data and infinities become NaN."""
-    values = stored.astype(np.float32)
-    if spec.gain is not None:
-        values *= _per_band(spec.gain, values.ndim)
-    if spec.offset is not None:
-        values += _per_band(spec.offset, values.ndim)
+def decode(
+    stored: NDArray[Any], spec: CubeSpec, bands: slice = _ALL, out: Block | None = None
+) -> Block:
+    """Stored numbers (bands, ...) to physical float32; no-data and infinities become NaN.
+
+    `stored` holds the `bands` of the cube, in memory in any order; `out` receives the result.
+    """
+    values = np.empty(stored.shape, np.float32) if out is None else out
+    order = _memory_order(stored)
+    source, target = stored.transpose(order), values.transpose(order)
+    gain, offset = (
+        _per_band(numbers, bands, stored.shape, order) for numbers in (spec.gain, spec.offset)
+    )
     fill = _stored_nodata(spec.nodata, stored.dtype)
-    if fill is not None:
-        values[stored == fill] = np.nan
-    if stored.dtype.kind == "f":
-        values[~np.isfinite(values)] = np.nan
+    for piece in _pieces(source.shape):
+        part = source[piece].astype(np.float32)
+        if gain is not None:
+            part *= gain[piece]
+        if offset is not None:
+            part += offset[piece]
+        if fill is not None:
+            _put(part, source[piece] == fill, np.nan)
+        if stored.dtype.kind == "f":
+            _put(part, ~np.isfinite(part), np.nan)
+        target[piece] = part
     return values
 
 
@@ -257,30 +275,82 @@ def encode(block: Block, spec: CubeSpec) -> tuple[NDArray[Any], int]:
     Integers are rounded to the nearest, halves to even; what does not fit the type is clipped to
     its range. NaN becomes the no-data value (0 in an integer cube that has none); a valid sample
     that would land on the no-data value is moved by one step, so that data never turns into a hole.
+    In memory the numbers lie in the order of `block`.
     """
-    values = block.astype(np.float64)
-    if spec.offset is not None:
-        values -= _per_band(spec.offset, values.ndim)
-    if spec.gain is not None:
-        values /= _per_band(spec.gain, values.ndim)
+    order = _memory_order(block)
+    source = block.transpose(order)
+    stored = np.empty(source.shape, spec.dtype)
+    gain, offset = (
+        _per_band(numbers, _ALL, block.shape, order) for numbers in (spec.gain, spec.offset)
+    )
+    precision = _precision(spec)
+    clipped = 0
+    for piece in _pieces(source.shape):
+        values = source[piece].astype(precision)
+        if offset is not None:
+            values -= offset[piece]
+        if gain is not None:
+            values /= gain[piece]
+        clipped += _store(values, stored[piece], spec)
+    return stored.transpose(np.argsort(order)), clipped
+
+
+def _store(values: NDArray[Any], stored: NDArray[Any], spec: CubeSpec) -> int:
+    """Round and clip `values`, which are overwritten, into `stored`; how many were clipped."""
     if spec.dtype.kind != "f":
         np.rint(values, out=values)
-    lowest, highest = _limits(spec.dtype)
-    clipped = int(np.count_nonzero((values < lowest) | (values > highest)))
-    missing = np.isnan(values)
-    values[missing] = 0
-    stored = np.clip(values, lowest, highest).astype(spec.dtype)
+    (lowest, highest), clipped, missing = _limits(spec.dtype), 0, None
+    # nearly always true, and false where there is a NaN
+    if not lowest <= values.min(initial=0) <= values.max(initial=0) <= highest:
+        missing = np.isnan(values)
+        clipped = int(np.count_nonzero((values < lowest) | (values > highest)))
+        np.copyto(values, 0, where=missing)
+        np.clip(values, lowest, highest, out=values)
+    np.copyto(stored, values, casting="unsafe")
     fill = _stored_nodata(spec.nodata, spec.dtype)
     if fill is not None:
-        stored[stored == fill] = _beside(fill, spec.dtype)
-        stored[missing] = fill
-    elif spec.dtype.kind == "f":
-        stored[missing] = np.nan
-    return stored, clipped
+        _put(stored, stored == fill, _beside(fill, spec.dtype))
+    if missing is not None and (fill is not None or spec.dtype.kind == "f"):
+        np.copyto(stored, np.nan if fill is None else fill, where=missing)
+    return clipped
 
 
-def _per_band(numbers: tuple[float, ...], ndim: int) -> NDArray[np.float64]:
-    return np.asarray(numbers, np.float64).reshape((-1,) + (1,) * (ndim - 1))
+def _put(values: NDArray[Any], where: NDArray[np.bool_], number: Any) -> None:
+    if where.any():
+        np.copyto(values, number, where=where)
+
+
+def _memory_order(array: NDArray[Any]) -> list[int]:
+    """The axes, the one with the farthest steps in memory first."""
+    return sorted(range(array.ndim), key=lambda axis: -abs(array.strides[axis]))
+
+
+def _pieces(shape: Sequence[int]) -> Iterator[tuple[slice, ...]]:
+    """Indices that cut an array along its first axes into pieces that stay in cache."""
+    size = math.prod(shape[1:])
+    if size <= _PIECE:
+        step = _PIECE // max(size, 1)
+        yield from ((slice(start, start + step),) for start in range(0, shape[0], step))
+        return
+    for i in range(shape[0]):
+        for rest in _pieces(shape[1:]):
+            yield slice(i, i + 1), *rest
+
+
+def _per_band(
+    numbers: tuple[float, ...] | None, bands: slice, shape: Sequence[int], order: list[int]
+) -> NDArray[np.float64] | None:
+    """One number per sample of an array (bands, ...), with its axes in `order`."""
+    if numbers is None:
+        return None
+    column = np.asarray(numbers if len(numbers) == 1 else numbers[bands], np.float64)
+    return np.broadcast_to(column.reshape(-1, *[1] * (len(shape) - 1)), shape).transpose(order)
+
+
+def _precision(spec: CubeSpec) -> np.dtype[Any]:
+    """The type to compute in: float32 where it gives what float64 would."""
+    narrow = spec.dtype.itemsize <= (4 if spec.dtype.kind == "f" else 2)
+    return np.dtype(np.float32 if narrow and spec.gain is spec.offset is None else np.float64)
 
 
 def _limits(dtype: np.dtype[Any]) -> tuple[float, float]:

@@ -42,7 +42,7 @@ class VariableCube:
     def read(self, window: Window) -> Block:
         """The pixels of `window`: float32 (bands, rows, cols), physical, NaN = no data."""
         stored = self.axes.to_block(self.source[self.axes.index(window)])
-        return decode(np.ascontiguousarray(stored), self.spec)
+        return decode(stored, self.spec)
 
     def close(self) -> None:
         """Release the file."""

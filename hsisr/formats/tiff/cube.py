@@ -44,7 +44,7 @@ class TiffCube:
         if not self.spec.window.contains(window):
             raise ValueError(f"{window} is not inside a scene of {self.spec.shape[1:]} pixels")
         stored = self.raster[self.axes.index(window)]
-        return decode(np.ascontiguousarray(self.axes.to_block(stored)), self.spec)
+        return decode(self.axes.to_block(stored), self.spec)
 
     def close(self) -> None:
         """Release the file."""
