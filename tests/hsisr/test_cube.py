@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -188,6 +189,104 @@ def test_one_gain_applies_to_all_bands() -> None:
     stored = np.full((3, 1, 1), 10, np.uint8)
     block = decode(stored, spec_of("uint8", gain=(0.5,), offset=(1.0,)))
     np.testing.assert_array_equal(block, np.full((3, 1, 1), 6, np.float32))
+
+
+def column(numbers: tuple[float, ...] | None, neutral: float) -> NDArray[np.float64]:
+    return np.array((neutral,) if numbers is None else numbers).reshape(-1, 1, 1)
+
+
+def encoded_plainly(block: NDArray[np.float32], spec: CubeSpec) -> tuple[NDArray[Any], int]:
+    """The whole block in float64, step by step as `encode` promises it."""
+    values = (block.astype(np.float64) - column(spec.offset, 0)) / column(spec.gain, 1)
+    if spec.dtype.kind == "f":
+        lowest, highest = (float(x) for x in (np.finfo(spec.dtype).min, np.finfo(spec.dtype).max))
+        fill = spec.dtype.type(np.nan if spec.nodata is None else spec.nodata)
+        beside = np.nextafter(fill, spec.dtype.type(0 if fill else 1))
+    else:
+        values, limits = np.rint(values), np.iinfo(spec.dtype)
+        lowest, highest = float(limits.min), float(limits.max)
+        if int(highest) > limits.max:
+            highest = float(np.nextafter(highest, 0))
+        wanted = 0 if spec.nodata is None or np.isnan(spec.nodata) else int(spec.nodata)
+        fill = spec.dtype.type(wanted)
+        beside = spec.dtype.type(wanted - 1 if wanted == limits.max else wanted + 1)
+    holes = np.isnan(values)
+    clipped = int(((values < lowest) | (values > highest)).sum())
+    stored = np.where(holes, 0, np.clip(values, lowest, highest)).astype(spec.dtype)
+    if spec.nodata is not None and not np.isnan(spec.nodata):
+        stored[stored == fill] = beside
+    stored[holes] = fill
+    return stored, clipped
+
+
+@st.composite
+def blocks(draw: st.DrawFn, dtype: str) -> NDArray[np.float32]:
+    """Blocks of 2 bands, too large to be converted at once, in memory in any order."""
+    limits = [st.sampled_from(interesting(dtype))] if dtype in INTEGERS else []
+    numbers = st.one_of(st.floats(width=32), st.floats(-300, 70000, width=32), *limits)
+    values = draw(st.lists(numbers, min_size=1, max_size=30))
+    order = draw(st.permutations(range(3)))
+    shape = draw(st.sampled_from([(2, 3, 23000), (2, 23, 3000), (2, 3, 5)]))
+    laid_out = np.resize(np.array(values, np.float32), [shape[axis] for axis in order])
+    return laid_out.transpose(np.argsort(order))
+
+
+@pytest.mark.parametrize("dtype", [*INTEGERS, *FLOATS])
+@given(data=st.data())
+@settings(max_examples=25, deadline=None)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_encoding_is_bit_for_bit_what_float64_gives(dtype: str, data: st.DataObject) -> None:
+    block = data.draw(blocks(dtype))
+    fill = st.sampled_from([None, np.nan, 0.0, 7.0, 100.0, 127.0])
+    factors = st.sampled_from([None, (1e-4,), (0.02, 3.0), (-1.0, 1e30)])
+    shifts = st.sampled_from([None, (0.0,), (-3.5, 1e4)])
+    spec = spec_of(dtype, data.draw(fill), data.draw(factors), data.draw(shifts))
+    before = block.tobytes()
+    stored, clipped = encode(block, spec)
+    expected, count = encoded_plainly(block, spec)
+    assert clipped == count
+    assert stored.dtype == expected.dtype
+    assert stored.tobytes() == expected.tobytes()
+    assert block.tobytes() == before
+
+
+@pytest.mark.parametrize("dtype", [*INTEGERS, *FLOATS, ">i2", ">f4"])
+@given(data=st.data())
+@settings(max_examples=15, deadline=None)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_decoding_is_bit_for_bit_what_whole_passes_give(dtype: str, data: st.DataObject) -> None:
+    native = np.dtype(dtype).newbyteorder("=")
+    stored, _ = encode(data.draw(blocks(native.name)), spec_of(native.name))
+    stored = stored.astype(dtype)
+    stored[0, 0, 1::7] = 7
+    nodata = data.draw(st.sampled_from([None, 7.0]))
+    gain = data.draw(st.sampled_from([None, (1e-4,), (0.02, 3.0)]))
+    offset = data.draw(st.sampled_from([None, (-3.5, 1e4)]))
+    block = decode(stored, spec_of(native.name, nodata, gain, offset))
+    expected = (stored.astype(np.float32) * column(gain, 1)).astype(np.float32)
+    # the zero that leaves a negative zero as it is
+    expected = (expected + column(offset, -0.0)).astype(np.float32)
+    expected[stored == nodata] = np.nan
+    if native.kind == "f":
+        expected[~np.isfinite(expected)] = np.nan
+    assert block.flags.c_contiguous
+    assert block.tobytes() == expected.tobytes()
+
+
+def test_some_bands_are_decoded_with_their_own_gains_into_a_given_place() -> None:
+    stored = np.arange(40, dtype=np.int16).reshape(4, 2, 5)
+    spec = spec_of("int16", gain=(1.0, 10.0, 100.0, 1000.0), offset=(0.0, 1.0, 2.0, 3.0))
+    whole, place = decode(stored, spec), np.zeros((2, 5, 2), np.float32).transpose(2, 0, 1)
+    assert decode(stored[1:3], spec, slice(1, 3), place) is place
+    np.testing.assert_array_equal(place, whole[1:3])
+
+
+@pytest.mark.parametrize("dtype", ["int16", "float32"])
+def test_an_empty_block_is_nothing(dtype: str) -> None:
+    empty = np.zeros((3, 0, 4), np.float32)
+    stored, clipped = encode(empty, spec_of(dtype, nodata=0.0))
+    assert (stored.shape, clipped) == (empty.shape, 0)
+    assert decode(stored, spec_of(dtype)).shape == empty.shape
 
 
 def test_encoding_leaves_the_block_alone() -> None:
