@@ -245,7 +245,7 @@ def _written(
     windows: Iterable[tuple[Window, Block]], cube: Cube, results: _Results, tally: Tally
 ) -> Iterator[int]:
     """Write both maps, yielding how many pixels are done."""
-    from hsisr.cube import write_block
+    from hsisr.encoding import write_block
     from hsisr.export import endmember_names
     from hsisr.formats import create_cube
 

@@ -18,7 +18,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from hsisr.cube import Block, CubeSpec, decode
+from hsisr.cube import Block, CubeSpec
+from hsisr.encoding import decode
 from hsisr.errors import InputError
 from hsisr.files import PartFile
 from hsisr.formats._axes import Axes
@@ -195,20 +196,8 @@ class RawWriter(PartsWriter):
         """Store numbers (bands, rows, cols) at `window`; raises `OutputError`."""
         source = self._layout.axes.from_block(stored)
         for place, _, offsets in self._layout.slabs(window):
-            samples = self._arranged(source[place])
+            samples = self._layout.axes.laid_out(source[place], self._layout.dtype)
             self._parts[0].scatter(samples.reshape(-1).view(np.uint8).data, offsets)
-
-    def _arranged(self, source: NDArray[Any]) -> NDArray[Any]:
-        """An array with its axes as stored, laid out as stored."""
-        if source.flags.c_contiguous and source.dtype == self._layout.dtype:
-            return source
-        samples = np.empty(source.shape, self._layout.dtype)
-        bands = self._layout.axes.to_block(samples)
-        # left to itself, numpy would go through memory in the order of the target: 3 to 8 times
-        # slower where that is by pixel
-        for target, band in zip(bands, self._layout.axes.to_block(source), strict=True):
-            target[...] = band
-        return samples
 
 
 def _open(path: Path) -> int:

@@ -10,7 +10,8 @@ from typing import Any, Literal, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from hsisr.cube import Block, CubeSpec, Interleave, decode
+from hsisr.cube import Block, CubeSpec, Interleave
+from hsisr.encoding import decode
 from hsisr.formats import ReadOptions
 from hsisr.formats._axes import Axes, guess_axes, parse_axes
 from hsisr.formats._metadata import Value, fields

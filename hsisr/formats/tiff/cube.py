@@ -12,7 +12,8 @@ from typing import Any, BinaryIO, Self
 import numpy as np
 import tifffile
 
-from hsisr.cube import Block, CubeSpec, Interleave, decode
+from hsisr.cube import Block, CubeSpec, Interleave
+from hsisr.encoding import decode
 from hsisr.formats import ReadOptions
 from hsisr.formats._axes import Axes, parse_axes
 from hsisr.formats.tiff.errors import MalformedError, UnsupportedError, reading

@@ -14,7 +14,8 @@ import pytest
 import rasterio
 from numpy.typing import NDArray
 
-from hsisr.cube import CubeSpec, Interleave, write_block
+from hsisr.cube import CubeSpec, Interleave
+from hsisr.encoding import write_block
 from hsisr.formats import create_cube, open_cube
 from hsisr.window import Window
 

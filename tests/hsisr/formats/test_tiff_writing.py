@@ -15,7 +15,8 @@ import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hsisr.cube import CubeSpec, Geo, Spectrum, write_block
+from hsisr.cube import CubeSpec, Geo, Spectrum
+from hsisr.encoding import write_block
 from hsisr.errors import OutputError
 from hsisr.formats import create_cube, open_cube, tiff
 from hsisr.formats._raw import RawLayout
