@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hsisr.cube import Block, CubeSpec, CubeWriter, encode
+from hsisr.cube import Block, CubeSpec, CubeWriter
+from hsisr.encoding import encode
 from hsisr.engine import Step, Take
 from hsisr.formats import create_cube
 from hsisr.journal import Journal, Unkept

@@ -2,7 +2,7 @@
 
 Inside hsisr a block of pixels is always float32 (bands, rows, cols) in physical values, with NaN
 where there is no data. How a file stores them (integers, gains, a no-data value) is described by
-`CubeSpec`, and `decode` and `encode` are the only places that convert.
+`CubeSpec`, and `hsisr.encoding` is the only place that converts.
 """
 
 from __future__ import annotations
@@ -207,13 +207,6 @@ class CubeWriter(Protocol):
     ) -> None: ...
 
 
-def write_block(writer: CubeWriter, window: Window, block: Block) -> int:
-    """Store physical values (bands, rows, cols) at `window`; returns the samples clipped."""
-    stored, clipped = encode(block, writer.spec)
-    writer.store(window, stored)
-    return clipped
-
-
 class ArrayCube:
     """A cube held in memory, for blocks that are on disk in a form of our own."""
 
@@ -238,84 +231,3 @@ class ArrayCube:
 
     def __exit__(self, *_: object) -> None:
         return None
-
-
-# numbers beyond float32 become infinite, and infinities no data: nothing to warn of
-@np.errstate(over="ignore", invalid="ignore")
-def decode(stored: NDArray[Any], spec: CubeSpec) -> Block:
-    """Stored numbers (bands, ...) to physical float32; no-data and infinities become NaN."""
-    values = stored.astype(np.float32)
-    if spec.gain is not None:
-        values *= _per_band(spec.gain, values.ndim)
-    if spec.offset is not None:
-        values += _per_band(spec.offset, values.ndim)
-    fill = _stored_nodata(spec.nodata, stored.dtype)
-    if fill is not None:
-        values[stored == fill] = np.nan
-    if stored.dtype.kind == "f":
-        values[~np.isfinite(values)] = np.nan
-    return values
-
-
-@np.errstate(over="ignore", invalid="ignore")
-def encode(block: Block, spec: CubeSpec) -> tuple[NDArray[Any], int]:
-    """Physical values (bands, ...) to stored numbers, and how many had to be clipped.
-
-    Integers are rounded to the nearest, halves to even; what does not fit the type is clipped to
-    its range. NaN becomes the no-data value (0 in an integer cube that has none); a valid sample
-    that would land on the no-data value is moved by one step, so that data never turns into a hole.
-    """
-    values = block.astype(np.float64)
-    if spec.offset is not None:
-        values -= _per_band(spec.offset, values.ndim)
-    if spec.gain is not None:
-        values /= _per_band(spec.gain, values.ndim)
-    if spec.dtype.kind != "f":
-        np.rint(values, out=values)
-    lowest, highest = _limits(spec.dtype)
-    clipped = int(np.count_nonzero((values < lowest) | (values > highest)))
-    missing = np.isnan(values)
-    values[missing] = 0
-    stored = np.clip(values, lowest, highest).astype(spec.dtype)
-    fill = _stored_nodata(spec.nodata, spec.dtype)
-    if fill is not None:
-        stored[stored == fill] = _beside(fill, spec.dtype)
-        stored[missing] = fill
-    elif spec.dtype.kind == "f":
-        stored[missing] = np.nan
-    return stored, clipped
-
-
-def _per_band(numbers: tuple[float, ...], ndim: int) -> NDArray[np.float64]:
-    return np.asarray(numbers, np.float64).reshape((-1,) + (1,) * (ndim - 1))
-
-
-def _limits(dtype: np.dtype[Any]) -> tuple[float, float]:
-    """The smallest and the largest float64 that the type can hold."""
-    if dtype.kind == "f":
-        return float(np.finfo(dtype).min), float(np.finfo(dtype).max)
-    lowest, highest = np.iinfo(dtype).min, np.iinfo(dtype).max
-    # 2^63 - 1 and 2^64 - 1 are rounded up
-    fits = int(float(highest)) <= highest
-    return float(lowest), float(highest) if fits else float(np.nextafter(float(highest), 0))
-
-
-def _stored_nodata(nodata: float | None, dtype: np.dtype[Any]) -> Any:
-    """The no-data value as a number of the type, None if the type cannot hold it.
-
-    In the file's own precision, because -1.23e34 as text is not the float32 nearest to it.
-    """
-    if nodata is None or np.isnan(nodata):
-        return None
-    if dtype.kind == "f":
-        return np.asarray(nodata).astype(dtype)[()]
-    limits = np.iinfo(dtype)
-    fits = np.isfinite(nodata) and nodata == int(nodata) and limits.min <= nodata <= limits.max
-    return dtype.type(int(nodata)) if fits else None
-
-
-def _beside(fill: Any, dtype: np.dtype[Any]) -> Any:
-    """The next number of the type."""
-    if dtype.kind == "f":
-        return np.nextafter(fill, dtype.type(0 if fill else 1))
-    return fill - dtype.type(1) if fill == np.iinfo(dtype).max else fill + dtype.type(1)

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from hsisr.cube import Block, Cube, CubeSpec, Spectrum, write_block
+from hsisr.cube import Block, Cube, CubeSpec, Spectrum
+from hsisr.encoding import write_block
 from hsisr.files import human_size, require_new, require_room
 from hsisr.formats import FORMATS, create_cube, load
 from hsisr.formats.envi.library import write_library, write_table

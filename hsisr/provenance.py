@@ -26,7 +26,6 @@ def describe(
         "command": command,
         "python": platform.python_version(),
         **origin(cube, runtime, model),
-        "notes": list(cube.notes),
         **outcome,
     }
 
@@ -42,6 +41,7 @@ def origin(cube: Cube, runtime: Runtime, model: Checkpoint | None) -> dict[str, 
         "input": [_identity(path) for path in cube.files],
         "input_format": cube.format,
         "shape": list(cube.spec.shape),
+        "notes": list(cube.notes),
         "model": None
         if model is None
         else {"file": model.path.name, "sha256": model.sha256, "made_by": model.card.made_by},

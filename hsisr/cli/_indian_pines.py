@@ -24,7 +24,8 @@ def write_indian_pines(path: Path) -> int:
         raise UsageError(
             "the demo scene comes with the package tensorly", hint="pip install 'hsisr[demo]'"
         ) from None
-    from hsisr.cube import CubeSpec, Spectrum, write_block
+    from hsisr.cube import CubeSpec, Spectrum
+    from hsisr.encoding import write_block
     from hsisr.formats import create_cube
 
     data = load_indian_pines()

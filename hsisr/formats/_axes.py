@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from hsisr.errors import UsageError
 from hsisr.window import Window
 
 _BLOCK = "BYX"
+_SLAB = 2**20
+"""Bytes that are rearranged at once: few enough for the cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,21 @@ class Axes:
     def from_block(self, block: NDArray[Any]) -> NDArray[Any]:
         """A view of a block (bands, rows, cols) in stored order."""
         return block.transpose([_BLOCK.index(axis) for axis in self.order])
+
+    def laid_out(self, source: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+        """An array in stored order, without gaps in memory."""
+        if source.flags.c_contiguous and source.dtype == dtype:
+            return source
+        target = np.empty(source.shape, dtype)
+        step = max(1, _SLAB // max(target[:1].nbytes, 1))
+        for start in range(0, len(target), step):
+            part = slice(start, start + step)
+            # left to itself, numpy would go through memory in the order of the target: 3 to 8
+            # times slower where that is by pixel
+            bands = zip(self.to_block(target[part]), self.to_block(source[part]), strict=True)
+            for to, band in bands:
+                to[...] = band
+        return target
 
 
 MATLAB = Axes("YXB")

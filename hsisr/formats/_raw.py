@@ -18,12 +18,16 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from hsisr.cube import Block, CubeSpec, decode
+from hsisr.cube import Block, CubeSpec
+from hsisr.encoding import decode
 from hsisr.errors import InputError
 from hsisr.files import PartFile
 from hsisr.formats._axes import Axes
 from hsisr.formats._writer import PartsWriter
 from hsisr.window import Window
+
+_SLAB = 2**20
+"""Bytes read or written at once: what passes through memory more than once is still in cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,29 +46,37 @@ class RawLayout:
         """The bytes from the beginning of the file to the end of the cube."""
         return self.offset + math.prod(self.shape) * self.dtype.itemsize
 
-    def window_shape(self, window: Window) -> tuple[int, int, int]:
-        """The shape of all bands of `window` as stored."""
-        return self.axes.stored((self.shape[0], window.height, window.width))
+    def slabs(self, window: Window) -> Iterator[tuple[slice, tuple[int, int, int], list[int]]]:
+        """Cut all bands of `window` along the slowest axis into slabs that stay in cache.
 
-    def pieces(self, window: Window) -> tuple[list[int], int]:
-        """The bytes at which the contiguous pieces of `window` begin, and their common length.
-
-        The fastest axes join in one piece as far as the window covers them wholly: a window of
-        full rows is one piece in BIL and BIP, and one per band in BSQ.
+        Each is told by its place on that axis of the window, its shape as stored, and the bytes at
+        which its contiguous pieces begin, all of one length.
         """
         if not Window(0, 0, *self.shape[1:]).contains(window):
             raise ValueError(f"{window} is not inside a scene of {self.shape[1:]} pixels")
-        whole, part = self.axes.stored(self.shape), self.window_shape(window)
-        size = self.dtype.itemsize
+        starts = [each.start or 0 for each in self.axes.index(window)]
+        count, *rest = self.axes.stored((self.shape[0], window.height, window.width))
+        step = max(1, _SLAB // (math.prod(rest) * self.dtype.itemsize))
+        for first in range(0, count, step):
+            shape = min(step, count - first), rest[0], rest[1]
+            offsets = self._pieces((starts[0] + first, starts[1], starts[2]), shape)
+            yield slice(first, first + shape[0]), shape, offsets
+
+    def _pieces(self, starts: tuple[int, int, int], part: tuple[int, int, int]) -> list[int]:
+        """The bytes at which the contiguous pieces of a box begin.
+
+        The fastest axes join in one piece as far as the box covers them wholly: full rows are one
+        piece in BIL and BIP, and one per band in BSQ.
+        """
+        whole, size = self.axes.stored(self.shape), self.dtype.itemsize
         strides = (whole[1] * whole[2] * size, whole[2] * size, size)
-        starts = [rows.start or 0 for rows in self.axes.index(window)]
         axis = 2
         while axis and part[axis] == whole[axis]:
             axis -= 1
         offsets = np.array([self.offset + sum(map(operator.mul, starts, strides))])
         for count, stride in zip(part[:axis], strides[:axis], strict=True):
             offsets = np.add.outer(offsets, np.arange(count) * stride).ravel()
-        return offsets.tolist(), math.prod(part[axis:]) * size
+        return [int(offset) for offset in offsets]
 
 
 class RawCube:
@@ -92,14 +104,23 @@ class RawCube:
 
     def read(self, window: Window) -> Block:
         """The pixels of `window`; raises `InputError` if the file changed or cannot be read."""
-        stored = np.empty(self._layout.window_shape(window), self._layout.dtype)
-        view = stored.reshape(-1).view(np.uint8).data
-        offsets, length = self._layout.pieces(window)
-        for i, offset in enumerate(offsets):
-            self._fill(view[i * length : (i + 1) * length], offset)
+        axes = self._layout.axes
+        block = np.empty((self.spec.bands, window.height, window.width), np.float32)
+        target = axes.from_block(block)
+        by_band = axes.order.startswith("B")
+        for place, shape, offsets in self._layout.slabs(window):
+            stored = np.empty(shape, self._layout.dtype)
+            self._gather(stored.reshape(-1).view(np.uint8).data, offsets)
+            bands = place if by_band else slice(None)
+            decode(axes.to_block(stored), self.spec, bands, axes.to_block(target[place]))
         if self._now() != self._stamp:
             raise InputError("changed while it was being read", where=self.files[0])
-        return decode(np.ascontiguousarray(self._layout.axes.to_block(stored)), self.spec)
+        return block
+
+    def _gather(self, view: memoryview, offsets: Sequence[int]) -> None:
+        length = len(view) // len(offsets)
+        for i, offset in enumerate(offsets):
+            self._fill(view[i * length : (i + 1) * length], offset)
 
     def _fill(self, view: memoryview, offset: int) -> None:
         while view:
@@ -173,9 +194,10 @@ class RawWriter(PartsWriter):
 
     def store(self, window: Window, stored: NDArray[Any]) -> None:
         """Store numbers (bands, rows, cols) at `window`; raises `OutputError`."""
-        samples = np.ascontiguousarray(self._layout.axes.from_block(stored), self._layout.dtype)
-        offsets, _ = self._layout.pieces(window)
-        self._parts[0].scatter(samples.reshape(-1).view(np.uint8).data, offsets)
+        source = self._layout.axes.from_block(stored)
+        for place, _, offsets in self._layout.slabs(window):
+            samples = self._layout.axes.laid_out(source[place], self._layout.dtype)
+            self._parts[0].scatter(samples.reshape(-1).view(np.uint8).data, offsets)
 
 
 def _open(path: Path) -> int:

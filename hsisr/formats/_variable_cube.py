@@ -10,7 +10,8 @@ from typing import Any, Literal, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from hsisr.cube import Block, CubeSpec, Interleave, decode
+from hsisr.cube import Block, CubeSpec, Interleave
+from hsisr.encoding import decode
 from hsisr.formats import ReadOptions
 from hsisr.formats._axes import Axes, guess_axes, parse_axes
 from hsisr.formats._metadata import Value, fields
@@ -42,7 +43,7 @@ class VariableCube:
     def read(self, window: Window) -> Block:
         """The pixels of `window`: float32 (bands, rows, cols), physical, NaN = no data."""
         stored = self.axes.to_block(self.source[self.axes.index(window)])
-        return decode(np.ascontiguousarray(stored), self.spec)
+        return decode(stored, self.spec)
 
     def close(self) -> None:
         """Release the file."""

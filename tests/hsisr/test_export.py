@@ -12,7 +12,8 @@ import spectral
 from numpy.typing import NDArray
 
 from hsisr import export
-from hsisr.cube import CubeSpec, Spectrum, write_block
+from hsisr.cube import CubeSpec, Spectrum
+from hsisr.encoding import write_block
 from hsisr.errors import OutputError, UsageError
 from hsisr.formats import FORMATS, create_cube, open_cube
 from hsisr.window import TilePlan, Window

@@ -6,6 +6,7 @@ import os
 import resource
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,8 @@ from hsisr.files import (
     recover,
     require_new,
     require_room,
+    turn,
+    unfinished,
     write_durably,
     write_json,
 )
@@ -239,3 +242,36 @@ def test_parts_do_not_leak_descriptors(tmp_path: Path) -> None:
             PartFile(tmp_path / "held.img")
         held.discard()
     assert len(os.listdir("/proc/self/fd")) <= before < limit
+
+
+def test_one_at_a_time_begins_or_ends_an_output(tmp_path: Path) -> None:
+    counter = tmp_path / "counter"
+    counter.write_text("0")
+
+    def count(_: int) -> None:
+        with turn(tmp_path / "scene.img"):
+            number = int(counter.read_text())
+            counter.write_text("")
+            counter.write_text(str(number + 1))
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(count, range(200)))
+    assert counter.read_text() == "200"
+    assert os.listdir(tmp_path) == ["counter"]
+
+
+def test_pieces_are_scattered_to_their_places(tmp_path: Path) -> None:
+    part = PartFile(tmp_path / "scene.img")
+    part.reserve(9)
+    part.scatter(memoryview(b"abcdef"), [7, 0, 4])
+    part.sync()
+    publish([part])
+    assert (tmp_path / "scene.img").read_bytes() == b"cd\0\0ef\0ab"
+
+
+def test_parts_that_a_run_left_are_found_behind_links(tmp_path: Path) -> None:
+    (tmp_path / "link.img").symlink_to(tmp_path / "scene.img")
+    targets = [tmp_path / "link.img", tmp_path / "scene.hdr"]
+    assert not unfinished(targets)
+    (tmp_path / "scene.img.part").touch()
+    assert unfinished(targets)

@@ -98,7 +98,7 @@ class Hdf5Writer(PartsWriter):
 
     def store(self, window: Window, stored: NDArray[Any]) -> None:
         """Store numbers (bands, rows, cols) at `window`; raises `OutputError`."""
-        samples = np.ascontiguousarray(self._axes.from_block(stored))
+        samples = self._axes.laid_out(self._axes.from_block(stored), self.spec.dtype)
         with self._turn, _explained(self._parts[0].path):
             assert self._file is not None
             self._file[cube_name(self.spec)][self._axes.index(window)] = samples

@@ -12,7 +12,8 @@ from typing import Any, BinaryIO, Self
 import numpy as np
 import tifffile
 
-from hsisr.cube import Block, CubeSpec, Interleave, decode
+from hsisr.cube import Block, CubeSpec, Interleave
+from hsisr.encoding import decode
 from hsisr.formats import ReadOptions
 from hsisr.formats._axes import Axes, parse_axes
 from hsisr.formats.tiff.errors import MalformedError, UnsupportedError, reading
@@ -44,7 +45,7 @@ class TiffCube:
         if not self.spec.window.contains(window):
             raise ValueError(f"{window} is not inside a scene of {self.spec.shape[1:]} pixels")
         stored = self.raster[self.axes.index(window)]
-        return decode(np.ascontiguousarray(self.axes.to_block(stored)), self.spec)
+        return decode(self.axes.to_block(stored), self.spec)
 
     def close(self) -> None:
         """Release the file."""

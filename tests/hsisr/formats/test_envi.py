@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from collections.abc import Callable
@@ -144,8 +145,8 @@ def test_a_window_is_read_in_the_fewest_pieces_and_nothing_beside_it(
     interleave: Interleave, window: Window, pieces: tuple[int, int]
 ) -> None:
     layout = RawLayout(AXES[interleave], (3, 8, 4), np.dtype(np.int16))
-    offsets, length = layout.pieces(window)
-    assert (len(offsets), length // 2) == pieces
+    [(_, shape, offsets)] = layout.slabs(window)
+    assert (len(offsets), math.prod(shape) // len(offsets)) == pieces
 
 
 def test_a_scene_larger_than_memory_opens_and_its_last_pixel_is_read(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rasterio.crs import CRS
 
-from hsisr.cube import CubeSpec, Geo, write_block
+from hsisr.cube import CubeSpec, Geo
+from hsisr.encoding import write_block
 from hsisr.formats import create_cube, open_cube
 from hsisr.formats.envi.map_info import geo_entries, read_geo, same_place, zoomed
 

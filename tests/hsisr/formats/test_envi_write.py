@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from hsisr.cube import CubeSpec, Interleave, Spectrum, write_block
+from hsisr.cube import CubeSpec, Interleave, Spectrum
+from hsisr.encoding import write_block
 from hsisr.errors import OutputError, UsageError
 from hsisr.formats import create_cube, envi, open_cube
 from hsisr.formats.envi.header import parse_header

@@ -11,7 +11,8 @@ import h5py
 import numpy as np
 import pytest
 
-from hsisr.cube import CubeSpec, Geo, Spectrum, write_block
+from hsisr.cube import CubeSpec, Geo, Spectrum
+from hsisr.encoding import write_block
 from hsisr.errors import InputError
 from hsisr.formats import ReadOptions, _confined, create_cube, hdf5, open_cube
 

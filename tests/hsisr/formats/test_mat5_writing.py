@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.io import loadmat
 
-from hsisr.cube import CubeSpec, CubeWriter, Geo, Spectrum, write_block
+from hsisr.cube import CubeSpec, CubeWriter, Geo, Spectrum
+from hsisr.encoding import write_block
 from hsisr.errors import OutputError
 from hsisr.formats import create_cube, mat5, open_cube
 from hsisr.formats._variables import Origin

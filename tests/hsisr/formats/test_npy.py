@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hsisr.cube import CubeSpec, write_block
+from hsisr.cube import CubeSpec
+from hsisr.encoding import write_block
 from hsisr.errors import InputError, UsageError
 from hsisr.formats import ReadOptions, create_cube, npy, open_cube
 from hsisr.formats._axes import guess_axes, parse_axes
@@ -191,6 +192,11 @@ def test_the_order_of_axes_is_that_of_einsum(order: str) -> None:
     assert axes.shape(stored.shape) == (4, 5, 6)
     np.testing.assert_array_equal(block, np.einsum(f"{order}->BYX", stored))
     np.testing.assert_array_equal(axes.from_block(block), stored)
+    for source in (stored, axes.from_block(block.copy()), stored[::2]):
+        arranged = axes.laid_out(source, np.dtype(">f4"))
+        assert arranged.flags.c_contiguous
+        assert arranged.dtype == ">f4"
+        np.testing.assert_array_equal(arranged, source)
     window = Window(1, 2, 3, 4)
     np.testing.assert_array_equal(
         axes.to_block(stored[axes.index(window)]), block[:, *window.slices]

@@ -11,7 +11,8 @@ import tifffile
 from rasterio.rpc import RPC
 from rasterio.transform import RPCTransformer
 
-from hsisr.cube import Geo, write_block
+from hsisr.cube import Geo
+from hsisr.encoding import write_block
 from hsisr.formats import create_cube, open_cube
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")

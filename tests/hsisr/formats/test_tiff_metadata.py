@@ -9,7 +9,8 @@ import pytest
 import rasterio
 import tifffile
 
-from hsisr.cube import Spectrum, write_block
+from hsisr.cube import Spectrum
+from hsisr.encoding import write_block
 from hsisr.errors import InputError
 from hsisr.formats import ReadOptions, create_cube, open_cube
 

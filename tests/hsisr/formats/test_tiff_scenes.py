@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import rasterio
 
-from hsisr.cube import Spectrum, write_block
+from hsisr.cube import Spectrum
+from hsisr.encoding import write_block
 from hsisr.formats import create_cube, open_cube
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")

@@ -15,7 +15,8 @@ import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hsisr.cube import CubeSpec, Geo, Spectrum, write_block
+from hsisr.cube import CubeSpec, Geo, Spectrum
+from hsisr.encoding import write_block
 from hsisr.errors import OutputError
 from hsisr.formats import create_cube, open_cube, tiff
 from hsisr.formats._raw import RawLayout
@@ -283,7 +284,7 @@ def test_bigtiff_begins_where_classic_offsets_would_end(
         file.write(header)
         file.truncate(layout.file_size)
         for row, col, value in ((0, 0, b"\1\2\3\4"), (rows - 1, 249, b"\5\6\7\10")):
-            offsets, _ = layout.pieces(Window(row, col, 1, 1))
+            [(_, _, offsets)] = layout.slabs(Window(row, col, 1, 1))
             size = 4 // len(offsets)
             for i, offset in enumerate(offsets):
                 os.pwrite(file.fileno(), value[i * size : (i + 1) * size], offset)

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from hsisr.cube import CubeSpec, CubeWriter, Geo, Spectrum, write_block
+from hsisr.cube import CubeSpec, CubeWriter, Geo, Spectrum
+from hsisr.encoding import write_block
 from hsisr.errors import OutputError, UsageError
 from hsisr.files import PartFile, unfinished
 from hsisr.formats import create_cube, open_cube
