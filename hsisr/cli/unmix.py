@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hsisr.cli import _options as options
+from hsisr.cli import _scenes
 from hsisr.cli import _shared as shared
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def _solvers() -> Iterator[str]:
 
 
 def command(
-    scene: options.Scene,
+    scene: options.Scenes,
     model: Annotated[
         str | None,
         typer.Option("-m", "--model", help="A run folder or a .safetensors file."),
@@ -80,11 +81,14 @@ def command(
         typer.Option(
             "-o",
             "--output",
-            help="What the names of the results begin with, or a folder for them. "
-            "Default: the scene's name.",
+            help="What the names of the results begin with, or a folder for them; of several "
+            "scenes, a folder. Default: the scene's name.",
         ),
     ] = None,
     format_name: options.Format = None,
+    bands: options.Bands = None,
+    window: options.Part = None,
+    bbox: options.Box = None,
     var: options.Var = None,
     axes: options.Axes = None,
     quicklook: options.Quicklook = True,
@@ -95,7 +99,7 @@ def command(
     threads: options.Threads = None,
     overwrite: options.Overwrite = False,
 ) -> None:
-    """Tell what a scene is made of.
+    """Tell what scenes are made of.
 
     By a trained model (--model), or from the scene alone (--endmembers). Writes
     abundance maps, endmember spectra and the map of the reconstruction error.
@@ -103,25 +107,32 @@ def command(
     Example: hsisr unmix scene.hdr --endmembers 4
     """
     from hsisr import export, runtime
+    from hsisr.formats import ReadOptions
 
-    with shared.open_scene(scene, var, axes) as cube:
-        runtime.limit_threads(threads)
-        machine = runtime.choose(device, precision)
-        chosen = _chosen(model, endmembers, method, abundances, seed)
-        chosen.require_fit(cube.spec)
-        results = _Results(cube, output, format_name)
-        spec = cube.spec.with_bands(export.endmember_names(chosen.count))
-        inputs = [*cube.files, *([trained.path] if (trained := _trained(chosen)) else [])]
-        files = results.files(quicklook)
-        export.require_writable(files, inputs, 2 * spec.nbytes, overwrite=overwrite)
-        shared.say(f"device     {machine.description}")
-        shared.say(f"model      {chosen.name}, {spec.bands} endmembers")
-        shared.say(f"output     {results.abundance}  {export.size_in_words(spec)}")
-        if dry_run:
-            shared.say("nothing written (--dry-run)")
-            return
-        spectra, outcome = _unmix(cube, chosen, machine, results, tile)
-        _finish(results, spectra, _spectrum(cube, chosen), outcome, quicklook)
+    batch = _scenes.collect(scene, ReadOptions(var, axes), output)
+    runtime.limit_threads(threads)
+    machine = runtime.choose(device, precision)
+    chosen = _chosen(model, endmembers, method, abundances, seed)
+
+    def step(path: Path) -> None:
+        with shared.open_scene(path, var, axes, bands=bands, window=window, bbox=bbox) as cube:
+            chosen.require_fit(cube.spec)
+            results = _Results(cube, output, format_name)
+            spec = cube.spec.with_bands(export.endmember_names(chosen.count))
+            trained = _trained(chosen)
+            inputs = [*cube.files, *batch.files, *([trained.path] if trained else [])]
+            files = results.files(quicklook)
+            export.require_writable(files, inputs, 2 * spec.nbytes, overwrite=overwrite)
+            shared.say(f"device     {machine.description}")
+            shared.say(f"model      {chosen.name}, {spec.bands} endmembers")
+            shared.say(f"output     {results.abundance}  {export.size_in_words(spec)}")
+            if dry_run:
+                shared.say("nothing written (--dry-run)")
+                return
+            spectra, outcome = _unmix(cube, chosen, machine, results, tile)
+            _finish(results, spectra, _spectrum(cube, chosen), outcome, quicklook)
+
+    batch.work(step)
 
 
 def _chosen(
@@ -201,6 +212,7 @@ def _unmix(
     tile: int,
 ) -> tuple[NDArray[float32], dict[str, Any]]:
     """Run the tiles and write both maps; returns the endmembers and the record of the run."""
+    from hsisr.export import library_files
     from hsisr.provenance import describe
     from hsisr.run import run
     from hsisr.runtime import explained
@@ -221,6 +233,8 @@ def _unmix(
             pass
     outcome = {
         "output": results.abundance.name,
+        "error_map": results.error.name,
+        "endmember_files": [path.name for path in library_files(results.endmembers)],
         "endmembers": chosen.count,
         "blind": None if _trained(chosen) else asdict(chosen),
         "seconds": round(time.monotonic() - started, 2),
@@ -290,8 +304,8 @@ def _finish(
     )
     for number in outcome["dead_endmembers"]:
         share = outcome["mean_abundances"][number - 1]
-        shared.say(
-            f"warning: the scene holds next to nothing of endmember {number} ({share:.1%}); "
+        shared.warn(
+            f"the scene holds next to nothing of endmember {number} ({share:.1%}); "
             "try one endmember less"
         )
     shared.say(
