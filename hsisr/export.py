@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hsisr.cube import Block, Cube, CubeSpec, Spectrum
 from hsisr.encoding import write_block
-from hsisr.files import human_size, require_new, require_room
+from hsisr.files import human_size, require_new, require_room, reserved
 from hsisr.formats import FORMATS, create_cube, load
 from hsisr.formats.envi.library import write_library, write_table
 from hsisr.window import Window
@@ -73,7 +73,7 @@ def require_writable(
 ) -> None:
     """Check before any work that all outputs can be written; raises `OutputError`, `UsageError`."""
     require_new(outputs, inputs, overwrite=overwrite)
-    require_room(outputs[0], needed)
+    require_room(outputs[0], needed - reserved(outputs))
 
 
 def outputs_of(path: Path, format_name: str) -> tuple[Path, ...]:

@@ -238,9 +238,10 @@ def _locked(path: Path) -> int:
         os.close(handle)
 
 
-def unfinished(targets: Sequence[Path]) -> bool:
-    """Whether a run that was stopped, or is at work, left parts of these files."""
-    return any(_part_path(Path(os.path.realpath(target))).exists() for target in targets)
+def reserved(targets: Sequence[Path]) -> int:
+    """Bytes of the disk that the parts of these files, left by a run that was stopped, hold."""
+    parts = [_part_path(Path(os.path.realpath(target))) for target in targets]
+    return sum(512 * part.stat().st_blocks for part in parts if part.exists())
 
 
 def write_durably(path: Path, data: bytes) -> None:

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from hsisr import __version__
+from hsisr.cli import _shared as shared
 from hsisr.cli import (
     completion,
     demo,
@@ -27,6 +28,7 @@ from hsisr.cli import (
     unmix,
     upscale,
 )
+from hsisr.errors import Interrupted
 
 app = typer.Typer(
     name="hsisr",
@@ -62,12 +64,23 @@ def _version(wanted: bool) -> None:
 def options(
     context: typer.Context,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("-q", "--quiet", help="Tell errors and warnings only.")
+    ] = False,
+    progress: Annotated[
+        str | None,
+        typer.Option(
+            help="auto: a bar on a terminal, else a line per 5 %; json: an object per line; none.",
+            autocompletion=lambda: list(shared.PROGRESS),
+        ),
+    ] = None,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
     """Sharpen hyperspectral scenes 2 to 8 times, and tell what they are made of."""
     del debug, version
+    shared.choose_manner(quiet, progress)
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
         raise typer.Exit(2)
@@ -75,30 +88,20 @@ def options(
 
 def invoke(arguments: Sequence[str]) -> int:
     """Run one command line; returns the exit code where no exception says more."""
-    from hsisr.cli import _shared
-
-    _shared.remember(arguments)
+    shared.remember(arguments)
     result = app(list(arguments), prog_name="hsisr", standalone_mode=False)
     return result if isinstance(result, int) else 0
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run one command line and tell its errors on stderr in a few lines; returns the exit code."""
-    from hsisr.cli import _shared
-
     # threads that spin while they wait bring a machine with other work on it to a standstill;
     # it has to be said before torch is loaded
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         code = invoke(arguments)
     except Exception as error:
-        if "--debug" in arguments:
-            import traceback
-
-            traceback.print_exc()
-        return _shared.tell(error)
+        return shared.tell(error)
     except KeyboardInterrupt:
         code = 130
-    if code == 130:
-        _shared.say("error: interrupted")
-    return code
+    return shared.tell(Interrupted("interrupted")) if code == 130 else code

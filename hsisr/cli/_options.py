@@ -50,10 +50,41 @@ def operators() -> list[str]:
 Scene = Annotated[
     Path, typer.Argument(help="ENVI (either file of the pair), TIFF, MAT, HDF5 or NumPy file.")
 ]
+Scenes = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="SCENE...",
+        help="Files as for `hsisr info`; folders, for every scene directly in them; patterns in "
+        "quotes, like 'x/*.hdr'; @list.txt, a file with one of these per line.",
+    ),
+]
 RunFolder = Annotated[Path, typer.Argument(help="The folder that `hsisr prepare` wrote.")]
 Var = Annotated[str | None, typer.Option("--var", help="Variable of a MAT or HDF5 file.")]
 Axes = Annotated[
     str | None, typer.Option("--axes", help="Order of the stored axes, e.g. YXB or BYX.")
+]
+Bands = Annotated[
+    str | None,
+    typer.Option(
+        metavar="BANDS",
+        help="Take only these, counted from 1 or by wavelength: 1-50,60,100- or 450-900nm.",
+    ),
+]
+Part = Annotated[
+    str | None,
+    typer.Option(
+        "--window",
+        metavar="ROW,COL,HEIGHT,WIDTH",
+        help="Take only these pixels, counted from 0.",
+    ),
+]
+Box = Annotated[
+    str | None,
+    typer.Option(
+        "--bbox",
+        metavar="XMIN,YMIN,XMAX,YMAX",
+        help="Take only what covers this box, in map coordinates of the scene.",
+    ),
 ]
 Degradation = Annotated[
     str | None,

@@ -5,17 +5,20 @@ from __future__ import annotations
 import math
 import shlex
 import signal
-import sys
-import time
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
-from hsisr.errors import HsisrError, Interrupted, OutputError
+from hsisr.cli._progress import PROGRESS as PROGRESS
+from hsisr.cli._progress import duration as duration
+from hsisr.cli._progress import show
+from hsisr.errors import HsisrError, Interrupted, OutputError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,10 +27,26 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_QUIET = 10.0
-"""Seconds between two lines of progress where there is no terminal."""
-
 _arguments: ContextVar[Sequence[str]] = ContextVar("arguments", default=())
+
+
+@dataclass
+class _Manner:
+    """How much is said, in all threads."""
+
+    quiet: bool = False
+    progress: str = PROGRESS[0]
+
+
+_manner = _Manner()
+
+
+def choose_manner(quiet: bool, progress: str | None) -> None:
+    """Settle how much is said from now on; raises `UsageError`."""
+    if progress not in (None, *PROGRESS):
+        raise UsageError(f"no progress '{progress}'", hint=f"one of {', '.join(PROGRESS)}")
+    _manner.quiet = quiet
+    _manner.progress = progress or ("none" if quiet else PROGRESS[0])
 
 
 def remember(arguments: Sequence[str]) -> None:
@@ -46,7 +65,17 @@ def as_typed(arguments: Sequence[str]) -> str:
 
 
 def say(text: str = "") -> None:
-    """One line for the reader, on stderr."""
+    """One line for the reader, on stderr, unless all shall be quiet."""
+    if not _manner.quiet:
+        _write(text)
+
+
+def warn(text: str) -> None:
+    """A warning in one line, on stderr, however quiet all else shall be."""
+    _write(f"warning: {text}")
+
+
+def _write(text: str) -> None:
     typer.echo(plain(text), err=True)
 
 
@@ -59,6 +88,10 @@ def plain(text: str) -> str:
 
 def tell(error: Exception) -> int:
     """An error in a few lines: what, where, what to do. Returns its exit code."""
+    if "--debug" in _arguments.get():
+        import traceback
+
+        traceback.print_exception(error)
     if isinstance(error, OSError):
         error = OutputError(error.strerror or str(error), where=error.filename)
     if isinstance(error, HsisrError):
@@ -74,17 +107,31 @@ def tell(error: Exception) -> int:
 
 
 def _told(what: str, hint: str | None, code: int) -> int:
-    say(f"error: {what}")
+    _write(f"error: {what}")
     if hint:
-        say(f"  hint: {hint}")
+        _write(f"  hint: {hint}")
     return code
 
 
-def open_scene(path: Path, var: str | None, axes: str | None) -> Cube:
-    """Open a scene and tell what had to be decided."""
+def open_scene(
+    path: Path,
+    var: str | None,
+    axes: str | None,
+    *,
+    bands: str | None = None,
+    window: str | None = None,
+    bbox: str | None = None,
+) -> Cube:
+    """Open a scene, or the part of it that is asked for, and tell what had to be decided."""
     from hsisr.formats import ReadOptions, open_cube
+    from hsisr.selection import selected
 
-    cube = open_cube(path, ReadOptions(var, axes))
+    whole = open_cube(path, ReadOptions(var, axes))
+    try:
+        cube = selected(whole, bands, window, bbox)
+    except BaseException:
+        whole.close()
+        raise
     for note in cube.notes:
         say(f"note: {note}")
     return cube
@@ -125,9 +172,14 @@ class Stopper:
 
 @contextmanager
 def stoppable(hint: str | None = None, *, patient: bool = False) -> Iterator[Stopper]:
-    """Within, signals are noted and heeded only where the yielded stopper is asked."""
+    """Within, signals are noted and heeded only where the yielded stopper is asked.
+
+    Only in the main thread; in another one signals cannot be handled.
+    """
     stopper = Stopper(hint, patient=patient)
-    before = {number: signal.signal(number, stopper) for number in (signal.SIGINT, signal.SIGTERM)}
+    heard = threading.current_thread() is threading.main_thread()
+    numbers = (signal.SIGINT, signal.SIGTERM) if heard else ()
+    before = {number: signal.signal(number, stopper) for number in numbers}
     try:
         yield stopper
     finally:
@@ -136,65 +188,24 @@ def stoppable(hint: str | None = None, *, patient: bool = False) -> Iterator[Sto
 
 
 def progress(
-    items: Iterable[T], total: int, label: str, done: Callable[[T], int] | None = None
+    items: Iterable[T],
+    total: int,
+    label: str,
+    done: Callable[[T], int] | None = None,
+    already: int = 0,
 ) -> Iterator[T]:
     """Pass `items` on while showing how far they are: a bar on a terminal, else a line at times.
 
-    `done(item)` says how much of `total` is finished with an item; by default one each.
+    `done(item)` says how much of `total` is finished with an item, including what was `already`
+    finished before the first; by default each item is one more. The time that is left is that of
+    the items, whatever there was before them.
     """
-    show = _bar if sys.stderr.isatty() else _lines
-    finished = 0
-    with show(plain(label), total) as update:
+    finished = already
+    with show(_manner.progress, _write, plain(label), total, already) as update:
         for item in items:
             yield item
             finished = done(item) if done else finished + 1
             update(finished)
-
-
-@contextmanager
-def _bar(label: str, total: int) -> Iterator[Callable[[int], None]]:
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(label, total=total)
-        yield lambda finished: bar.update(task, completed=finished)
-
-
-@contextmanager
-def _lines(label: str, total: int) -> Iterator[Callable[[int], None]]:
-    started = shown = time.monotonic()
-
-    def update(finished: int) -> None:
-        nonlocal shown
-        now = time.monotonic()
-        if now - shown > _QUIET and 0 < finished < total:
-            shown = now
-            left = (now - started) / finished * (total - finished)
-            say(f"{label} {finished / total:4.0%}, {duration(left)} left")
-
-    yield update
-
-
-def duration(seconds: float) -> str:
-    """A time span in words: `4.2 s`, `2:05 min` or `1:02:05 h`."""
-    if seconds < 60:
-        return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d} h" if hours else f"{minutes}:{rest:02d} min"
 
 
 def table(headings: list[str], rows: list[list[str]]) -> list[str]:

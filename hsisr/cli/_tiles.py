@@ -137,6 +137,8 @@ def produce(
         running = stopper.heeded(pixels)
         for _ in shared.progress(running, spec.rows * spec.cols, label, done=lambda done: done):
             pass
+    if not production.published:
+        shared.say(f"share {journal.share} is done; the last one finishes {target.cubes[0][0]}")
     return production
 
 

@@ -252,8 +252,8 @@ def _self_check(
         f"on {found.blocks} block(s) degraded once more ({job.operator})"
     )
     if found.lost:
-        shared.say(
-            "warning: on this scene the model does worse than bicubic interpolation; "
+        shared.warn(
+            "on this scene the model does worse than bicubic interpolation; "
             "--model bicubic is the safer choice"
         )
     return found

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hsisr.cli import _options as options
+from hsisr.cli import _scenes
 from hsisr.cli import _shared as shared
 from hsisr.cli._tiles import Means, journal_of, produce, sized, surveyed, tell
 
@@ -45,7 +46,7 @@ def _solvers() -> Iterator[str]:
 
 
 def command(
-    scene: options.Scene,
+    scene: options.Scenes,
     model: Annotated[
         str | None,
         typer.Option("-m", "--model", help="A run folder or a .safetensors file."),
@@ -81,11 +82,14 @@ def command(
         typer.Option(
             "-o",
             "--output",
-            help="What the names of the results begin with, or a folder for them. "
-            "Default: the scene's name.",
+            help="What the names of the results begin with, or a folder for them; of several "
+            "scenes, a folder. Default: the scene's name.",
         ),
     ] = None,
     format_name: options.Format = None,
+    bands: options.Bands = None,
+    window: options.Part = None,
+    bbox: options.Box = None,
     var: options.Var = None,
     axes: options.Axes = None,
     quicklook: options.Quicklook = True,
@@ -98,7 +102,7 @@ def command(
     threads: options.Threads = None,
     overwrite: options.Overwrite = False,
 ) -> None:
-    """Tell what a scene is made of.
+    """Tell what scenes are made of.
 
     By a trained model (--model), or from the scene alone (--endmembers). Writes
     abundance maps, endmember spectra and the map of the reconstruction error.
@@ -106,36 +110,41 @@ def command(
     Example: hsisr unmix scene.hdr --endmembers 4
     """
     from hsisr import export
+    from hsisr.formats import ReadOptions
 
-    with shared.open_scene(scene, var, axes) as cube:
-        means = Means.chosen(
-            device=device,
-            precision=precision,
-            threads=threads,
-            memory=max_memory,
-            tile=tile,
-            shard=shard,
-            overwrite=overwrite,
-        )
-        chosen = _chosen(model, endmembers, method, abundances, seed)
-        chosen.require_fit(cube.spec)
-        results = _Results(cube, output, format_name)
-        job = _Job(cube, chosen, means, results)
-        spec = job.target.cubes[0][1]
-        inputs = [*cube.files, *([trained.path] if (trained := _trained(chosen)) else [])]
-        files = results.files(quicklook)
-        export.require_writable(files, inputs, 2 * spec.nbytes, overwrite=overwrite)
-        shared.say(f"device     {means.machine.description}")
-        shared.say(f"model      {chosen.name}, {spec.bands} endmembers")
-        shared.say(f"output     {results.abundance}  {export.size_in_words(spec)}")
-        if dry_run:
-            shared.say("nothing written (--dry-run)")
-            return
-        done = _unmix(job)
-        if done is None:
-            shared.say(f"share {means.share} is done; the last one finishes {results.abundance}")
-        else:
-            _finish(results, *done, _spectrum(cube, chosen), quicklook)
+    batch = _scenes.collect(scene, ReadOptions(var, axes), output)
+    means = Means.chosen(
+        device=device,
+        precision=precision,
+        threads=threads,
+        memory=max_memory,
+        tile=tile,
+        shard=shard,
+        overwrite=overwrite,
+    )
+    chosen = _chosen(model, endmembers, method, abundances, seed)
+
+    def step(path: Path) -> None:
+        with shared.open_scene(path, var, axes, bands=bands, window=window, bbox=bbox) as cube:
+            chosen.require_fit(cube.spec)
+            results = _Results(cube, output, format_name)
+            job = _Job(cube, chosen, means, results)
+            spec = job.target.cubes[0][1]
+            trained = _trained(chosen)
+            inputs = [*cube.files, *batch.files, *([trained.path] if trained else [])]
+            files = results.files(quicklook)
+            export.require_writable(files, inputs, 2 * spec.nbytes, overwrite=overwrite)
+            shared.say(f"device     {means.machine.description}")
+            shared.say(f"model      {chosen.name}, {spec.bands} endmembers")
+            shared.say(f"output     {results.abundance}  {export.size_in_words(spec)}")
+            if dry_run:
+                shared.say("nothing written (--dry-run)")
+                return
+            done = _unmix(job)
+            if done is not None:
+                _finish(results, *done, _spectrum(cube, chosen), quicklook)
+
+    batch.work(step)
 
 
 def _chosen(
@@ -249,6 +258,7 @@ def _unmix(job: _Job) -> tuple[NDArray[float32], dict[str, Any]] | None:
     None where other shares are still at work.
     """
     from hsisr.engine import Engine
+    from hsisr.export import library_files
     from hsisr.provenance import describe
     from hsisr.runtime import explained
     from hsisr.survey import survey
@@ -271,6 +281,8 @@ def _unmix(job: _Job) -> tuple[NDArray[float32], dict[str, Any]] | None:
         return None
     outcome = {
         "output": job.results.abundance.name,
+        "error_map": job.results.error.name,
+        "endmember_files": [path.name for path in library_files(job.results.endmembers)],
         "endmembers": job.chosen.count,
         "blind": job.begun["blind"],
         "seconds": round(time.monotonic() - started, 2),
@@ -339,8 +351,8 @@ def _finish(
     )
     for number in outcome["dead_endmembers"]:
         share = outcome["mean_abundances"][number - 1]
-        shared.say(
-            f"warning: the scene holds next to nothing of endmember {number} ({share:.1%}); "
+        shared.warn(
+            f"the scene holds next to nothing of endmember {number} ({share:.1%}); "
             "try one endmember less"
         )
     shared.say(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hsisr.cli import _options as options
+from hsisr.cli import _scenes
 from hsisr.cli import _shared as shared
 from hsisr.cli._adapting import Adaptation
 from hsisr.cli._tiles import Means
@@ -22,7 +23,7 @@ _CONSISTENCY = ("report", "enforce")
 
 
 def command(
-    scene: options.Scene,
+    scene: options.Scenes,
     scale: options.Scale = None,
     model: Annotated[
         str,
@@ -36,7 +37,11 @@ def command(
     ] = "auto",
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help="File or folder. Default: SCENE_xN beside the scene."),
+        typer.Option(
+            "-o",
+            "--output",
+            help="File or folder; of several scenes, a folder. Default: SCENE_xN beside the scene.",
+        ),
     ] = None,
     format_name: options.Format = None,
     attention: Annotated[
@@ -92,6 +97,9 @@ def command(
             "--self-check/--no-self-check", help="Compare the model with bicubic on the scene."
         ),
     ] = True,
+    bands: options.Bands = None,
+    window: options.Part = None,
+    bbox: options.Box = None,
     var: options.Var = None,
     axes: options.Axes = None,
     quicklook: options.Quicklook = True,
@@ -104,13 +112,14 @@ def command(
     threads: options.Threads = None,
     overwrite: options.Overwrite = False,
 ) -> None:
-    """Sharpen a scene 2 to 8 times.
+    """Sharpen scenes 2 to 8 times.
 
     Bands, wavelengths, units, data type and map corners stay as they are.
 
     Example: hsisr upscale scene.hdr --scale 4
     """
     from hsisr import export
+    from hsisr.formats import ReadOptions
     from hsisr.model import load_sr
 
     _require_known("attention", attention, _ATTENTION)
@@ -120,48 +129,61 @@ def command(
         raise UsageError(
             "blended tiles cannot be consistent", hint="--attention surveyed, or without enforce"
         )
-    with shared.open_scene(scene, var, axes) as cube:
-        means = Means.chosen(
-            device=device,
-            precision=precision,
-            threads=threads,
-            memory=max_memory,
-            tile=tile,
-            shard=shard,
-            overwrite=overwrite,
-        )
-        chosen = load_sr(model, scale)
-        chosen.require_fit(cube.spec)
-        results = Results.named(cube, output, format_name, chosen.scale, uncertainty)
-        operator = _operator(degradation, chosen)
-        job = Job(
-            cube=cube,
-            model=chosen,
-            means=means,
-            results=results,
-            operator=operator,
-            adaptation=_adaptation(adapt, keep, operator),
-            dynamic=dynamic,
-            ensemble=tta or uncertainty,
-            enforce=enforce,
-            self_check=self_check and chosen.checkpoint is not None,
-        )
-        inputs = [*cube.files, *([chosen.checkpoint.path] if chosen.checkpoint else [])]
-        needed = sum(spec.nbytes for _, spec in job.target.cubes)
-        written = [*results.files(quicklook), *([keep] if keep else [])]
-        export.require_writable(written, inputs, needed, overwrite=overwrite)
-        shared.say(f"device     {means.machine.description}")
-        shared.say(f"model      {chosen.choice}")
-        for path, spec in job.target.cubes:
-            shared.say(f"output     {path}  {export.size_in_words(spec)}")
-        if dry_run:
-            shared.say("nothing written (--dry-run)")
-            return
-        record = upscale(job)
-    if record is None:
-        shared.say(f"share {means.share} is done; the last one finishes {results.path}")
-        return
-    _finish(results, record, quicklook)
+    batch = _scenes.collect(scene, ReadOptions(var, axes), output)
+    if keep and batch.several:
+        raise UsageError("--keep is one file for the models of several scenes", hint="leave it out")
+    means = Means.chosen(
+        device=device,
+        precision=precision,
+        threads=threads,
+        memory=max_memory,
+        tile=tile,
+        shard=shard,
+        overwrite=overwrite,
+    )
+    chosen = load_sr(model, scale)
+    operator = _operator(degradation, chosen)
+    adaptation = _adaptation(adapt, keep, operator)
+
+    def step(path: Path) -> None:
+        with shared.open_scene(path, var, axes, bands=bands, window=window, bbox=bbox) as cube:
+            chosen.require_fit(cube.spec)
+            results = Results.named(cube, output, format_name, chosen.scale, uncertainty)
+            job = Job(
+                cube=cube,
+                model=chosen,
+                means=means,
+                results=results,
+                operator=operator,
+                adaptation=adaptation,
+                dynamic=dynamic,
+                ensemble=tta or uncertainty,
+                enforce=enforce,
+                self_check=self_check and chosen.checkpoint is not None,
+            )
+            trained = [chosen.checkpoint.path] if chosen.checkpoint else []
+            inputs = [*cube.files, *batch.files, *trained]
+            needed = sum(spec.nbytes for _, spec in job.target.cubes)
+            written = [*results.files(quicklook), *([keep] if keep else [])]
+            export.require_writable(written, inputs, needed, overwrite=overwrite)
+            _tell_plan(job)
+            if dry_run:
+                shared.say("nothing written (--dry-run)")
+                return
+            record = upscale(job)
+        if record is not None:
+            _finish(results, record, quicklook)
+
+    batch.work(step)
+
+
+def _tell_plan(job: Job) -> None:
+    from hsisr.export import size_in_words
+
+    shared.say(f"device     {job.means.machine.description}")
+    shared.say(f"model      {job.model.choice}")
+    for path, spec in job.target.cubes:
+        shared.say(f"output     {path}  {size_in_words(spec)}")
 
 
 def _require_known(option: str, value: str, known: tuple[str, ...]) -> None:

@@ -67,16 +67,20 @@ def open_cube(path: str | Path, options: ReadOptions | None = None) -> Cube:
     Of an ENVI pair either file may be named. Nothing but metadata is read.
     """
     path = Path(path)
+    module = recognised(path)
+    if module is None:
+        raise InputError(
+            "not a format that hsisr knows",
+            where=path,
+            hint="ENVI (with its .hdr), TIFF, MAT, HDF5 or NumPy files can be read",
+        )
+    return module.read(path, options or ReadOptions())
+
+
+def recognised(path: Path) -> Format | None:
+    """The format that a file seems to have, if any; raises `InputError` if it cannot be read."""
     head = _head(path)
-    for name in FORMATS:
-        module = load(name)
-        if module.sniff(path, head):
-            return module.read(path, options or ReadOptions())
-    raise InputError(
-        "not a format that hsisr knows",
-        where=path,
-        hint="ENVI (with its .hdr), TIFF, MAT, HDF5 or NumPy files can be read",
-    )
+    return next((module for module in map(load, FORMATS) if module.sniff(path, head)), None)
 
 
 def create_cube(

@@ -139,7 +139,7 @@ def a_text_file(make, world, folder):
 
 
 def a_folder(make, world, folder):
-    return Bad(folder, INPUT, "not a regular file")
+    return Bad(folder, INPUT, "no scene found")
 
 
 def a_pipe(make, world, folder):

@@ -114,7 +114,7 @@ def test_the_version_is_told(capsys):
     ("arguments", "said", "hint"),
     [
         (["upscael"], "No such command 'upscael'", "hsisr --help"),
-        (["upscale"], "Missing argument 'scene'", "hsisr upscale --help"),
+        (["upscale"], "Missing argument 'SCENE...'", "hsisr upscale --help"),
         (["upscale", "x", "--scael", "4"], "No such option: --scael", "hsisr upscale --help"),
         (["upscale", "x", "--scale", "nan"], "--scale", "hsisr upscale --help"),
         (["upscale", "x", "--scale", "9"], "--scale", "hsisr upscale --help"),

@@ -272,6 +272,6 @@ def test_pieces_are_scattered_to_their_places(tmp_path: Path) -> None:
 def test_parts_that_a_run_left_are_found_behind_links(tmp_path: Path) -> None:
     (tmp_path / "link.img").symlink_to(tmp_path / "scene.img")
     targets = [tmp_path / "link.img", tmp_path / "scene.hdr"]
-    assert not unfinished(targets)
+    assert not reserved(targets)
     (tmp_path / "scene.img.part").touch()
-    assert unfinished(targets)
+    assert reserved(targets)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from hsisr.cube import CubeSpec, CubeWriter, Geo, Spectrum
 from hsisr.encoding import write_block
 from hsisr.errors import OutputError, UsageError
-from hsisr.files import PartFile, unfinished
+from hsisr.files import PartFile, reserved
 from hsisr.formats import create_cube, open_cube
 from hsisr.window import TilePlan, Window
 
@@ -95,14 +95,14 @@ def test_what_was_kept_is_continued(
     put(writer, UPPER, block)
     with pytest.raises(KeyboardInterrupt), writer:
         raise KeyboardInterrupt
-    assert unfinished(writer.files)
+    assert reserved(writer.files)
     assert not any(file.exists() for file in writer.files)
     with create_cube(folder / name, SPEC, format_name, resume=True) as writer:
         assert writer.resumed
         writer.keep()
         put(writer, LOWER, block)
         writer.keep(False)
-    assert not unfinished(writer.files)
+    assert not reserved(writer.files)
     assert contents(folder).keys() == expected.keys()
     np.testing.assert_array_equal(pixels(folder / name), block)
     if format_name != "hdf5":  # which notes when a group was made
