@@ -105,7 +105,7 @@ class Production:
                 yield from self._stored(writers, assembly, steps, longest)
             finally:
                 self._commit(writers)
-                if self._journal.abandon():
+                if self._journal.worthless:
                     _keep(writers, False)
             self._close(stack, writers)
 

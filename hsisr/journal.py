@@ -182,12 +182,10 @@ class Journal:
         except FileNotFoundError:
             yield False
 
-    def abandon(self) -> bool:
-        """Forget the run if nothing is lost by that: no tile is done, nobody else is at it."""
-        worthless = self.share.count == 1 and not self.done()
-        if worthless:
-            self._remove()
-        return worthless
+    @property
+    def worthless(self) -> bool:
+        """Whether nothing is lost by beginning anew: no tile is done, nobody else is at it."""
+        return self.share.count == 1 and not self.done()
 
     def _remove(self) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -196,6 +194,8 @@ class Journal:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self.worthless:
+            self._remove()
         os.close(self._log)
 
 
@@ -203,6 +203,7 @@ class Unkept:
     """The journal of a run that cannot be continued; a `Journal` to those who write it."""
 
     keeps = False
+    worthless = True
     share = Share()
 
     def __init__(self) -> None:
@@ -231,10 +232,6 @@ class Unkept:
 
     def commit(self) -> None:
         """Nothing is kept."""
-
-    def abandon(self) -> bool:
-        """Nothing is ever lost."""
-        return True
 
     @contextlib.contextmanager
     def closing(self, tiles: int) -> Iterator[bool]:

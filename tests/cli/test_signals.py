@@ -52,34 +52,62 @@ def test_a_stopped_training_continues(number, code, run_copy, spawned, hsisr):
     assert int(stopped_at[0]) > 4  # where the first state was saved
 
 
+def _scene(make_scene):
+    """Large enough to be stopped in the midst of it; no two parts of it are the same."""
+    numbers = np.random.default_rng(0).integers(0, 9000, (24, 120, 150), np.int16)
+    return make_scene(numbers=numbers)
+
+
+def _logged(folder):
+    """Whether a tile was noted as done."""
+    return any(log.stat().st_size for log in folder.glob("*.journal/*.log"))
+
+
 @pytest.mark.parametrize(("number", "code"), STOPS)
-def test_a_stopped_upscale_leaves_nothing_half_done(
-    number, code, make_scene, spawned, hsisr, tmp_path
+@pytest.mark.parametrize(
+    ("command", "output"),
+    [
+        (["upscale", "--model", "bicubic", "--scale", "8", "--tile", "4"], "mine_x8.img"),
+        (["unmix", "--endmembers", "3", "--method", "vca", "--tile", "2"], "mine_abundance.img"),
+    ],
+    ids=["upscale", "unmix"],
+)
+def test_a_stopped_run_is_continued_to_the_same_result(
+    number, code, command, output, make_scene, spawned, hsisr, tmp_path
 ):
-    header = make_scene(numbers=np.full((24, 200, 300), 3000, "<i2"))
-    older = tmp_path / "mine_x8.img"
+    name, *options = command
+    header = _scene(make_scene)
+    options += ["--threads", "1", "--precision", "fp32", "--no-quicklook"]
+    whole = tmp_path / "whole"
+    whole.mkdir()
+    assert hsisr(name, header, *options, "-o", whole).code == 0
+    older = tmp_path / output
     older.write_text("older")
-    before = sorted(tmp_path.iterdir())
-    command = ["upscale", header, "--model", "bicubic", "--scale", "8", "--tile", "4"]
-    process = spawned([*command, "--overwrite"])
-    _wait_for((tmp_path / "mine_x8.img.part").exists, process)
+    process = spawned([name, header, *options, "--overwrite"])
+    _wait_for(lambda: _logged(tmp_path), process)
     ended, said = _stopped(process, number)
     assert ended == code
     error, hint = said.splitlines()[-2:]
     assert error == "error: interrupted"
-    assert hint.startswith("  hint: nothing was written; again: hsisr upscale ")
-    assert sorted(tmp_path.iterdir()) == before
+    assert hint.startswith(f"  hint: what is done is kept; go on with: hsisr {name} {header}")
     assert older.read_text() == "older"
+    assert hsisr(name, *hint.partition(f"hsisr {name} ")[2].split()).code == 0
+    assert older.read_bytes() == (whole / output).read_bytes()
+    assert not [*tmp_path.glob("*.part"), *tmp_path.glob("*.journal")]
 
 
-def test_an_impatient_user_is_heard_at_once(make_scene, spawned, tmp_path):
-    header = make_scene(numbers=np.full((24, 200, 300), 3000, "<i2"))
+def test_an_impatient_user_is_heard_at_once_and_loses_nothing_written(
+    make_scene, spawned, hsisr, tmp_path
+):
+    header = _scene(make_scene)
+    command = ["upscale", header, "--model", "bicubic", "--scale", "8", "--tile", "150"]
     before = sorted(tmp_path.iterdir())
-    process = spawned(["upscale", header, "--model", "bicubic", "--scale", "8", "--tile", "300"])
+    process = spawned(command)
     _wait_for((tmp_path / "mine_x8.img.part").exists, process)
     process.send_signal(signal.SIGINT)
     time.sleep(0.05)
     ended, said = _stopped(process, signal.SIGINT)
     assert ended == 130
     assert "error: interrupted" in said
+    # not one tile was done, so there was nothing to keep
     assert sorted(tmp_path.iterdir()) == before

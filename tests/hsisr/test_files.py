@@ -20,8 +20,8 @@ from hsisr.files import (
     recover,
     require_new,
     require_room,
+    reserved,
     turn,
-    unfinished,
     write_durably,
     write_json,
 )
@@ -269,9 +269,9 @@ def test_pieces_are_scattered_to_their_places(tmp_path: Path) -> None:
     assert (tmp_path / "scene.img").read_bytes() == b"cd\0\0ef\0ab"
 
 
-def test_parts_that_a_run_left_are_found_behind_links(tmp_path: Path) -> None:
+def test_the_disk_that_unfinished_parts_hold_is_counted_behind_links(tmp_path: Path) -> None:
     (tmp_path / "link.img").symlink_to(tmp_path / "scene.img")
     targets = [tmp_path / "link.img", tmp_path / "scene.hdr"]
     assert not reserved(targets)
-    (tmp_path / "scene.img.part").touch()
-    assert reserved(targets)
+    (tmp_path / "scene.img.part").write_bytes(bytes(5000))
+    assert reserved(targets) == 8192

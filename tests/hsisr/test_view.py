@@ -16,6 +16,7 @@ from rasterio.transform import RPCTransformer
 from spectral.io.envi import read_envi_header
 
 from hsisr.cube import ArrayCube, Cube, CubeSpec, Spectrum
+from hsisr.encoding import write_block
 from hsisr.formats import create_cube, open_cube
 from hsisr.view import View, part_of
 from hsisr.window import Window
@@ -67,7 +68,7 @@ def write_upscaled(cube: Cube, target: Path, format_name: str) -> Path:
     spec = cube.spec.upscaled(SCALE)
     finer = cube.read(cube.spec.window).repeat(SCALE, 1).repeat(SCALE, 2)
     with create_cube(target, spec, format_name) as writer:
-        writer.write(spec.window, finer)
+        write_block(writer, spec.window, finer)
     return target
 
 
