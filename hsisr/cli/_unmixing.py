@@ -1,0 +1,171 @@
+"""What `hsisr unmix` does: names, tiles, and the record of it all."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from hsisr.cli import _shared as shared
+from hsisr.cli._tiles import Means, journal_of, produce, sized, surveyed, tell
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import torch
+    from numpy import float32
+    from numpy.typing import NDArray
+
+    from hsisr.assembly import Target
+    from hsisr.checkpoint import Checkpoint
+    from hsisr.cube import Cube
+    from hsisr.journal import Journal, Unkept
+    from hsisr.model import UnmixModel
+    from hsisr.unmixing import BlindUnmixing, LinearMixture
+
+_MAPS = ("envi", "tiff")
+"""Formats that programs for maps open; scenes in others are unmixed to ENVI."""
+
+
+def trained(chosen: UnmixModel | BlindUnmixing) -> Checkpoint | None:
+    """The file of the model, if there is one."""
+    from hsisr.model import UnmixModel
+
+    return chosen.checkpoint if isinstance(chosen, UnmixModel) else None
+
+
+class Results:
+    """The names of everything that is written."""
+
+    def __init__(self, cube: Cube, output: Path | None, format_name: str | None) -> None:
+        from hsisr import export
+
+        found = export.format_of(cube, format_name, output)
+        self.format = found if format_name or found in _MAPS else _MAPS[0]
+        stem = export.stem_of(cube, output)
+        self.abundance = export.tagged(stem, "abundance", self.format)
+        self.error = export.tagged(stem, "rmse", self.format)
+        self.endmembers = stem.with_name(f"{stem.name}_endmembers")
+        self.picture = export.beside(self.abundance, ".png")
+        self.record = export.beside(self.abundance, ".run.json")
+        self.journal = export.beside(self.abundance, ".journal")
+
+    def files(self, quicklook: bool) -> list[Path]:
+        """All of them, the largest first."""
+        from hsisr import export
+
+        return [
+            *export.outputs_of(self.abundance, self.format),
+            *export.outputs_of(self.error, self.format),
+            *export.library_files(self.endmembers),
+            self.record,
+            *([self.picture] if quicklook else []),
+        ]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A scene to be unmixed, and everything that was chosen for it."""
+
+    cube: Cube
+    chosen: UnmixModel | BlindUnmixing
+    means: Means
+    results: Results
+
+    @property
+    def target(self) -> Target:
+        """What is written: the abundances and the error of the reconstruction."""
+        from hsisr.assembly import Target
+        from hsisr.export import endmember_names
+
+        spec, results = self.cube.spec, self.results
+        maps = spec.with_bands(endmember_names(self.chosen.count), description="abundances")
+        error = spec.with_bands(["rmse"], description="reconstruction error, root mean square")
+        return Target([(results.abundance, maps), (results.error, error)], results.format)
+
+    @property
+    def begun(self) -> dict[str, Any]:
+        """Everything that the result depends on."""
+        from hsisr.provenance import origin
+
+        return {
+            **origin(self.cube, self.means.machine, trained(self.chosen)),
+            "command": "unmix",
+            "endmembers": self.chosen.count,
+            "blind": None if trained(self.chosen) else asdict(self.chosen),
+            "tile": self.means.tile,
+            "outputs": [path.name for path, _ in self.target.cubes],
+        }
+
+
+def unmix(job: Job) -> tuple[NDArray[float32], dict[str, Any]] | None:
+    """Run the tiles and write both maps; returns the endmembers and the record of the run.
+
+    None where other shares are still at work.
+    """
+    from hsisr.engine import Engine
+    from hsisr.export import library_files
+    from hsisr.provenance import describe
+    from hsisr.runtime import explained
+    from hsisr.survey import survey
+
+    started = time.monotonic()
+    cube, means = job.cube, job.means
+    with (
+        explained("allow more, or use less: --max-memory, --tile, --threads"),
+        shared.stoppable(f"what is done is kept; go on with: {shared.again()}") as stopper,
+        journal_of(job.results.journal, job.begun, means, keeps=True) as journal,
+    ):
+        seen = surveyed(journal, lambda: survey(cube))
+        unmixer = _fitted(job.chosen, cube, journal)
+        operations = [unmixer.operation(seen, machine) for machine in means.machines]
+        sizes = sized(journal, means, job.target, cube, operations[0])
+        engine = Engine(cube, seen, sizes.plan, means.workers(operations, sizes.threads))
+        production = produce(job.target, sizes, engine.run, journal, stopper, "unmixing")
+        tell(engine, sizes)
+    if not production.published:
+        return None
+    outcome = {
+        "output": job.results.abundance.name,
+        "error_map": job.results.error.name,
+        "endmember_files": [path.name for path in library_files(job.results.endmembers)],
+        "endmembers": job.chosen.count,
+        "blind": job.begun["blind"],
+        "seconds": round(time.monotonic() - started, 2),
+        "tile": sizes.plan.tile,
+        "reach": operations[0].reach,
+        **_tallied(job.results.abundance),
+    }
+    record = describe("unmix", cube, means.machine, trained(job.chosen), outcome)
+    return unmixer.endmembers, record
+
+
+def _fitted(
+    chosen: UnmixModel | BlindUnmixing, cube: Cube, journal: Journal | Unkept
+) -> UnmixModel | LinearMixture:
+    """The model, or the endmembers of the scene: looked for once."""
+    import torch
+
+    from hsisr.unmixing import BlindUnmixing
+
+    if not isinstance(chosen, BlindUnmixing):
+        return chosen
+
+    def found() -> dict[str, torch.Tensor]:
+        shared.say(f"looking for {chosen.count} endmembers in a sample of the scene")
+        return {"endmembers": torch.from_numpy(chosen.endmembers(cube))}
+
+    return chosen.mixture(cube, journal.once("endmembers", found)["endmembers"].numpy())
+
+
+def _tallied(path: Path) -> dict[str, Any]:
+    """What the written abundances are like."""
+    from hsisr.formats import open_cube
+    from hsisr.survey import strips
+    from hsisr.unmixing import Tally
+
+    with open_cube(path) as maps:
+        tally = Tally(maps.spec.bands)
+        for window in strips(maps.spec):
+            tally.note(maps.read(window))
+    return tally.record
