@@ -117,6 +117,13 @@ Tile = Annotated[
 MaxMemory = Annotated[
     str | None, typer.Option(metavar="SIZE", help="Memory to use, e.g. 2G. Default: about 1.2G.")
 ]
+Dask = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Share the work among the workers of a Dask cluster; local or local:N starts one.",
+    ),
+]
 Shard = Annotated[
     str | None,
     typer.Option(

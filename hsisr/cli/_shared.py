@@ -59,6 +59,16 @@ def again(*, without: str | None = None) -> str:
     return as_typed([part for part in _arguments.get() if part != without])
 
 
+def arguments_without(option: str) -> list[str]:
+    """The present command line without an option and its value."""
+    given = _arguments.get()
+    return [
+        part
+        for part, before in zip(given, ("", *given), strict=False)
+        if option not in (part, before) and not part.startswith(f"{option}=")
+    ]
+
+
 def as_typed(arguments: Sequence[str]) -> str:
     """A command line to copy into a shell."""
     return shlex.join(["hsisr", *arguments])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hsisr.cli import _shared as shared
+from hsisr.cli import _torchrun
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -53,6 +54,8 @@ class Means:
         from hsisr.journal import Share
         from hsisr.sizing import parse_size
 
+        device, threads = _torchrun.placed(device, threads)
+        shard = shard or _torchrun.share()
         return cls(
             machines=runtime.choose_all(device, precision),
             threads=runtime.limit_threads(threads),
@@ -79,9 +82,11 @@ class Means:
         """Who shares the tiles: `count` threads on processors, two for each GPU."""
         from hsisr.engine import Worker
 
-        each = count if self.machine.device.type == "cpu" else 2
-        pairs = list(zip(operations, self.machines, strict=True))
-        return [Worker(*pair) for pair in pairs for _ in range(each)]
+        return [
+            Worker(operation, machine)
+            for operation, machine in zip(operations, self.machines, strict=True)
+            for _ in range(count if machine.device.type == "cpu" else 2)
+        ]
 
 
 def journal_of(
@@ -134,8 +139,9 @@ def produce(
     production = Production(target, sizes.plan, journal)
     spec = target.cubes[0][1]
     with closing(production.run(steps, sizes.longest)) as pixels:
+        total, already = spec.rows * spec.cols, next(pixels)
         running = stopper.heeded(pixels)
-        for _ in shared.progress(running, spec.rows * spec.cols, label, done=lambda done: done):
+        for _ in shared.progress(running, total, label, lambda done: done, already):
             pass
     if not production.published:
         shared.say(f"share {journal.share} is done; the last one finishes {target.cubes[0][0]}")

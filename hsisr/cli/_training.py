@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from hsisr.cli import _shared as shared
-from hsisr.errors import Interrupted, UsageError
+from hsisr.cli import _torchrun
+from hsisr.errors import Interrupted
 
 if TYPE_CHECKING:
     from hsisr.distributed import World
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from hsisr.runtime import Runtime
 
 
-_TORCHRUN = {"RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
 _ENDED = 143
 """Exit code of a process that ends, without a word, because another one did."""
 
@@ -35,7 +35,7 @@ def together() -> Iterator[World]:
     """
     from hsisr.distributed import ALONE, joined
 
-    if not _launched():
+    if not _torchrun.launched():
         yield ALONE
         return
     with joined() as world, _hushed(not world.leads):
@@ -45,10 +45,6 @@ def together() -> Iterator[World]:
             if world.first_to_fail():
                 raise
             raise typer.Exit(_ENDED) from error
-
-
-def _launched() -> bool:
-    return os.environ.keys() >= _TORCHRUN and os.environ["WORLD_SIZE"] != "1"
 
 
 @contextmanager
@@ -74,23 +70,10 @@ def runtime_for(device: str, precision: str, threads: int | None, seed: int) -> 
 
     from hsisr import runtime
 
-    if _launched():
-        device = _device_of(int(os.environ["LOCAL_RANK"]), device)
-        cores = len(os.sched_getaffinity(0)) // int(os.environ["LOCAL_WORLD_SIZE"])
-        threads = threads or max(1, cores)
+    device, threads = _torchrun.placed(device, threads)
     runtime.limit_threads(threads)
     torch.manual_seed(seed)
     return runtime.choose(device, precision)
-
-
-def _device_of(rank: int, device: str) -> str:
-    """The device of a process by its rank on this machine."""
-    import torch
-
-    if device.startswith("cuda:"):
-        raise UsageError(f"--device {device} is one GPU for several", hint="--device cuda")
-    wanted = device == "cuda" or (device == "auto" and torch.cuda.is_available())
-    return f"cuda:{rank}" if wanted else device
 
 
 def clear(folder: Path, world: World, *, overwrite: bool) -> None:

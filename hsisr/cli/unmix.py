@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hsisr.cli import _cluster, _scenes
 from hsisr.cli import _options as options
-from hsisr.cli import _scenes
 from hsisr.cli import _shared as shared
 from hsisr.cli._tiles import Means
 from hsisr.cli._unmixing import Job, Results, trained, unmix
@@ -89,6 +89,7 @@ def command(
     tile: options.Tile = None,
     max_memory: options.MaxMemory = None,
     shard: options.Shard = None,
+    dask: options.Dask = None,
     device: options.Device = "auto",
     precision: options.Precision = "auto",
     threads: options.Threads = None,
@@ -105,6 +106,9 @@ def command(
     from hsisr.formats import ReadOptions
 
     batch = _scenes.collect(scene, ReadOptions(var, axes), output)
+    if dask is not None:
+        _cluster.spread(dask, threads)
+        return
     means = Means.chosen(
         device=device,
         precision=precision,

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hsisr.cli import _cluster, _scenes
 from hsisr.cli import _options as options
-from hsisr.cli import _scenes
 from hsisr.cli import _shared as shared
 from hsisr.cli._adapting import Adaptation
 from hsisr.cli._tiles import Means
@@ -107,6 +107,7 @@ def command(
     tile: options.Tile = None,
     max_memory: options.MaxMemory = None,
     shard: options.Shard = None,
+    dask: options.Dask = None,
     device: options.Device = "auto",
     precision: options.Precision = "auto",
     threads: options.Threads = None,
@@ -132,6 +133,9 @@ def command(
     batch = _scenes.collect(scene, ReadOptions(var, axes), output)
     if keep and batch.several:
         raise UsageError("--keep is one file for the models of several scenes", hint="leave it out")
+    if dask is not None:
+        _cluster.spread(dask, threads)
+        return
     means = Means.chosen(
         device=device,
         precision=precision,
