@@ -33,6 +33,8 @@ _SIDE = 48
 """Of a degraded block, at most."""
 _LEAST = 4
 """The smallest side of a degraded block that tells anything."""
+_STEPS = 64
+"""Windows of the result that are compared with the scene, at most."""
 _FINE = 256
 """Side of the windows of the result that are degraded at a time."""
 
@@ -116,9 +118,14 @@ def self_check(
     return SelfCheck(by_model.result(), by_bicubic.result(), done) if done else None
 
 
-def consistency_plan(spec: CubeSpec, scale: int) -> TilePlan:
-    """The steps in which `consistency` goes over a scene."""
-    return TilePlan(spec.rows, spec.cols, max(1, _FINE // scale), SUPPORT)
+def consistency_steps(spec: CubeSpec, scale: int) -> list[Tile]:
+    """The steps in which `consistency` goes over a scene, or over a part of it that is large.
+
+    They are spread over it, so that the check does not take longer the larger the scene.
+    """
+    steps = list(TilePlan(spec.rows, spec.cols, max(1, _FINE // scale), SUPPORT))
+    chosen = np.linspace(0, len(steps) - 1, min(len(steps), _STEPS)).astype(int)
+    return [steps[number] for number in chosen]
 
 
 def consistency(steps: Iterable[Tile], output: Cube, source: Cube, *, operator: str) -> Agreement:

@@ -55,9 +55,14 @@ def taken(path: Path) -> OutputError:
     return OutputError("another run is writing this file", where=path)
 
 
+def free_room(path: Path) -> int:
+    """Bytes that are free on the disk of `path`."""
+    return shutil.disk_usage(path.parent).free
+
+
 def require_room(path: Path, needed: int) -> None:
     """Raise `OutputError` before any work, if `needed` bytes do not fit beside `path`."""
-    if shutil.disk_usage(path.parent).free < needed:
+    if free_room(path) < needed:
         raise no_room(path, needed)
 
 

@@ -69,10 +69,11 @@ class Survey:
         return cls(tensors["means"].numpy(), samples, subspace)
 
 
-def survey(cube: Cube, tokens: int = 0) -> Survey:
+def survey(cube: Cube, tokens: int = 0, *, hasty: bool = False) -> Survey:
     """Read a fixed sample of windows spread over the scene; raises `InputError` if it is empty.
 
-    Where a network wants `tokens`, the whole scene is read once more for its subspace.
+    Where a network wants `tokens`, the whole scene is read once more for its subspace; if `hasty`,
+    for a first impression, the sample has to do.
     """
     spec = cube.spec
     found = list(_holding_data(cube, _spread(spec.window)))
@@ -87,7 +88,10 @@ def survey(cube: Cube, tokens: int = 0) -> Survey:
     pixels = [block.reshape(spec.bands, 1, -1) for block in found]
     means = gaps.band_means(np.concatenate(pixels, 2))
     samples = tuple(gaps.fill(block, means) for block in found)
-    return Survey(means, samples, subspace_of(cube, tokens) if tokens else None)
+    if not tokens:
+        return Survey(means, samples)
+    blocks = found if hasty else (cube.read(window) for window in strips(spec))
+    return Survey(means, samples, _subspace(cube, tokens, blocks))
 
 
 def _holding_data(cube: Cube, windows: Iterable[Window]) -> Iterator[Block]:
@@ -157,9 +161,13 @@ def subspace_of(cube: Cube, tokens: int) -> Subspace:
     Bands that the producer marked as bad have no part in it, nor have those that are noise: their
     variance can exceed that of all others. Raises `InputError` if no pixel holds data.
     """
+    return _subspace(cube, tokens, (cube.read(window) for window in strips(cube.spec)))
+
+
+def _subspace(cube: Cube, tokens: int, blocks: Iterable[Block]) -> Subspace:
     statistics = Statistics(cube.spec.bands)
-    for window in strips(cube.spec):
-        statistics.add(cube.read(window))
+    for block in blocks:
+        statistics.add(block)
     usable = good_bands(cube.spec)
     clear = usable & (statistics.correlations > _NOISE)
     chosen = torch.from_numpy(clear if clear.any() else usable)

@@ -78,6 +78,32 @@ class Means:
         budget = self.memory or allowed(self.threads)
         return fit(cube.spec, specs, operation, self.threads, budget, tile)
 
+    def tell(
+        self,
+        target: Target,
+        cube: Cube,
+        seen: Survey,
+        operations: Sequence[Operation],
+        *,
+        statistics: bool,
+    ) -> None:
+        """Say what a run would take: tiles, memory, disk and time.
+
+        `statistics` says whether the whole scene is read beforehand.
+        """
+        from hsisr.files import free_room, human_size
+        from hsisr.forecast import run_seconds, statistics_seconds
+
+        sizes = self.sizes(target, cube, operations[0], self.tile)
+        seconds = run_seconds(cube, seen, sizes, self.workers(operations, sizes.threads))
+        seconds += statistics_seconds(cube) if statistics else 0
+        needed, plan = sum(spec.nbytes for _, spec in target.cubes), sizes.plan
+        shared.say(f"tiles      {len(plan):,} of {plan.tile} pixels, {sizes.threads} at a time")
+        shared.say(f"memory     about {human_size(sizes.memory)}")
+        free = human_size(free_room(target.cubes[0][0]))
+        shared.say(f"disk       {human_size(needed)} needed, {free} free")
+        shared.say(f"time       about {shared.duration(seconds)}")
+
     def workers(self, operations: Sequence[Operation], count: int) -> list[Worker]:
         """Who shares the tiles: `count` threads on processors, two for each GPU."""
         from hsisr.engine import Worker

@@ -169,3 +169,20 @@ def _tallied(path: Path) -> dict[str, Any]:
         for window in strips(maps.spec):
             tally.note(maps.read(window))
     return tally.record
+
+
+def preview(job: Job) -> None:
+    """Tell what the run would take, by a small part of it."""
+    from hsisr.survey import survey
+    from hsisr.unmixing import BlindUnmixing
+
+    seen, chosen = survey(job.cube), job.chosen
+    if isinstance(chosen, BlindUnmixing):
+        # any spectra take as long as the endmembers that have yet to be found
+        spectra = seen.samples[0].reshape(job.cube.spec.bands, -1).T[: chosen.count]
+        unmixer: UnmixModel | LinearMixture = chosen.mixture(job.cube, spectra.copy())
+    else:
+        unmixer = chosen
+    operations = [unmixer.operation(seen, machine) for machine in job.means.machines]
+    job.means.tell(job.target, job.cube, seen, operations, statistics=True)
+    shared.say("nothing written (--dry-run)")

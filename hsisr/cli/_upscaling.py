@@ -201,6 +201,17 @@ def upscale(job: Job) -> dict[str, Any] | None:
     return describe("upscale", job.cube, job.means.machine, job.model.checkpoint, outcome)
 
 
+def preview(job: Job) -> None:
+    """Tell what the run would take, by a small part of it."""
+    from hsisr.survey import survey
+
+    seen = survey(job.cube, job.model.tokens, hasty=True)
+    operations = job.operations(seen)
+    if operations[0].reach is not None:
+        job.means.tell(job.target, job.cube, seen, operations, statistics=job.model.tokens > 0)
+    shared.say("nothing written (--dry-run)")
+
+
 def _how_to_go_on(job: Job) -> str:
     if job.adaptation is None and not job.dynamic:
         return f"what is done is kept; go on with: {shared.again()}"
@@ -238,7 +249,7 @@ def _self_check(
     """Compare the model with bicubic on the scene itself, and tell."""
     from hsisr import check
 
-    if not job.self_check:
+    if not job.self_check or job.means.share.index > 1:
         return None
     blocks = stopper.heeded(check.sample(job.cube, job.model.scale))
     found = check.self_check(
@@ -319,10 +330,10 @@ def _consistency(job: Job) -> Agreement:
     from hsisr import check
     from hsisr.formats import open_cube
 
-    plan = check.consistency_plan(job.cube.spec, job.model.scale)
+    tiles = check.consistency_steps(job.cube.spec, job.model.scale)
     unfinished = f"{job.results.path} is written, its check and run.json are not"
     with shared.stoppable(unfinished) as stopper, open_cube(job.results.path) as output:
-        steps = shared.progress(stopper.heeded(plan), len(plan), "checking")
+        steps = shared.progress(stopper.heeded(tiles), len(tiles), "checking")
         found = check.consistency(steps, output, job.cube, operator=job.operator)
     shared.say(
         f"consistency {_in_words(found)}: degraded ({job.operator}), the result differs from the "

@@ -12,7 +12,7 @@ from hsisr.cli import _cluster, _scenes
 from hsisr.cli import _options as options
 from hsisr.cli import _shared as shared
 from hsisr.cli._tiles import Means
-from hsisr.cli._unmixing import Job, Results, trained, unmix
+from hsisr.cli._unmixing import Job, Results, preview, trained, unmix
 
 if TYPE_CHECKING:
     from numpy import float32
@@ -134,7 +134,7 @@ def command(
             shared.say(f"model      {chosen.name}, {spec.bands} endmembers")
             shared.say(f"output     {results.abundance}  {export.size_in_words(spec)}")
             if dry_run:
-                shared.say("nothing written (--dry-run)")
+                preview(job)
                 return
             done = unmix(job)
             if done is not None:

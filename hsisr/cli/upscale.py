@@ -12,7 +12,7 @@ from hsisr.cli import _options as options
 from hsisr.cli import _shared as shared
 from hsisr.cli._adapting import Adaptation
 from hsisr.cli._tiles import Means
-from hsisr.cli._upscaling import Job, Results, upscale
+from hsisr.cli._upscaling import Job, Results, preview, upscale
 from hsisr.errors import UsageError
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ def command(
             export.require_writable(written, inputs, needed, overwrite=overwrite)
             _tell_plan(job)
             if dry_run:
-                shared.say("nothing written (--dry-run)")
+                preview(job)
                 return
             record = upscale(job)
         if record is not None:

@@ -194,7 +194,7 @@ def test_consistency_is_what_one_finds_on_the_whole_scene(
     block = scene(3, *size)
     output = block.repeat(scale, 1).repeat(scale, 2)
     output += np.random.default_rng(1).normal(0, 20, output.shape).astype(np.float32)
-    steps = consistency_plan(cube_of(block).spec, scale)
+    steps = consistency_steps(cube_of(block).spec, scale)
     found = consistency(steps, cube_of(output), cube_of(block), operator=operator)
     low = low_of(output, scale, operator)[0].numpy()
     truth = block.astype(np.float64)
@@ -209,7 +209,7 @@ def test_what_the_degradation_cannot_see_is_not_compared(scene: Scene) -> None:
     block[:, 10:14, 20:25] = np.nan
     output[:, 40:56, 80:100] = np.nan
     block[2, 30, 30] = np.nan
-    steps = consistency_plan(cube_of(block).spec, 4)
+    steps = consistency_steps(cube_of(block).spec, 4)
     found = consistency(steps, cube_of(output), cube_of(block), operator="bicubic")
     low = low_of(output, 4, "bicubic")[0].numpy()
     seen = np.isfinite(low) & np.isfinite(block)
@@ -221,7 +221,7 @@ def test_what_the_degradation_cannot_see_is_not_compared(scene: Scene) -> None:
 def test_a_flat_scene_has_no_range_to_compare_with() -> None:
     block = np.full((2, 6, 6), 5, np.float32)
     output = block.repeat(2, 1).repeat(2, 2)
-    steps = consistency_plan(cube_of(block).spec, 2)
+    steps = consistency_steps(cube_of(block).spec, 2)
     found = consistency(steps, cube_of(output), cube_of(block), operator="area")
     assert found.psnr == math.inf
     assert math.isnan(found.worst)
