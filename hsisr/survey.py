@@ -79,8 +79,7 @@ def survey(cube: Cube, tokens: int = 0, *, hasty: bool = False) -> Survey:
     found = list(_holding_data(cube, _spread(spec.window)))
     if not found:
         # a narrow scene in a large frame can lie between the samples
-        everywhere = (step.write for step in TilePlan(spec.rows, spec.cols, _SAMPLE_SIDE, halo=0))
-        found = list(islice(_holding_data(cube, everywhere), _SAMPLES))
+        found = list(islice(_anywhere(cube), _SAMPLES))
     if not found:
         raise InputError(
             "no pixel holds data", where=cube.files[0], hint=f"hsisr info {cube.files[0]}"
@@ -97,6 +96,16 @@ def survey(cube: Cube, tokens: int = 0, *, hasty: bool = False) -> Survey:
 def _holding_data(cube: Cube, windows: Iterable[Window]) -> Iterator[Block]:
     blocks = (cube.read(window) for window in windows)
     return (block for block in blocks if np.isfinite(block).any())
+
+
+def _anywhere(cube: Cube) -> Iterator[Block]:
+    """Windows that hold data, from top to bottom; the scene is read in strips, which is fastest."""
+    for strip in strips(cube.spec):
+        block = cube.read(strip)
+        for tile in TilePlan(strip.height, strip.width, _SAMPLE_SIDE, halo=0):
+            part = block[:, *tile.write.slices]
+            if np.isfinite(part).any():
+                yield part
 
 
 def _spread(scene: Window) -> Iterator[Window]:

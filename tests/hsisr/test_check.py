@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hsisr.check import consistency, consistency_plan, sample, self_check
+from hsisr.check import consistency, consistency_steps, sample, self_check
 from hsisr.cube import ArrayCube, Block
 from hsisr.operations import Ensemble
 from hsisr.runtime import Runtime
