@@ -9,6 +9,7 @@ the volume in units of the brightness.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -142,11 +143,19 @@ def joined() -> Iterator[World]:
 
     Tensors on the processor travel by gloo, those on GPUs by NCCL.
     """
+    # torch.optim imports it, and it keeps for ever the connection that it finds open then; at the
+    # end of the process that would now and then abort
+    importlib.import_module("torch.distributed.nn")
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     store, rank, size = next(iter(rendezvous("env://", timeout=_PATIENCE)))
     distributed.init_process_group(
         backend, store=store, rank=rank, world_size=size, timeout=_PATIENCE
     )
-    # after a failure nobody may be there to part with; the end of the process cuts the connection
-    yield World(rank, size, store)
+    try:
+        yield World(rank, size, store)
+    except BaseException:
+        # NCCL might wait for a process that has failed
+        if backend == "gloo":
+            distributed.destroy_process_group()
+        raise
     distributed.destroy_process_group()
