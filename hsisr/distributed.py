@@ -9,13 +9,16 @@ the volume in units of the brightness.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
 import torch
+
+# torch.optim would import it later, and it keeps the connection that it finds open then for ever;
+# at the end of the process that now and then aborts
+import torch.distributed.nn  # noqa: F401
 from torch import Tensor, distributed
 from torch.distributed.distributed_c10d import Store
 from torch.distributed.rendezvous import rendezvous
@@ -143,9 +146,6 @@ def joined() -> Iterator[World]:
 
     Tensors on the processor travel by gloo, those on GPUs by NCCL.
     """
-    # torch.optim imports it, and it keeps for ever the connection that it finds open then; at the
-    # end of the process that would now and then abort
-    importlib.import_module("torch.distributed.nn")
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     store, rank, size = next(iter(rendezvous("env://", timeout=_PATIENCE)))
     distributed.init_process_group(
