@@ -18,7 +18,7 @@ import torch
 
 # torch.optim would import it later, and it keeps the connection that it finds open then for ever;
 # at the end of the process that now and then aborts
-import torch.distributed.nn  # noqa: F401
+import torch.distributed.nn
 from torch import Tensor, distributed
 from torch.distributed.distributed_c10d import Store
 from torch.distributed.rendezvous import rendezvous
