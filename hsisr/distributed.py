@@ -15,6 +15,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import torch
+
+# torch.optim would import it later, and it keeps the connection that it finds open then for ever;
+# at the end of the process that now and then aborts
+import torch.distributed.nn
 from torch import Tensor, distributed
 from torch.distributed.distributed_c10d import Store
 from torch.distributed.rendezvous import rendezvous
@@ -147,6 +151,11 @@ def joined() -> Iterator[World]:
     distributed.init_process_group(
         backend, store=store, rank=rank, world_size=size, timeout=_PATIENCE
     )
-    # after a failure nobody may be there to part with; the end of the process cuts the connection
-    yield World(rank, size, store)
+    try:
+        yield World(rank, size, store)
+    except BaseException:
+        # NCCL might wait for a process that has failed
+        if backend == "gloo":
+            distributed.destroy_process_group()
+        raise
     distributed.destroy_process_group()

@@ -47,7 +47,8 @@ def command(
 ) -> None:
     """Train the super-resolution network on a prepared run.
 
-    The same command continues a stopped training.
+    The same command continues a stopped training. Several GPUs share every batch, with the same
+    result: torchrun --nproc-per-node 4 -m hsisr train-sr RUN
 
     Example: hsisr train-sr runs/scene
     """

@@ -33,7 +33,8 @@ def command(
 ) -> None:
     """Train the unmixing network on a prepared run.
 
-    The same command continues a stopped training.
+    The same command continues a stopped training. Several GPUs share every batch, with the same
+    result: torchrun --nproc-per-node 4 -m hsisr train-unmix RUN
 
     Example: hsisr train-unmix runs/scene --endmembers 5
     """

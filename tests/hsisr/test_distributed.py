@@ -50,7 +50,9 @@ def training(
 
 def token_training(tokens: TokenSet, batch: int, folder: Path, world: World) -> Iterator[Report]:
     """The same for a network that works on tokens."""
-    recipe = longer(test_token_step.small(), batch=batch, epochs=5)
+    recipe = longer(
+        test_token_step.small(), batch=batch, epochs=5, learning_rate=2e-3, halve_every=5
+    )
     torch.manual_seed(0)
     task, numbers = TokenStep(tokens, recipe), recipe.sr.training
     batches = TokenSampler(tokens, patch=numbers.patch, batch=batch, seed=0)
