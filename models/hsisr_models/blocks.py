@@ -123,13 +123,36 @@ class GRAM(nn.Module):
         return features + spatial
 
 
+class SubpixelConv(Conv):
+    """A convolution to a grid `factor` times finer, by pixel shuffle (Shi et al. 2016).
+
+    `activation` works value by value.
+    """
+
+    def __init__(self, inputs: int, outputs: int, factor: int, *, bias: bool = True) -> None:
+        super().__init__(inputs, outputs * factor**2, 3, bias=bias)
+        self.factor = factor
+        start_alike(self, factor**2)
+
+    def forward(
+        self, features: Tensor, activation: Callable[[Tensor], Tensor] = lambda x: x
+    ) -> Tensor:
+        """(N, inputs, h, w) to (N, outputs, factor h, factor w)."""
+        # with the channels of a sub-pixel side by side, the shuffle copies whole runs of memory
+        order = torch.arange(len(self.weight)).reshape(-1, self.factor**2).T.flatten()
+        bias = None if self.bias is None else self.bias[order]
+        wide = activation(convolve(features, self.weight[order], bias))
+        count, _, height, width = wide.shape
+        fine = wide.permute(0, 2, 3, 1).reshape(count, height, width, self.factor, -1)
+        rows, cols = height * self.factor, width * self.factor
+        return fine.transpose(2, 3).reshape(count, rows, cols, -1).permute(0, 3, 1, 2)
+
+
 class UpsampleStage(nn.Sequential):
     """One stage of progressive up-sampling: convolution and pixel shuffle (paper III-D)."""
 
     def __init__(self, channels: int, factor: int) -> None:
-        wide = Conv(channels, channels * factor**2, 3)
-        super().__init__(wide, nn.PixelShuffle(factor), nn.LeakyReLU(LEAK))
-        start_alike(wide, factor**2)
+        super().__init__(SubpixelConv(channels, channels, factor), nn.LeakyReLU(LEAK))
 
 
 class MaterialAwareModule(nn.Module):

@@ -10,20 +10,41 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+_PIECE = 1 << 14
+"""Values that torch does not share out among threads."""
+_VECTORS = 64
+"""So many values, and multiples of them, torch computes with vector instructions alone."""
+
 
 def convolve(features: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """The convolution of (N, C, h, w) with an odd kernel (D, C, k, k), zeros beyond the border.
 
-    Exact in float32 on a CPU; elsewhere torch's own.
+    Under autocast in its precision. Exact on a CPU in float32, and in bfloat16 where the CPU has
+    instructions for it; elsewhere torch's own.
     """
     padding = [size // 2 for size in weight.shape[2:]]
-    if not _is_plain(features):
+    dtype = _dtype(features)
+    if not _is_exact(features.device, dtype):
         return F.conv2d(features, weight, bias, padding=padding)
     if features.shape[1] == 1:
         # a single channel has no channels-last form of its own, and gets other kernels
         features, weight = (F.pad(x, (0, 0, 0, 0, 0, 1)) for x in (features, weight))
-    features = features.contiguous(memory_format=torch.channels_last)
-    return torch.mkldnn_convolution(features, weight, bias, padding, (1, 1), (1, 1), 1)
+    features = features.to(dtype, memory_format=torch.channels_last)
+    bias = None if bias is None else bias.to(dtype)
+    return torch.mkldnn_convolution(features, weight.to(dtype), bias, padding, (1, 1), (1, 1), 1)
+
+
+def linear(vectors: Tensor, matrix: Tensor) -> Tensor:
+    """Vectors (..., k) times a matrix (m, k), (..., m).
+
+    On a CPU exact as `convolve`: neither a vector's place nor that of a row of the matrix matters.
+    """
+    with torch.autocast(vectors.device.type, enabled=False):
+        if vectors.device.type != "cpu":
+            return vectors @ matrix.T
+        line = vectors.reshape(1, 1, -1, vectors.shape[-1]).permute(0, 3, 1, 2)
+        found = convolve(line, matrix[:, :, None, None]).permute(0, 2, 3, 1)
+        return found.reshape(*vectors.shape[:-1], len(matrix))
 
 
 def softmax(logits: Tensor) -> Tensor:
@@ -41,18 +62,37 @@ def products(matrix: Tensor, pixels: Tensor) -> Tensor:
     return total
 
 
-def sigmoid(values: Tensor) -> Tensor:
-    """The logistic function of any tensor; exact where no gradient is wanted."""
-    if values.requires_grad or not _is_plain(values):
+def sigmoid_(values: Tensor) -> Tensor:
+    """The logistic function of values nobody else needs; exact on a CPU without gradients.
+
+    Computed in their place where no gradient is wanted.
+    """
+    if values.requires_grad:
         return torch.sigmoid(values)
-    # torch's own computes the last few values of a tensor otherwise, its exponential does not
-    return values.neg().exp_().add_(1).reciprocal_()
+    if values.device.type != "cpu":
+        return values.sigmoid_()
+    values = values if _is_dense(values) else values.contiguous()
+    flat = values.as_strided((values.numel(),), (1,))
+    full = len(flat) // _VECTORS * _VECTORS
+    for first in range(0, full, _PIECE):
+        flat[first : min(first + _PIECE, full)].sigmoid_()
+    # what is left after the last full vectors torch would compute by another exponential
+    rest = flat[full:]
+    rest.copy_(F.pad(rest, (0, _VECTORS)).sigmoid_()[: len(rest)])
+    return values
 
 
-def _is_plain(features: Tensor) -> bool:
-    return (
-        features.device.type == "cpu"
-        and features.dtype == torch.float32
-        and not torch.is_autocast_enabled("cpu")
-        and bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
-    )
+def _is_dense(values: Tensor) -> bool:
+    return bool(torch.ops.aten.is_non_overlapping_and_dense(values))
+
+
+def _dtype(features: Tensor) -> torch.dtype:
+    kind = features.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else features.dtype
+
+
+def _is_exact(device: torch.device, dtype: torch.dtype) -> bool:
+    if device.type != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return False
+    reduced = dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return dtype == torch.float32 or bool(reduced)

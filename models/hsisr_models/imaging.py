@@ -22,8 +22,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from hsisr_models.exact import convolve
-from hsisr_models.rendering import Image
+from hsisr_models.exact import convolve, linear
+from hsisr_models.rendering import Image, everything, grown, within
 
 OPERATORS = ("bicubic", "area", "gaussian")
 """The known degradations.
@@ -35,6 +35,8 @@ modulation transfer at the Nyquist frequency of the low resolution is `mtf`.
 
 BICUBIC_REACH = 2
 """How many pixels around an enlarged pixel's own it depends on."""
+_BLOCK = 8
+"""Pixels of a line that are enlarged by one product."""
 _GAUSSIAN_TAILS = 5
 """Standard deviations after which a Gaussian is cut off (6e-7 of it lies beyond)."""
 _CACHED = 1 << 19
@@ -105,16 +107,23 @@ def upscale_bicubic(scene: Tensor, scale: int) -> Tensor:
     depend on where it lies, so a cut-out that holds these gives the same value to the last bit.
     Computed in the scene's dtype. Raises `ValueError` for a scale below 1.
     """
-    if scale < 1:
-        raise ValueError(f"a scale of {scale} does not enlarge")
-    return cast(Tensor, _UpscaleBicubic.apply(scene, scale))  # type: ignore[no-untyped-call]
+    return everything(enlarged(scene, scale).renderer(scale), scene)
 
 
 def enlarged(scene: Tensor, scale: int) -> Image:
-    """The scene (N, B, h, w) as by `upscale_bicubic`, window by window."""
-    return Image.of(scene).through(
-        partial(upscale_bicubic, scale=scale), reach=BICUBIC_REACH, factor=scale
-    )
+    """As `upscale_bicubic`, of which windows are computed by themselves."""
+    if scale < 1:
+        raise ValueError(f"a scale of {scale} does not enlarge")
+
+    height, width = scene.shape[2:]
+
+    def render(rows: slice, cols: slice) -> Tensor:
+        down, across = grown(rows, BICUBIC_REACH, height), grown(cols, BICUBIC_REACH, width)
+        window = within(rows, down), within(cols, across)
+        fine = _UpscaleBicubic.apply(scene[..., down, across], scale, *window)  # type: ignore[no-untyped-call]
+        return cast(Tensor, fine)
+
+    return Image.rendered(render, scene, scale)
 
 
 def back_project(estimate: Tensor, scene: Tensor, scale: int, operator: str) -> Tensor:
@@ -202,25 +211,50 @@ class _UpscaleBicubic(torch.autograd.Function):
     """Written out because recording every product would cost many times the scene's memory."""
 
     @staticmethod
-    def forward(ctx: Any, scene: Tensor, scale: int) -> Tensor:
-        ctx.shape, ctx.scale = scene.shape, scale
-        count, bands, height, width = scene.shape
-        enlarged = scene.new_empty(count, bands, height * scale, width * scale)
-        images = (torch.split(x.flatten(0, 1), _share(enlarged)) for x in (scene, enlarged))
+    def forward(ctx: Any, scene: Tensor, scale: int, rows: slice, cols: slice) -> Tensor:
+        ctx.window, ctx.scale, ctx.size = (rows, cols), scale, scene.shape[2:]
+        sides = (scale * (part.stop - part.start) for part in (rows, cols))
+        fine = scene.new_empty(*scene.shape[:2], *sides)
+        images = (torch.split(x.flatten(0, 1), _share(fine)) for x in (scene, fine))
+        block = _block(scale)
         for low, high in zip(*images, strict=True):
-            high.copy_(_along_both(low, partial(_stretched, phases=_cubic(scale))))
-        return enlarged
+            missing = ~low.isfinite()
+            high.copy_(_enlarged(low.masked_fill(missing, 0), rows, cols, block))
+            if missing.any():
+                # 0 * NaN is NaN: in a product one missing pixel would blot out its whole block
+                touched = _enlarged(missing.to(low), rows, cols, (block != 0).double())
+                high.masked_fill_(touched > 0, math.nan)
+        return fine
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
         rows, cols = (
-            _stretched(torch.eye(size, dtype=torch.float64)[None], _cubic(ctx.scale))[0].to(
-                gradient
-            )
-            for size in ctx.shape[-2:]
+            _lines(torch.eye(size).to(gradient), part, _block(ctx.scale))
+            for size, part in zip(ctx.size, ctx.window, strict=True)
         )
-        return _both_ways(rows.T, gradient, cols.T), None
+        return _both_ways(rows, gradient, cols), None, None, None
+
+
+def _enlarged(images: Tensor, rows: slice, cols: slice, block: Tensor) -> Tensor:
+    """A window of images (k, h, w) with finer pixels as `block` makes them of `_BLOCK` others."""
+    return _lines(_lines(images.mT, rows, block).mT, cols, block)
+
+
+def _lines(lines: Tensor, part: slice, block: Tensor) -> Tensor:
+    starts = torch.arange(part.start, part.stop, _BLOCK, device=lines.device)[:, None]
+    seen = starts + torch.arange(-BICUBIC_REACH, _BLOCK + BICUBIC_REACH, device=lines.device)
+    index = _mirrored(seen, lines.shape[-1])
+    blocks = lines.index_select(-1, index.flatten()).reshape(*lines.shape[:-1], *index.shape)
+    fine = linear(blocks, block.to(lines)).flatten(-2)
+    return fine[..., : len(block) // _BLOCK * (part.stop - part.start)]
+
+
+@cache
+def _block(scale: int) -> Tensor:
+    """The matrix that enlarges `_BLOCK` pixels, given these and their neighbours."""
+    impulses = torch.eye(_BLOCK + 2 * BICUBIC_REACH, dtype=torch.float64)
+    return _stretched(impulses[None], _cubic(scale))[0, scale * BICUBIC_REACH :][: scale * _BLOCK]
 
 
 def _stretched(images: Tensor, phases: _Phases) -> Tensor:

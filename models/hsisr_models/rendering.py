@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 Renderer = Callable[[slice, slice], Tensor]
@@ -28,6 +29,18 @@ def everything(render: Renderer, scene: Tensor) -> Tensor:
 def cut(whole: Tensor, scale: int) -> Renderer:
     """Cuts windows of a scene out of an image (N, C, scale h, scale w) that was made of it."""
     return lambda rows, cols: whole[..., finer(rows, scale), finer(cols, scale)]
+
+
+def pieces(features: Tensor, dim: int, values: int = 1 << 18) -> list[Tensor]:
+    """Parts of features along a dimension, on a CPU of at most so many values each.
+
+    What is computed from one of them then stays in cache. A gradient would be recorded in as many
+    pieces, so where one is wanted there is just one.
+    """
+    if features.device.type != "cpu" or torch.is_grad_enabled():
+        return [features]
+    length = features.shape[dim]
+    return list(torch.split(features, max(1, values * length // features.numel()), dim))
 
 
 def finer(part: slice, factor: int) -> slice:
@@ -59,6 +72,18 @@ class Image:
         height, width = pixels.shape[2:]
         return cls((height, width), lambda rows, cols: pixels[..., rows, cols])
 
+    @classmethod
+    def rendered(cls, render: Renderer, scene: Tensor, scale: int) -> Image:
+        """What a renderer makes of a scene (N, B, h, w), `scale` times finer."""
+
+        def window(rows: slice, cols: slice) -> Tensor:
+            down, across = _coarser(rows, scale), _coarser(cols, scale)
+            kept = within(rows, finer(down, scale)), within(cols, finer(across, scale))
+            return render(down, across)[..., *kept]
+
+        height, width = scene.shape[2:]
+        return cls((height * scale, width * scale), window)
+
     def through(
         self, layer: Callable[[Tensor], Tensor], *, reach: int = 0, factor: int = 1
     ) -> Image:
@@ -77,6 +102,14 @@ class Image:
             return made[..., *kept]
 
         return Image((height * factor, width * factor), window)
+
+    @classmethod
+    def stacked(cls, images: list[Image]) -> Image:
+        """Images of one size as one batch."""
+        return cls(
+            images[0].size,
+            lambda rows, cols: torch.cat([image.window(rows, cols) for image in images]),
+        )
 
     def joined(self, other: Image, join: Callable[[Tensor, Tensor], Tensor]) -> Image:
         """What is made pixel by pixel of the image and another one of its size."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hsisr_models.exact import convolve
+from hsisr_models.exact import convolve, linear
 
 _FAINTEST = 1e-4
 """Axes along which a scene spreads less than this share of the leading one are left out."""
@@ -43,8 +43,10 @@ class Subspace:
 
     def lift(self, tokens: Tensor) -> Tensor:
         """Differences of tokens (N, k, h, w) to differences of spectra (N, B, h, w)."""
-        with torch.autocast(tokens.device.type, enabled=False):
-            return convolve(tokens, (self.axes * self.spread)[:, :, None, None])
+        count, _, *size = tokens.shape
+        # the tokens' pixels stand for the rows of a matrix: so the spectra come out band by band
+        pixels = tokens.transpose(0, 1).flatten(1).T
+        return linear(self.axes * self.spread, pixels).reshape(-1, count, *size).transpose(0, 1)
 
     def to(self, device: torch.device) -> Subspace:
         """The same on another device."""

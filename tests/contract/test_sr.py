@@ -168,12 +168,18 @@ def test_the_reach_is_what_a_gradient_sees(
 @pytest.mark.parametrize(("name", "scale"), SIZES)
 @pytest.mark.parametrize("numbers", VARIANTS, ids=str)
 @pytest.mark.parametrize("size", [(1, 1), (1, 12), (11, 9)], ids=str)
+@pytest.mark.parametrize("reduced", [False, True])
 def test_a_window_is_that_of_the_whole_to_the_last_bit(
-    sr_network: Build, name: str, scale: int, numbers: dict[str, object], size: tuple[int, int]
+    sr_network: Build,
+    name: str,
+    scale: int,
+    numbers: dict[str, object],
+    size: tuple[int, int],
+    reduced: bool,
 ) -> None:
     network = surveyed(sr_network(name, scale=scale, **numbers), 3)
     scene, maps = torch.rand(2, 3, *size), shares(2, 2, *size)
-    with torch.no_grad():
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=reduced):
         whole, render = network(scene, maps), network.prepare(scene, maps)
         for rows, cols in windows(size, 6):
             assert torch.equal(render(rows, cols), cut(whole, scale)(rows, cols)), (rows, cols)

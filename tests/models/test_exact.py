@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv2d
 
-from hsisr_models.exact import convolve, sigmoid, softmax
+from hsisr_models.exact import convolve, linear, sigmoid_, softmax
 from hsisr_models.imaging import mix
 from tests.windows import windows
 
@@ -25,25 +25,27 @@ def crop(values: Tensor, rows: slice, cols: slice, margin: int = 0) -> tuple[Ten
     )
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("kernel", [1, 3])
 @pytest.mark.parametrize("inputs", [1, 2, 5, 16, 31, 64, 200])
 def test_a_cut_out_is_convolved_to_the_bits_of_the_whole(
-    inputs: int, kernel: int, threads: int
+    inputs: int, kernel: int, threads: int, dtype: torch.dtype
 ) -> None:
     torch.manual_seed(inputs)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
         for outputs, size in zip((1, 4, 16, 64, 128, 31), SIZES, strict=True):
-            scene = torch.randn(1, inputs, *size)
-            weight = torch.randn(outputs, inputs, kernel, kernel) / kernel / inputs**0.5
-            whole = convolve(scene, weight, torch.ones(outputs))
+            scene = torch.randn(1, inputs, *size, dtype=dtype)
+            weight = torch.randn(outputs, inputs, kernel, kernel, dtype=dtype)
+            weight, bias = weight / kernel / inputs**0.5, torch.ones(outputs, dtype=dtype)
+            whole = convolve(scene, weight, bias)
             for rows, cols in windows(size, 12):
                 part, down, across = crop(scene, rows, cols, kernel // 2)
                 if part.shape[2:] == (1, 1):
                     continue  # is read only where it is the whole scene
-                found = convolve(part, weight, torch.ones(outputs))[..., down, across]
+                found = convolve(part, weight, bias)[..., down, across]
                 assert torch.equal(found, whole[..., rows, cols]), (outputs, size, rows, cols)
     finally:
         torch.set_num_threads(before)
@@ -59,28 +61,51 @@ def test_a_cut_out_has_the_soft_max_of_the_whole(channels: int) -> None:
             assert torch.equal(softmax(logits[..., rows, cols]), whole[..., rows, cols])
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("threads", [1, 2, 3])
-def test_a_value_has_the_same_sigmoid_wherever_it_lies(threads: int) -> None:
+def test_a_value_has_the_same_sigmoid_wherever_it_lies(threads: int, dtype: torch.dtype) -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
         for size in (1, 7, 31, 33, 1000, 70_001, 200_017):
             logits = 6 * torch.randn(size, generator=torch.Generator().manual_seed(size))
-            whole = sigmoid(logits)
+            logits = logits.to(dtype)
+            whole = sigmoid_(logits.clone())
             torch.testing.assert_close(whole, torch.sigmoid(logits))
             for first in {size // 3, size // 2 + 1, size - 5} & set(range(size)):
-                assert torch.equal(sigmoid(logits[first:].clone()), whole[first:])
-                assert torch.equal(sigmoid(logits[:first].clone()), whole[:first])
+                assert torch.equal(sigmoid_(logits[first:].clone()), whole[first:])
+                assert torch.equal(sigmoid_(logits[:first].clone()), whole[:first])
     finally:
         torch.set_num_threads(before)
 
 
+def test_a_sigmoid_is_that_of_its_values_in_any_layout() -> None:
+    values = torch.randn(2, 5, 7, 9)
+    expected = torch.sigmoid(values)
+    torch.testing.assert_close(sigmoid_(values.mT.clone()).mT, expected)
+    last = values.contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(sigmoid_(last.clone()), expected)
+    # a part of a larger tensor is no run of memory, and what lies around it stays as it is
+    torch.testing.assert_close(sigmoid_(last[:, 1:4, 2:, 3:]), expected[:, 1:4, 2:, 3:])
+    assert torch.equal(last[:, 0], values[:, 0])
+
+
 def test_a_sigmoid_is_finite_and_has_a_gradient_everywhere() -> None:
     ends = torch.tensor([-1e4, -90.0, 0.0, 90.0, 1e4])
-    torch.testing.assert_close(sigmoid(ends), torch.tensor([0, 0, 0.5, 1, 1]))
+    torch.testing.assert_close(sigmoid_(ends.clone()), torch.tensor([0, 0, 0.5, 1, 1]))
     ends.requires_grad_()
-    sigmoid(ends).sum().backward()
+    sigmoid_(ends).sum().backward()
     torch.testing.assert_close(ends.grad, torch.tensor([0, 0, 0.25, 0, 0]))
+
+
+@pytest.mark.parametrize("size", [1, 3, 8, 12, 128])
+def test_a_product_is_exact_in_every_vector_and_every_row(size: int) -> None:
+    vectors, matrix = torch.randn(43, 29, size), torch.randn(97, size)
+    whole = linear(vectors, matrix)
+    torch.testing.assert_close(whole, vectors @ matrix.T, rtol=1e-4, atol=1e-4)
+    for rows, cols in windows((43, 29), 12):
+        assert torch.equal(linear(vectors[rows, cols], matrix), whole[rows, cols])
+        assert torch.equal(linear(vectors, matrix[cols]), whole[..., cols])
 
 
 @pytest.mark.parametrize("bands", [1, 31, 200])

@@ -12,14 +12,14 @@ from functools import reduce
 from itertools import pairwise
 from operator import add
 
+import torch
 from torch import Tensor, nn
-from torch.nn.functional import pixel_shuffle
 
-from hsisr_models.blocks import LIVE, ChannelNorm, Conv, stages, start_alike, zero
-from hsisr_models.exact import sigmoid
+from hsisr_models.blocks import LIVE, ChannelNorm, Conv, SubpixelConv, stages, zero
+from hsisr_models.exact import sigmoid_
 from hsisr_models.imaging import BICUBIC_REACH, enlarged
 from hsisr_models.networks import TokenNetwork
-from hsisr_models.rendering import Image, Renderer, everything
+from hsisr_models.rendering import Image, Renderer, everything, pieces
 from hsisr_models.subspace import Moments, Subspace
 
 SOURCE = "hsisr; blocks after Yu, arXiv:2407.06525, III-C; tokens by principal components"
@@ -86,7 +86,15 @@ class SubspaceSR(TokenNetwork):
             return smooth.renderer(self.scale)
         tokens = subspace.project(scene)
         residual = self._refined(tokens, subspace.weights.expand(len(tokens), -1))
-        return smooth.joined(residual.through(subspace.lift), add).renderer(self.scale)
+
+        def lifted(smooth: Tensor, residual: Tensor) -> Tensor:
+            strips = pieces(smooth, 2)
+            parts = torch.split(residual, strips[0].shape[2], 2)
+            for strip, tokens in zip(strips, parts, strict=True):
+                strip += subspace.lift(tokens)
+            return smooth
+
+        return smooth.joined(residual, lifted).renderer(self.scale)
 
     def refine(self, tokens: Tensor, weights: Tensor) -> Tensor:
         """Tokens (N, k, h, w) to what bicubic interpolation misses of them (N, k, nh, nw).
@@ -105,11 +113,14 @@ class SubspaceSR(TokenNetwork):
         shallow = features
         for block in self.body:
             features = block(features, shares)
-        fine = Image.of(features + shallow)
+        images = Image.stacked([self._fine(part) for part in pieces(features + shallow, 0)])
+        return images.through(lambda each: each.float().reshape(count, many, *each.shape[2:]))
+
+    def _fine(self, features: Tensor) -> Image:
+        fine = Image.of(features)
         for stage, factor in zip(self.stages, self.factors, strict=True):
             fine = fine.through(stage, reach=1, factor=factor)
-        residual = fine.through(self.head, reach=self.head.reach)
-        return residual.through(lambda each: each.float().reshape(count, many, *each.shape[2:]))
+        return fine.through(self.head, reach=self.head.reach)
 
 
 class TokenBlock(nn.Module):
@@ -130,11 +141,15 @@ class TokenBlock(nn.Module):
     def forward(self, features: Tensor, shares: Tensor) -> Tensor:
         """Features (N k, C, h, w) of tokens with `shares` (N, k) to the same shape."""
         hidden = self.widen(self.norm(features))
+        gated = torch.cat([self._gated(rows, shares) for rows in pieces(hidden, 2)], 2)
+        refined: Tensor = self.narrow(gated)
+        return features + refined
+
+    def _gated(self, hidden: Tensor, shares: Tensor) -> Tensor:
         strength = hidden.abs()
         common = self.shared(_pooled(strength, shares))
-        gate = self.own(strength) + common.repeat_interleave(shares.shape[1], 0)
-        refined: Tensor = self.narrow(hidden * sigmoid(gate))
-        return features + refined
+        own = self.own(strength).reshape(*shares.shape, *common.shape[1:])
+        return hidden * sigmoid_(own + common[:, None]).flatten(0, 1)
 
 
 class GatedStage(nn.Module):
@@ -142,14 +157,11 @@ class GatedStage(nn.Module):
 
     def __init__(self, channels: int, finer: int, factor: int) -> None:
         super().__init__()
-        self.factor = factor
-        self.wide = Conv(channels, finer * factor**2, 3, bias=False)
-        start_alike(self.wide, factor**2)
+        self.wide = SubpixelConv(channels, finer, factor, bias=False)
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, channels, h, w) to (N, finer, factor h, factor w)."""
-        fine = pixel_shuffle(self.wide(features), self.factor)
-        return fine * sigmoid(2 * fine.abs())
+        return self.wide(features, lambda wide: wide * sigmoid_(2 * wide.abs()))
 
 
 def _pooled(features: Tensor, shares: Tensor) -> Tensor:
