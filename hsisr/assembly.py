@@ -55,14 +55,17 @@ class Assembly:
     def take(self, slab: Slab, window: Window, block: Block | None) -> None:
         """See `engine.Take`."""
         if block is None:
-            block = np.full((self._ends[-1], window.height, window.width), np.nan, np.float32)
+            # one pixel stands for all
+            block = np.full((self._ends[-1], 1, 1), np.nan, np.float32)
         stored = self._slab(slab)
         place = window.relative_to(slab.write).slices
         parts = np.split(block, self._ends[:-1])
+        clipped = 0
         for writer, array, bands in zip(self._writers, stored.arrays, parts, strict=True):
-            array[:, *place], clipped = encode(bands, writer.spec)
-            with self._lock:
-                stored.clipped += clipped
+            array[:, *place], more = encode(bands, writer.spec)
+            clipped += more
+        with self._lock:
+            stored.clipped += clipped
 
     def _slab(self, slab: Slab) -> _Stored:
         with self._lock:
@@ -97,9 +100,11 @@ class Production:
         Yields how many pixels of the output are done, beginning with those of earlier runs.
         """
         with ExitStack() as stack:
-            writers = [stack.enter_context(self._writer(*cube)) for cube in self._target.cubes]
-            if not all(writer.resumed for writer in writers):
-                self._journal.forget()
+            # alone, because tiles that others have done meanwhile must not be forgotten
+            with self._journal.alone():
+                writers = [stack.enter_context(self._writer(*cube)) for cube in self._target.cubes]
+                if not all(writer.resumed for writer in writers):
+                    self._journal.forget()
             assembly = Assembly(writers)
             try:
                 yield from self._stored(writers, assembly, steps, longest)
@@ -147,8 +152,8 @@ class Production:
 
     def _close(self, stack: ExitStack, writers: list[CubeWriter]) -> None:
         """Let the files appear, if this was all."""
-        self.clipped = self._journal.clipped()
         with self._journal.closing(len(self._plan)) as last:
+            self.clipped = self._journal.clipped()
             _keep(writers, not last)
             stack.close()
         self.published = last

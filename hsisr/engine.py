@@ -123,46 +123,55 @@ class Engine:
         if max(kept.height, kept.width) > self.side:
             for half in _halves(kept):
                 self._finish(worker, scene, slab, half)
-        elif (failure := self._attempt(worker, scene, slab, kept)) is not None:
+        elif (short := self._attempt(worker, scene, slab, kept)) is not None:
+            rest, failure = short
             # out here, the exception and all that it held are gone
             self._shrink(kept, failure)
-            self._finish(worker, scene, slab, kept)
+            self._finish(worker, scene, slab, rest)
 
-    def _attempt(self, worker: Worker, scene: Block, slab: Slab, kept: Window) -> str | None:
-        """Compute and hand over; returns what the machine says if it is short of memory."""
+    def _attempt(
+        self, worker: Worker, scene: Block, slab: Slab, kept: Window
+    ) -> tuple[Window, str] | None:
+        """Compute and hand over; if memory does not suffice, returns what is left, and why."""
+        done = 0
         try:
-            self._compute(worker, scene, slab, kept)
+            for rows in self._handed_over(worker, scene, slab, kept):
+                done += rows
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
-            return str(error).partition("\n")[0] or type(error).__name__
+            rest = Window(kept.row + done, kept.col, kept.height - done, kept.width)
+            return rest, str(error).partition("\n")[0] or type(error).__name__
         return None
 
-    def _compute(self, worker: Worker, scene: Block, slab: Slab, kept: Window) -> None:
+    def _handed_over(self, worker: Worker, scene: Block, slab: Slab, kept: Window) -> Iterator[int]:
+        """Compute `kept` from top to bottom; yields how many more of its rows are done."""
         operation, scale = worker.operation, self._plan.scale
         read = kept.grown(self._plan.halo, self._cube.spec.window)
         block = scene[:, *read.relative_to(slab.read).slices]
         inner = kept.relative_to(read)
         if operation.missing(np.isnan(block[:, *inner.slices])).all():
             self._take(slab, kept.zoomed(scale), None)
+            yield kept.height
             return
         for chunk in render(operation, block, inner, self._seen, worker.runtime):
             window = chunk.window.moved(read.row * scale, read.col * scale)
             self._take(slab, window, chunk.block)
             with self._lock:
                 self.recomputed += chunk.recomputed
+            yield chunk.window.height // scale
 
     def _shrink(self, kept: Window, failure: str) -> None:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         with self._lock:
-            smaller = max(kept.height, kept.width) // 2
-            if smaller < _SMALLEST:
+            larger = max(kept.height, kept.width)
+            if larger <= _SMALLEST:
                 raise OutputError(
-                    f"not enough memory for tiles of {_SMALLEST} x {_SMALLEST} pixels: {failure}",
+                    f"not enough memory for {kept.height} x {kept.width} pixels: {failure}",
                     hint="fewer --threads, or --bands",
                 )
-            self.side = min(self.side, smaller)
+            self.side = min(self.side, max(larger // 2, _SMALLEST))
 
 
 def _halves(window: Window) -> tuple[Window, Window]:

@@ -22,9 +22,9 @@ from torch import Tensor
 
 from hsisr.checkpoint import SUFFIX, read_tensors, write_tensors
 from hsisr.errors import OutputError, UsageError
-from hsisr.files import explained, write_json
+from hsisr.files import explained, turn, write_json
 
-_BEGUN, _LOCK = "run.json", "lock"
+_BEGUN = "run.json"
 Tensors = dict[str, Tensor]
 
 
@@ -69,11 +69,10 @@ class Journal:
         self._folder, self._overwrite = folder, overwrite
         self._pending: list[tuple[int, int, int]] = []
         self._log = -1
-        with explained(folder):
+        with explained(folder), turn(folder):
             folder.mkdir(exist_ok=True)
-            with self._alone():
-                self._require_same(json.loads(json.dumps(begun)))
-                self._log = self._claimed()
+            self._require_same(json.loads(json.dumps(begun)))
+            self._log = self._claimed()
 
     @property
     def _name(self) -> Path:
@@ -83,23 +82,19 @@ class Journal:
         found = begun_in(self._folder)
         if found == begun:
             return
-        if found is not None:
-            self._discard(found, begun)
-        write_json(self._folder / _BEGUN, begun)
-
-    def _discard(self, found: dict[str, Any], begun: dict[str, Any]) -> None:
-        """Forget the run that was found, if that is wanted and nobody is at it."""
-        different = [
-            f"{key} {_short(found.get(key))}, now {_short(begun.get(key))}"
-            for key in sorted(found.keys() | begun.keys())
-            if found.get(key) != begun.get(key)
-        ]
-        if not self._overwrite:
+        if found is not None and not self._overwrite:
             raise OutputError(
-                f"an unfinished run of this output was begun differently: {'; '.join(different)}",
+                "an unfinished run of this output was begun differently: "
+                + "; ".join(_differences(found, begun)),
                 where=self._folder,
                 hint="repeat the command it was begun with, or add --overwrite to start afresh",
             )
+        # without a word on how it was begun, what is there is what a kill left of a finished run
+        self._discard()
+        write_json(self._folder / _BEGUN, begun)
+
+    def _discard(self) -> None:
+        """Forget the run that was found, if nobody is at it."""
         for log in self._folder.glob("*.log"):
             with log.open("rb+") as handle:
                 if not _locked(handle.fileno()):
@@ -118,25 +113,33 @@ class Journal:
         return log
 
     @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        """While inside, no other share begins, looks for what is done, or publishes."""
-        handle = os.open(self._folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+    def alone(self) -> Iterator[None]:
+        """While inside, no other share begins, looks for what is done, or publishes.
+
+        Raises `OutputError` if the run is over.
+        """
+        with turn(self._folder):
+            if not self._goes_on():
+                raise OutputError("another share has finished this run", where=self._folder)
             yield
-        finally:
-            os.close(handle)
+
+    def _goes_on(self) -> bool:
+        """Whether nobody has published, and removed the folder."""
+        try:
+            return os.path.samestat(os.fstat(self._log), self._name.stat())
+        except FileNotFoundError:
+            return False
 
     def once(self, name: str, make: Callable[[], Tensors]) -> Tensors:
         """What `make` gives, computed by the first share that asks and the same for all."""
         path = self._folder / f"{name}{SUFFIX}"
-        with self._alone():
+        with self.alone():
             if not path.exists():
                 write_tensors(path, make(), {})
             return read_tensors(path)[0]
 
     def forget(self) -> None:
-        """Take all tiles for undone, because what they were written to is gone."""
+        """Take all tiles for undone, because what they were written to is gone; to be `alone`."""
         for log in self._folder.glob("*.log"):
             os.truncate(log, 0)
 
@@ -173,19 +176,16 @@ class Journal:
 
         If so, the folder is gone afterwards.
         """
-        try:
-            with self._alone():
-                last = begun_in(self._folder) is not None and len(self.done()) == tiles
-                yield last
-                if last:
-                    self._remove()
-        except FileNotFoundError:
-            yield False
+        with turn(self._folder):
+            last = self._goes_on() and len(self.done()) == tiles
+            yield last
+            if last:
+                self._remove()
 
     @property
     def worthless(self) -> bool:
-        """Whether nothing is lost by beginning anew: no tile is done, nobody else is at it."""
-        return self.share.count == 1 and not self.done()
+        """Whether nothing is lost by beginning anew: no tile is done, no other share has begun."""
+        return not self.done() and set(self._folder.glob("*.log")) == {self._name}
 
     def _remove(self) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -194,9 +194,12 @@ class Journal:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.worthless:
-            self._remove()
-        os.close(self._log)
+        try:
+            with turn(self._folder):
+                if self._goes_on() and self.worthless:
+                    self._remove()
+        finally:
+            os.close(self._log)
 
 
 class Unkept:
@@ -213,6 +216,10 @@ class Unkept:
         """What `make` gives."""
         del name
         return make()
+
+    def alone(self) -> contextlib.AbstractContextManager[None]:
+        """There are no other shares."""
+        return contextlib.nullcontext()
 
     def forget(self) -> None:
         """There is nothing to forget."""
@@ -262,6 +269,12 @@ def _locked(handle: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _differences(found: dict[str, Any], begun: dict[str, Any]) -> Iterator[str]:
+    for key in sorted(found.keys() | begun.keys()):
+        if found.get(key) != begun.get(key):
+            yield f"{key} {_short(found.get(key))}, now {_short(begun.get(key))}"
 
 
 def _short(value: object) -> str:

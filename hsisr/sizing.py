@@ -20,7 +20,6 @@ _PROGRAM = 450 << 20
 _ALLOWED = 1200 << 20
 _ALLOWED_THREAD = 300 << 20
 """Bytes used where nothing else is asked for; in addition, for every thread beyond two."""
-_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
 
 @dataclass(frozen=True)
@@ -36,11 +35,12 @@ class Sizes:
 
 
 def parse_size(text: str) -> int:
-    """Bytes from `800M`, `2G` or `1.5GB`; raises `UsageError`."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", text.strip().lower())
+    """Bytes from `800M`, `1.5GB` or `2GiB`; raises `UsageError`."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(?:([kmgt])(i?))?b?", text.strip().lower())
     if found is None:
         raise UsageError(f"no size '{text}'", hint="--max-memory 2G")
-    return int(float(found[1]) * _UNITS[found[2]])
+    number, unit, binary = found.groups()
+    return int(float(number) * (1024 if binary else 1000) ** " kmgt".index(unit or " "))
 
 
 def allowed(threads: int) -> int:
@@ -61,11 +61,14 @@ def fit(
     Raises `OutputError` where even the smallest tiles need more.
     """
     needs = _Needs(spec, outputs, operation)
-    for count in _fewer(threads):
-        sides = [side for side in _sides(tile) if needs.bytes(side, count) <= budget]
-        if sides:
-            best = min(sides, key=lambda side: needs.time(side, count))
-            return needs.sizes(best, count, budget)
+    choices = [
+        (side, count)
+        for count in _fewer(threads)
+        for side in _sides(tile)
+        if needs.bytes(side, count) <= budget
+    ]
+    if choices:
+        return needs.sizes(*min(choices, key=lambda choice: needs.time(*choice)), budget)
     least = needs.bytes(min(_sides(tile)), 1)
     raise OutputError(
         f"not enough memory allowed: {human_size(budget)}; this needs {human_size(least)}",
