@@ -128,3 +128,13 @@ def test_an_unmixing_model_is_refused_where_it_could_not_be_used(tokens, world, 
     ended = hsisr("train-sr", tokens(2), "--recipe", "any", "--unmix", world.unmixer)
     assert ended.code == 2
     assert "--unmix" in ended.err
+
+
+@pytest.mark.parametrize("network", ["sspsr", "mcnet"])
+def test_networks_of_others_are_trained_and_used(network, run_copy, world, hsisr, tmp_path):
+    chosen = ("--network", network, "--unmix", "none", "--name", network)
+    assert hsisr("train-sr", run_copy, *chosen, "--epochs", "1").code == 0
+    output = tmp_path / "sharper.img"
+    ended = hsisr("upscale", world.header, "--model", run_copy / network, "-o", output)
+    assert ended.code == 0
+    assert output.exists()

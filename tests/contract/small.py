@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-SMALL = {"width": 8, "depth": 1, "reduction": 2}
+SMALL = {"width": 8, "depth": 1, "reduction": 2, "group": 2, "overlap": 1}
 Network = TypeVar("Network", bound=nn.Module)
 
 
