@@ -1,0 +1,161 @@
+"""Tiles and slabs stay within the memory that is allowed, and are no smaller than they must be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hsisr.cube import CubeSpec
+from hsisr.errors import OutputError, UsageError
+from hsisr.sizing import Sizes, allowed, fit, parse_size
+from hsisr_models.rendering import Renderer
+
+SPEC = CubeSpec(50, 3000, 700, np.dtype(np.int16))
+LEAST, MOST = 470 << 20, 64 << 30
+
+
+@dataclass(frozen=True)
+class Sees:
+    """An operation of which only its needs matter."""
+
+    scale: int = 4
+    reach: int | None = 30
+    footprint: int = 300
+
+    def prepare(self, scene: Tensor) -> Renderer:
+        raise NotImplementedError
+
+    def missing(self, holes: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        return holes
+
+
+def cut(
+    budget: int, *, threads: int = 2, tile: int | None = None, spec: CubeSpec = SPEC, **needs: int
+) -> Sizes:
+    operation = Sees(**needs)
+    return fit(spec, [spec.upscaled(operation.scale)], operation, threads, budget, tile)
+
+
+scenes = st.builds(
+    lambda bands, rows, cols: replace(SPEC, bands=bands, rows=rows, cols=cols),
+    st.integers(1, 450),
+    st.integers(1, 5000),
+    st.integers(1, 5000),
+)
+needs = st.fixed_dictionaries(
+    {"scale": st.sampled_from((1, 2, 8)), "reach": st.integers(0, 64), "footprint": st.just(200)}
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("0", 0),
+        ("800M", 800 * 10**6),
+        ("1.5GB", 1_500_000_000),
+        (" 2 g ", 2 * 10**9),
+        ("2GiB", 2 << 30),
+        ("512Mi", 512 << 20),
+        ("1T", 10**12),
+        ("64kb", 64_000),
+        ("1234", 1234),
+        ("12b", 12),
+    ],
+)
+def test_sizes_are_read_as_people_write_them(text: str, size: int) -> None:
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "G", "-1G", "2X", "1,5G", "1e9", "2GG", "nan", "5i", "2 G B"])
+def test_what_is_no_size_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="no size") as told:
+        parse_size(text)
+    assert told.value.hint == "--max-memory 2G"
+
+
+def enough(budget: int, spec: CubeSpec, needs: dict[str, int]) -> bool:
+    """Whether a scene can be cut at all."""
+    try:
+        return bool(cut(budget, spec=spec, **needs))
+    except OutputError:
+        return False
+
+
+@given(scenes, st.integers(LEAST, MOST), st.integers(1, 64), needs)
+def test_a_plan_stays_within_the_budget(
+    spec: CubeSpec, budget: int, threads: int, needs: dict[str, int]
+) -> None:
+    assume(enough(budget, spec, needs))
+    sizes = cut(budget, threads=threads, spec=spec, **needs)
+    assert sizes.memory <= budget
+    assert 1 <= sizes.threads <= threads
+    assert 1 <= sizes.longest <= sizes.plan.across
+    assert (sizes.plan.rows, sizes.plan.cols, sizes.plan.scale) == (
+        *(spec.rows, spec.cols),
+        needs["scale"],
+    )
+    assert sizes.plan.halo >= needs["reach"]
+
+
+@given(scenes, st.lists(st.integers(LEAST, MOST), min_size=2, max_size=2), needs)
+def test_more_memory_never_makes_tiles_smaller(
+    spec: CubeSpec, budgets: list[int], needs: dict[str, int]
+) -> None:
+    few, many = sorted(budgets)
+    assume(enough(few, spec, needs))
+    before = cut(few, threads=1, spec=spec, **needs)
+    after = cut(many, threads=1, spec=spec, **needs)
+    assert after.plan.tile >= before.plan.tile
+    if after.plan.tile == before.plan.tile:
+        assert after.longest >= before.longest
+
+
+def work(sizes: Sizes) -> int:
+    """Pixels of the scene that the busiest thread goes through, halos included."""
+    side = min(sizes.plan.tile, SPEC.cols)
+    halo = (side + 2 * sizes.plan.halo) ** 2
+    return -(-len(sizes.plan) // sizes.threads) * (halo + side * side)
+
+
+def test_more_memory_never_makes_more_work() -> None:
+    plans = [cut(size, threads=16) for size in np.geomspace(LEAST, MOST, 60).astype(int)]
+    loads = [work(sizes) for sizes in plans]
+    assert loads == sorted(loads, reverse=True)
+    assert plans[0].threads < plans[-1].threads == 16
+    assert plans[0].plan.tile < plans[-1].plan.tile
+
+
+@pytest.mark.parametrize("tile", [1, 20, 64, 100])
+def test_a_tile_that_was_chosen_is_kept(tile: int) -> None:
+    for budget in (2 << 30, 8 << 30):
+        assert cut(budget, tile=tile).plan.tile == tile
+
+
+@pytest.mark.parametrize("tile", [None, 64])
+def test_too_little_memory_is_told_in_bytes(tile: int | None) -> None:
+    with pytest.raises(OutputError, match=r"memory allowed: 300\.0 MB; this needs") as told:
+        cut(300 * 10**6, tile=tile, threads=8)
+    assert told.value.exit_code == 5
+    option, size = str(told.value.hint).partition(",")[0].split()
+    assert option == "--max-memory"
+    # what it asks for is enough, and no more than that
+    sizes = cut(parse_size(size), tile=tile, threads=8)
+    assert sizes.threads == 1
+    assert 0 <= parse_size(size) - sizes.memory < 10**6
+
+
+def test_every_thread_beyond_two_may_use_more() -> None:
+    assert allowed(1) == allowed(2)
+    assert allowed(4) - allowed(3) == allowed(3) - allowed(2) > 0
+
+
+def test_the_default_is_enough_for_a_wide_scene_of_many_bands() -> None:
+    spec = CubeSpec(425, 4000, 600, np.dtype(np.float32))
+    sizes = cut(allowed(2), spec=spec, scale=8)
+    assert sizes.plan.tile >= 16
