@@ -165,6 +165,8 @@ def command(
                 enforce=enforce,
                 self_check=self_check and chosen.checkpoint is not None,
             )
+            if means.done_before(job.target, results.record, job.begun):
+                return
             trained = [chosen.checkpoint.path] if chosen.checkpoint else []
             inputs = [*cube.files, *batch.files, *trained]
             needed = sum(spec.nbytes for _, spec in job.target.cubes)
