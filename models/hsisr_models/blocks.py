@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hsisr_models.exact import convolve
-from hsisr_models.rendering import Image
+from hsisr_models.rendering import Image, pieces
 
 LIVE = 6
 """Images of features that exist at a time in a residual block, about."""
@@ -141,11 +142,15 @@ class SubpixelConv(Conv):
         # with the channels of a sub-pixel side by side, the shuffle copies whole runs of memory
         order = torch.arange(len(self.weight)).reshape(-1, self.factor**2).T.flatten()
         bias = None if self.bias is None else self.bias[order]
-        wide = activation(convolve(features, self.weight[order], bias))
-        count, _, height, width = wide.shape
-        fine = wide.permute(0, 2, 3, 1).reshape(count, height, width, self.factor, -1)
-        rows, cols = height * self.factor, width * self.factor
-        return fine.transpose(2, 3).reshape(count, rows, cols, -1).permute(0, 3, 1, 2)
+        wide = convolve(features, self.weight[order], bias)
+        fine = torch.cat([self._spread(activation(rows)) for rows in pieces(wide, 2)], 1)
+        return fine.flatten(3, 4).flatten(1, 2).permute(0, 3, 1, 2)
+
+    def _spread(self, wide: Tensor) -> Tensor:
+        """(N, factor factor C, h, w) to (N, h, factor, w, factor, C)."""
+        last = wide.permute(0, 2, 3, 1)
+        shape = (*last.shape[:3], self.factor, self.factor, -1)
+        return last.reshape(shape).transpose(2, 3)
 
 
 class UpsampleStage(nn.Sequential):
@@ -153,6 +158,11 @@ class UpsampleStage(nn.Sequential):
 
     def __init__(self, channels: int, factor: int) -> None:
         super().__init__(SubpixelConv(channels, channels, factor), nn.LeakyReLU(LEAK))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, channels, h, w) to (N, channels, factor h, factor w)."""
+        wide, activation = self
+        return cast(Tensor, wide(features, activation))
 
 
 class MaterialAwareModule(nn.Module):

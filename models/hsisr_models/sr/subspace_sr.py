@@ -143,7 +143,7 @@ class TokenBlock(nn.Module):
         hidden = self.widen(self.norm(features))
         gated = torch.cat([self._gated(rows, shares) for rows in pieces(hidden, 2)], 2)
         refined: Tensor = self.narrow(gated)
-        return features + refined
+        return refined.add_(features)
 
     def _gated(self, hidden: Tensor, shares: Tensor) -> Tensor:
         strength = hidden.abs()
@@ -161,7 +161,7 @@ class GatedStage(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, channels, h, w) to (N, finer, factor h, factor w)."""
-        return self.wide(features, lambda wide: wide * sigmoid_(2 * wide.abs()))
+        return self.wide(features, lambda wide: wide * sigmoid_(wide.abs().mul_(2)))
 
 
 def _pooled(features: Tensor, shares: Tensor) -> Tensor:
