@@ -156,7 +156,7 @@ def rehearse(
     finished = time.perf_counter() - started
     peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for file in outputs_of(output[0], stage.format):
-        file.unlink()
+        file.unlink(missing_ok=True)
     computed = yield from _compute(Engine(Repeated(stage.spec), seen, sizes.plan, workers), sizes)
     return Rehearsal(output[1], operations, sizes.plan.tile, surveyed, finished, computed, peak)
 
