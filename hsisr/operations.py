@@ -15,7 +15,7 @@ from torch import Tensor
 
 from hsisr_models.contract import Solution
 from hsisr_models.imaging import back_project, mix, projection_reach
-from hsisr_models.rendering import Renderer, cut, grown, within
+from hsisr_models.rendering import Area, Renderer, cut, grown, within
 
 
 class Operation(Protocol):
@@ -29,8 +29,11 @@ class Operation(Protocol):
     def reach(self) -> int | None:
         """In pixels of the scene; None if the network sees its whole image."""
 
-    def prepare(self, scene: Tensor) -> Renderer:
-        """Of a scene (1, B, h, w) that is physical and complete, (1, C, scale h, scale w)."""
+    def prepare(self, scene: Tensor, *, kept: Area | None = None) -> Renderer:
+        """Of a scene (1, B, h, w) that is physical and complete, (1, C, scale h, scale w).
+
+        Where all windows that are rendered will lie in `kept`, less is computed.
+        """
 
     def missing(self, holes: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Which output samples (C or 1, h, w) have no data, given those of the input (B, h, w)."""
@@ -39,7 +42,7 @@ class Operation(Protocol):
 class Resolver(Protocol):
     """What sharpens a normalised scene."""
 
-    def prepare(self, scene: Tensor) -> Renderer:
+    def prepare(self, scene: Tensor, *, kept: Area | None = None) -> Renderer:
         """Of a scene (1, B, h, w), the sharper one (1, B, scale h, scale w)."""
 
 
@@ -52,9 +55,11 @@ class Sharpen:
     reach: int | None
     peak: float
 
-    def prepare(self, scene: Tensor) -> Renderer:
+    def prepare(self, scene: Tensor, *, kept: Area | None = None) -> Renderer:
         """The sharper scene, in the units of the input."""
-        render = self.resolver.prepare(scene / self.peak)
+        if self.peak == 1:
+            return self.resolver.prepare(scene, kept=kept)
+        render = self.resolver.prepare(scene / self.peak, kept=kept)
         return lambda rows, cols: render(rows, cols) * self.peak
 
     def missing(self, holes: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -81,16 +86,16 @@ class Consistent:
         reach = self.inner.reach
         return None if reach is None else reach + projection_reach(self.scale, self.operator)
 
-    def prepare(self, scene: Tensor) -> Renderer:
+    def prepare(self, scene: Tensor, *, kept: Area | None = None) -> Renderer:
         """The nearest consistent scene, see `imaging.back_project`."""
-        render, size = self.inner.prepare(scene), scene.shape[2:]
-        reach = projection_reach(self.scale, self.operator)
+        reach, size = projection_reach(self.scale, self.operator), scene.shape[2:]
+        render = self.inner.prepare(scene, kept=kept and grown(kept, reach, size))
 
         def consistent(rows: slice, cols: slice) -> Tensor:
-            seen = grown(rows, reach, size[0]), grown(cols, reach, size[1])
+            seen = grown((rows, cols), reach, size)
             estimate = render(*seen).float()
             result = back_project(estimate, scene[..., *seen], self.scale, self.operator)
-            return cut(result, self.scale)(within(rows, seen[0]), within(cols, seen[1]))
+            return cut(result, self.scale)(*within((rows, cols), seen))
 
         return consistent
 
@@ -121,9 +126,9 @@ class Ensemble:
         """That of the inner operation, which has to be the same in all directions."""
         return self.inner.reach
 
-    def prepare(self, scene: Tensor) -> Renderer:
+    def prepare(self, scene: Tensor, *, kept: Area | None = None) -> Renderer:
         """The mean (1, B, scale h, scale w), followed by the spread where asked for."""
-        members = [_turned(self.inner, scene, *turn) for turn in _TURNS]
+        members = [_turned(self.inner, scene, kept, *turn) for turn in _TURNS]
         return lambda rows, cols: self._mean(render(rows, cols) for render in members)
 
     def _mean(self, members: Iterator[Tensor]) -> Tensor:
@@ -148,20 +153,25 @@ class Ensemble:
         return np.concatenate((missing, missing.all(0, keepdims=True)))
 
 
-def _turned(inner: Operation, scene: Tensor, quarters: int, mirrored: bool) -> Renderer:
+def _turned(
+    inner: Operation, scene: Tensor, kept: Area | None, quarters: int, mirrored: bool
+) -> Renderer:
     """An operation on a scene that is mirrored and turned, and the result back again."""
-    seen = scene.flip(3) if mirrored else scene
-    render = inner.prepare(seen.rot90(quarters, (2, 3)))
+    height, width = scene.shape[2:]
+
+    def turned(rows: slice, cols: slice) -> Area:
+        cols = _reversed(cols, width) if mirrored else cols
+        ends = (width, height)
+        for turn in range(quarters):
+            rows, cols = _reversed(cols, ends[turn % 2]), rows
+        return rows, cols
 
     def upright(rows: slice, cols: slice) -> Tensor:
-        height, width = scene.shape[2:]
-        cols = _reversed(cols, width) if mirrored else cols
-        for _ in range(quarters):
-            rows, cols = _reversed(cols, width), rows
-            height, width = width, height
-        back = render(rows, cols).float().rot90(-quarters, (2, 3))
+        back = render(*turned(rows, cols)).float().rot90(-quarters, (2, 3))
         return back.flip(3) if mirrored else back
 
+    seen = scene.flip(3) if mirrored else scene
+    render = inner.prepare(seen.rot90(quarters, (2, 3)), kept=kept and turned(*kept))
     return upright
 
 
@@ -180,8 +190,9 @@ class Unmix:
     peak: float
     scale: int = 1
 
-    def prepare(self, scene: Tensor) -> Renderer:
+    def prepare(self, scene: Tensor, *, kept: Area | None = None) -> Renderer:
         """Abundances (1, p, h, w), then the root mean square error (1, 1, h, w)."""
+        del kept  # one pass for all windows
         whole = self.encode(scene / self.peak)
 
         def unmixed(rows: slice, cols: slice) -> Tensor:
@@ -208,8 +219,9 @@ class UnmixLinearly:
     scale: int = 1
     reach: int = 0
 
-    def prepare(self, scene: Tensor) -> Renderer:
+    def prepare(self, scene: Tensor, *, kept: Area | None = None) -> Renderer:
         """Abundances (1, p, h, w), then the root mean square error (1, 1, h, w)."""
+        del kept  # nothing is computed before a window is rendered
         return lambda rows, cols: self._unmixed(scene[..., rows, cols])
 
     def _unmixed(self, scene: Tensor) -> Tensor:

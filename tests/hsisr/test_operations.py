@@ -22,7 +22,7 @@ from hsisr_models.abundances import SHELF as ABUNDANCES
 from hsisr_models.blocks import freeze_attention
 from hsisr_models.imaging import OPERATORS, degrade
 from hsisr_models.networks import SrNetwork, TokenNetwork
-from hsisr_models.rendering import Renderer, cut, everything
+from hsisr_models.rendering import Area, Renderer, cut, everything
 from hsisr_models.resolver import SuperResolver
 from hsisr_models.sr import SHELF as NETWORKS
 from hsisr_models.sr.bicubic import Bicubic
@@ -45,7 +45,8 @@ class Leaning:
         leaning = values + 0.25 * (right - values) - 0.5 * (below - values)
         return leaning.repeat_interleave(self.scale, 2).repeat_interleave(self.scale, 3)
 
-    def prepare(self, scene: Tensor) -> Renderer:
+    def prepare(self, scene: Tensor, *, kept: Area | None = None) -> Renderer:
+        del kept
         return cut(self(scene), self.scale)
 
     def missing(self, holes: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -218,6 +219,8 @@ def test_a_window_is_that_of_the_whole_to_the_last_bit(
             for rows, cols in windows(size, 12):
                 expected = cut(whole, scale)(rows, cols)
                 assert torch.equal(render(rows, cols), expected), (type(operation), rows, cols)
+                alone = operation.prepare(seen, kept=(rows, cols))(rows, cols)
+                assert torch.equal(alone, expected), (type(operation), rows, cols)
 
 
 def test_many_bands_agree_too(scene: Scene, cpu: Runtime) -> None:

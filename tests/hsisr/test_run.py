@@ -23,7 +23,7 @@ from hsisr.survey import survey
 from hsisr.window import Window
 from hsisr_models.imaging import upscale_bicubic
 from hsisr_models.networks import TokenNetwork
-from hsisr_models.rendering import Renderer, cut
+from hsisr_models.rendering import Area, Renderer, cut
 from hsisr_models.resolver import SuperResolver
 from hsisr_models.sr import SHELF as NETWORKS
 from hsisr_models.unmix import SHELF as METHODS
@@ -230,7 +230,8 @@ class Pointwise:
     def __call__(self, values: Tensor) -> Tensor:
         return 2 * values.repeat_interleave(self.scale, 2).repeat_interleave(self.scale, 3)
 
-    def prepare(self, scene: Tensor) -> Renderer:
+    def prepare(self, scene: Tensor, *, kept: Area | None = None) -> Renderer:
+        del kept
         return cut(self(scene), self.scale)
 
     def missing(self, holes: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -247,7 +248,8 @@ class Levelled:
     def __call__(self, values: Tensor) -> Tensor:
         return values - values.mean((2, 3), keepdim=True)
 
-    def prepare(self, scene: Tensor) -> Renderer:
+    def prepare(self, scene: Tensor, *, kept: Area | None = None) -> Renderer:
+        del kept
         return cut(self(scene), self.scale)
 
     def missing(self, holes: NDArray[np.bool_]) -> NDArray[np.bool_]:
