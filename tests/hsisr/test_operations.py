@@ -223,13 +223,17 @@ def test_a_window_is_that_of_the_whole_to_the_last_bit(
                 assert torch.equal(alone, expected), (type(operation), rows, cols)
 
 
-def test_many_bands_agree_too(scene: Scene, cpu: Runtime) -> None:
-    block = scene(128, 23, 19)
-    for inner in (network(128, 2, block, cpu), any_sensor(2, block)):
-        operation = Ensemble(Consistent(inner, "bicubic"), spread=True)
-        expected = applied(operation, block, 10**6, cpu)
-        assert expected[128].std() > 0
-        np.testing.assert_array_equal(applied(operation, block, 8, cpu), expected)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_many_bands_agree_too_in_both_precisions(scene: Scene, dtype: torch.dtype) -> None:
+    block, runtime = scene(128, 23, 19), Runtime(torch.device("cpu"), dtype)
+    sharp = [network(128, 2, block, runtime), any_sensor(2, block)]
+    for operation in (
+        *(Ensemble(Consistent(inner, "bicubic"), spread=True) for inner in sharp),
+        unmixing(128)[0],
+    ):
+        expected = applied(operation, block, 10**6, runtime)
+        assert expected[-1].std() > 0
+        np.testing.assert_array_equal(applied(operation, block, 8, runtime), expected)
 
 
 def test_the_halo_grows_by_what_a_correction_sees(cpu: Runtime) -> None:
