@@ -197,7 +197,7 @@ def render(
     def rendered(rows: Window, precision: Runtime) -> Block:
         with precision.precision():
             if precision not in renderers:
-                renderers[precision] = operation.prepare(filled)
+                renderers[precision] = operation.prepare(filled, kept=kept.slices)
             result: Block = renderers[precision](*rows.slices)[0].float().cpu().numpy()
         return result
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import cast
@@ -215,9 +216,24 @@ def stages(scale: int) -> list[int]:
     return [scale, *factors] if scale > 1 else factors
 
 
+def coarse_reach(factors: list[int], reach: int) -> int:
+    """How many pixels around their own are needed before up-sampling by `factors`.
+
+    Every stage begins with a 3x3 convolution; `reach` is that of what follows on the finest grid.
+    """
+    for factor in reversed(factors):
+        reach = 1 + math.ceil(reach / factor)
+    return reach
+
+
 def attention_layers(network: nn.Module) -> Iterator[ChannelAttention]:
     """The channel attention layers of a network, in the order in which they are run."""
     return (layer for layer in network.modules() if isinstance(layer, ChannelAttention))
+
+
+def is_local(network: nn.Module) -> bool:
+    """Whether no attention layer pools over its image."""
+    return all(layer.frozen is not None for layer in attention_layers(network))
 
 
 def thaw_attention(network: nn.Module) -> None:

@@ -39,7 +39,7 @@ def shares(count: int, endmembers: int, rows: int, cols: int) -> Tensor:
     return torch.rand(count, endmembers, rows, cols).softmax(1)
 
 
-def frozen(network: SrNetwork, bands: int, endmembers: int) -> SrNetwork:
+def frozen(network: SrNetwork, bands: int, endmembers: int = 2) -> SrNetwork:
     """The same with its attention fixed to what it sees in two random scenes."""
     scenes = [torch.rand(1, bands, 6, 7) for _ in range(2)]
     maps = [shares(1, endmembers, 6, 7) for _ in range(2)]
@@ -177,12 +177,16 @@ def test_a_window_is_that_of_the_whole_to_the_last_bit(
     size: tuple[int, int],
     reduced: bool,
 ) -> None:
-    network = surveyed(sr_network(name, scale=scale, **numbers), 3)
     scene, maps = torch.rand(2, 3, *size), shares(2, 2, *size)
-    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=reduced):
-        whole, render = network(scene, maps), network.prepare(scene, maps)
-        for rows, cols in windows(size, 6):
-            assert torch.equal(render(rows, cols), cut(whole, scale)(rows, cols)), (rows, cols)
+    for made in (surveyed, frozen):
+        network = made(sr_network(name, scale=scale, **numbers), 3)
+        with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=reduced):
+            whole, render = network(scene, maps), network.prepare(scene, maps)
+            for rows, cols in windows(size, 3):
+                expected = cut(whole, scale)(rows, cols)
+                assert torch.equal(render(rows, cols), expected), (rows, cols)
+                alone = network.prepare(scene, maps, kept=(rows, cols))
+                assert torch.equal(alone(rows, cols), expected), (rows, cols)
 
 
 @pytest.mark.parametrize("name", NAMES)
