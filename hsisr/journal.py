@@ -76,7 +76,7 @@ class Journal:
 
     @property
     def _name(self) -> Path:
-        return self._folder / f"{self.share.index}-of-{self.share.count}.log"
+        return self._folder / _log_of(self.share)
 
     def _require_same(self, begun: dict[str, Any]) -> None:
         found = begun_in(self._folder)
@@ -95,10 +95,8 @@ class Journal:
 
     def _discard(self) -> None:
         """Forget the run that was found, if nobody is at it."""
-        for log in self._folder.glob("*.log"):
-            with log.open("rb+") as handle:
-                if not _locked(handle.fileno()):
-                    raise OutputError("another run is writing this", where=self._folder)
+        if any(map(_at_work, self._folder.glob("*.log"))):
+            raise OutputError("another run is writing this", where=self._folder)
         for path in (*self._folder.glob("*.log"), *self._folder.glob(f"*{SUFFIX}")):
             path.unlink()
 
@@ -172,15 +170,27 @@ class Journal:
 
     @contextlib.contextmanager
     def closing(self, tiles: int) -> Iterator[bool]:
-        """Tell whether this process is to publish: all `tiles` are done, and nobody else has.
+        """Tell whether this process is to publish: all `tiles` are done, and it is the last share.
 
         If so, the folder is gone afterwards.
         """
         with turn(self._folder):
-            last = self._goes_on() and len(self.done()) == tiles
+            last = self._goes_on() and len(self.done()) == tiles and self._is_last()
             yield last
             if last:
                 self._remove()
+            # whoever closes next must not wait for this share
+            fcntl.flock(self._log, fcntl.LOCK_UN)
+
+    def _is_last(self) -> bool:
+        """Whether all shares have begun, and all others have come to an end.
+
+        Those for which no tiles are left must not find the run finished, either.
+        """
+        count = self.share.count
+        shares = {self._folder / _log_of(Share(i + 1, count)) for i in range(count)}
+        others = set(self._folder.glob("*.log")) - {self._name}
+        return shares - {self._name} <= others and not any(map(_at_work, others))
 
     @property
     def worthless(self) -> bool:
@@ -193,10 +203,11 @@ class Journal:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
             with turn(self._folder):
-                if self._goes_on() and self.worthless:
+                # a share without tiles has done nothing, and has come to its end
+                if kind is not None and self._goes_on() and self.worthless:
                     self._remove()
         finally:
             os.close(self._log)
@@ -260,6 +271,15 @@ def begun_in(folder: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return found
+
+
+def _log_of(share: Share) -> str:
+    return f"{share.index}-of-{share.count}.log"
+
+
+def _at_work(log: Path) -> bool:
+    with log.open("rb+") as handle:
+        return not _locked(handle.fileno())
 
 
 def _locked(handle: int) -> bool:

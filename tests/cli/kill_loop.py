@@ -1,14 +1,16 @@
-"""Kills `hsisr upscale` again and again and looks at what is left: python tests/cli/kill_loop.py.
+"""Kills runs again and again, and goes on with what is left: python tests/cli/kill_loop.py.
 
-After every SIGKILL the output has to be the older or the newer one, whole, or, where its
-publication was cut, absent and finished by the next run; the input has to be unchanged; and the
-same command has to succeed. Every run is a fork of this process, which has already run it once, so
-that the moments fall into the work and not into imports.
+Wherever SIGKILL, SIGTERM or SIGINT hits a run, the outputs have to be the older or the newer ones,
+whole, or, where their publication was cut, absent and finished by the next run; and the input has
+to be unchanged. The same command, repeated until it succeeds, has to give the bytes of a run that
+was not disturbed, and to leave nothing else. Every run is a fork of this process, which has already
+run it once, so that the moments fall into the work and not into imports.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 import random
 import signal
@@ -16,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr
 from pathlib import Path
 
@@ -24,71 +26,119 @@ import numpy as np
 
 from hsisr.cli import main
 
-HEADER = """ENVI
-samples = 48
-lines = 64
-bands = 32
+BANDS, ROWS, COLS = 12, 96, 80
+HEADER = f"""ENVI
+samples = {COLS}
+lines = {ROWS}
+bands = {BANDS}
 data type = 2
 interleave = bsq
 byte order = 0
 """
-NAMES = ("out.hdr", "out.img")
+COMMON = ["--threads", "1", "--precision", "fp32", "--no-quicklook", "--overwrite"]
+COMMANDS = {
+    "upscale, bicubic": "upscale --model bicubic --scale 8 --tile 8 --no-self-check",
+    "upscale, network": "upscale --model any-x2 --window 0,0,48,32 --tile 12 --no-self-check",
+    "unmix": "unmix --endmembers 3 --method vca --tile 8",
+}
+OLDER = {
+    "upscale, bicubic": "upscale --model bicubic --scale 2",
+    "upscale, network": "upscale --model bicubic --scale 3",
+    "unmix": "unmix --endmembers 2 --method vca",
+}
+STOPS = {signal.SIGKILL: (-9,), signal.SIGTERM: (-15, 143), signal.SIGINT: (130,)}
+Files = dict[str, str]
 
 
-class Scene:
-    """A scene, the command that sharpens it, and what may be found in its place."""
+class Run:
+    """A scene, a command on it, and what may be found in the place of its results."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.header = folder, folder / "scene.hdr"
-        numbers = np.random.default_rng(0).integers(0, 9000, (32, 64, 48), np.int16)
+    def __init__(self, folder: Path, name: str) -> None:
+        self.folder, self._command = folder, COMMANDS[name]
+        self._header = folder / "scene.hdr"
+        numbers = np.random.default_rng(0).integers(1, 9000, (BANDS, ROWS, COLS), np.int16)
         (folder / "scene.img").write_bytes(numbers.tobytes())
-        self.header.write_text(HEADER)
-        self.input = self._read("scene.hdr", "scene.img")
-        self.older, self.newer = (self._made(scale) for scale in ("3", "2"))
+        self._header.write_text(HEADER)
+        self._input = self._hashes("scene.*")
+        assert self._ended(OLDER[name]) == 0
+        self._kept = {path: path.read_bytes() for path in folder.glob("out*")}
+        self._older = self._results()
+        assert self._ended(self._command) == 0
+        self._newer = self._results()
+        assert self._newer.keys() == self._older.keys()
+        started = time.monotonic()
+        self.again()
+        self.lasting = time.monotonic() - started
 
     def start(self) -> int:
         """Begin the command in a fork; returns its process id."""
         child = os.fork()
         if not child:
-            os._exit(self._upscale("2"))
+            code = 130
+            try:
+                code = self._ended(self._command)
+            finally:
+                os._exit(code)
         return child
 
     def restore(self) -> None:
-        """Bring back the older output."""
-        for name, content in self.older.items():
-            (self.folder / name).write_bytes(content or b"")
+        """Bring back the older results."""
+        for path, content in self._kept.items():
+            path.write_bytes(content)
 
-    def verdict(self) -> str:
-        """What a kill left behind; raises `AssertionError` for anything half done."""
-        assert self._read("scene.hdr", "scene.img") == self.input, "the input changed"
-        found = self._read(*NAMES)
-        if found == self.older:
-            return "the older result"
-        if found == self.newer:
-            return "the newer result"
-        assert found["out.hdr"] is None, "a header beside data that are not its own"
-        assert (self.folder / "out.hdr.commit.part").exists(), "no list to finish from"
-        return "a result that the next run finished"
+    def publishing(self) -> bool:
+        """Whether results are about to appear."""
+        return any(self.folder.glob("*.commit.part"))
+
+    def left(self) -> str:
+        """What a kill left of the results; raises `AssertionError` for anything half done."""
+        assert self._hashes("scene.*") == self._input, "the input changed"
+        found = self._results()
+        verdicts = {self._verdict(found, header) for header in self.folder.glob("out*.img")}
+        if len(verdicts) > 1 or "cut" in verdicts:
+            return "cut"
+        return verdicts.pop()
+
+    def done(self) -> int:
+        """How many tiles are noted as done."""
+        logs = [log.read_text() for log in self.folder.glob("*.journal/*.log")]
+        lines = [line.split() for log in logs for line in log.rpartition("\n")[0].splitlines()]
+        return sum(int(last) - int(first) + 1 for first, last, _ in lines)
 
     def again(self) -> None:
-        """The same command; raises `AssertionError` unless it leaves the newer result alone."""
+        """The same command; raises `AssertionError` unless it leaves the newer results alone."""
         assert _ended(self.start()) == 0, "the same command failed"
-        assert self._read(*NAMES) == self.newer, "the same command gave another result"
-        assert not list(self.folder.glob("*.part")), "parts were left"
+        assert self._results() == self._newer, "the same command gave another result"
+        assert self._hashes("scene.*") == self._input, "the input changed"
+        left = [*self.folder.glob("*.part"), *self.folder.glob("*.journal")]
+        assert not left, f"left behind: {left}"
 
-    def _read(self, *names: str) -> dict[str, bytes | None]:
-        paths = [self.folder / name for name in names]
-        return {path.name: path.read_bytes() if path.exists() else None for path in paths}
+    def _verdict(self, found: Files, data: Path) -> str:
+        """Of the pair that `data` belongs to."""
+        pair = data.name, data.with_suffix(".hdr").name
+        content = [found.get(name) for name in pair]
+        for verdict, known in (("older", self._older), ("newer", self._newer)):
+            if content == [known[name] for name in pair]:
+                return verdict
+        assert content[1] is None, "a header beside data that are not its own"
+        assert (self.folder / f"{pair[1]}.commit.part").exists(), "no list to finish from"
+        return "cut"
 
-    def _made(self, scale: str) -> dict[str, bytes | None]:
-        assert self._upscale(scale) == 0
-        return self._read(*NAMES)
+    def _results(self) -> Files:
+        """The results but for the record, which tells how long it took."""
+        return {**self._hashes("out*.img"), **self._hashes("out*.hdr"), **self._hashes("out*.csv")}
 
-    def _upscale(self, scale: str) -> int:
-        output = ["-o", str(self.folder / "out.img"), "--overwrite", "--no-quicklook"]
-        model = ["--model", "bicubic", "--scale", scale, "--tile", "16", "--threads", "1"]
+    def _hashes(self, pattern: str) -> Files:
+        paths = sorted(self.folder.glob(pattern))
+        return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+
+    def _ended(self, command: str) -> int:
+        name, *rest = command.split()
+        # one of them is named by a file, the other by what names begin with
+        output = self.folder / ("out.img" if name == "upscale" else "out")
+        options = [str(self._header), *rest, "-o", str(output), *COMMON]
         with Path(os.devnull).open("w") as silence, redirect_stderr(silence):
-            return main(["upscale", str(self.header), *model, *output])
+            return main([name, *options])
 
 
 def _ended(child: int) -> int:
@@ -102,35 +152,57 @@ def _after(seconds: float) -> Callable[[int], None]:
     return wait
 
 
-def _while_publishing(commit: Path) -> Callable[[int], None]:
+def _while_publishing(run: Run) -> Callable[[int], None]:
     def wait(child: int) -> None:
-        while (
-            not commit.exists()
-            and os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
-        ):
+        flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        while not run.publishing() and os.waitid(os.P_PID, child, flags) is None:
             pass
 
     return wait
 
 
-def kill_loop(folder: Path, count: int, seed: int) -> Counter[str]:
-    """Kill `count` runs, every fourth while it publishes; returns what was left how often."""
-    scene, moments = Scene(folder), random.Random(seed)
-    started = time.monotonic()
-    scene.again()
-    lasting = time.monotonic() - started
-    verdicts: Counter[str] = Counter()
-    for index in range(count):
-        scene.restore()
-        moment = _after(moments.uniform(0, lasting))
-        wait = _while_publishing(folder / "out.hdr.commit.part") if index % 4 == 3 else moment
-        child = scene.start()
-        wait(child)
-        os.kill(child, signal.SIGKILL)
-        _ended(child)
-        verdicts[scene.verdict()] += 1
-        scene.again()
-    return verdicts
+def killed(run: Run, number: signal.Signals, wait: Callable[[int], None]) -> Counter[str]:
+    """Kill a run; tells what it left."""
+    before = run.done()
+    child = run.start()
+    wait(child)
+    os.kill(child, number)
+    code = _ended(child)
+    assert code in (0, *STOPS[number]), f"{number.name} ended it with {code}"
+    found = Counter({"kills": 1, run.left(): 1})
+    found["ended before"] += code == 0
+    found["resumable"] += run.done() > 0
+    found["resumed"] += before > 0
+    return found
+
+
+def kill_loop(folder: Path, count: int, seed: int) -> dict[tuple[str, str], Counter[str]]:
+    """Kill `count` runs; returns what was left how often, by command and signal.
+
+    A run is killed one to three times before it may end; every eighth kill is at its publication.
+    """
+    moments, runs = random.Random(seed), list(_runs(folder))
+    found: dict[tuple[str, str], Counter[str]] = {}
+    kills = 0
+    while kills < count:
+        for name, run in runs:
+            run.restore()
+            for _ in range(min(moments.randint(1, 3), count - kills)):
+                number = list(STOPS)[kills % len(STOPS)]
+                at_random = _after(moments.uniform(0, run.lasting))
+                wait = _while_publishing(run) if kills % 8 == 7 else at_random
+                told = found.setdefault((name, number.name), Counter())
+                told.update(killed(run, number, wait))
+                kills += 1
+            run.again()
+    return found
+
+
+def _runs(folder: Path) -> Iterator[tuple[str, Run]]:
+    for index, name in enumerate(COMMANDS):
+        place = folder / str(index)
+        place.mkdir()
+        yield name, Run(place, name)
 
 
 def command() -> None:
@@ -140,10 +212,13 @@ def command() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        verdicts = kill_loop(Path(folder), options.count, options.seed)
-    sys.stdout.write(f"{options.count} kills\n")
-    for verdict, times in verdicts.most_common():
-        sys.stdout.write(f"{times:5d} left {verdict}\n")
+        found = kill_loop(Path(folder), options.count, options.seed)
+    columns = ("kills", "ended before", "older", "newer", "cut", "resumable", "resumed")
+    sys.stdout.write(f"{options.count} kills, all continued to the bytes of an undisturbed run\n")
+    sys.stdout.write(f"{'':28}{''.join(f'{column:>14}' for column in columns)}\n")
+    for (name, number), told in sorted(found.items()):
+        numbers = "".join(f"{told[column]:14d}" for column in columns)
+        sys.stdout.write(f"{name:18}{number:10}{numbers}\n")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 from collections.abc import Callable, Generator
+from contextlib import closing, suppress
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -17,6 +18,7 @@ from hsisr.assembly import Assembly, Production, Target
 from hsisr.cube import ArrayCube, CubeSpec, Spectrum
 from hsisr.encoding import encode
 from hsisr.engine import Engine, Worker
+from hsisr.errors import Interrupted
 from hsisr.formats import create_cube, open_cube
 from hsisr.journal import Journal, Share, Unkept
 from hsisr.operations import Ensemble, Operation
@@ -77,11 +79,12 @@ class Runs:
     def run(self, *, share: str = "1/1", stop: int | None = None) -> tuple[Production, list[int]]:
         """Stopped after so many steps; also returns what they told."""
         folder = self._target.cubes[0][0].with_name("journal")
-        with Journal(folder, {}, Share.parse(share)) as journal:
+        with suppress(Interrupted), Journal(folder, {}, Share.parse(share)) as journal:
             production = Production(self._target, self.cut, journal)
-            pixels = production.run(self._engine().run, LONGEST)
-            told = list(islice(pixels, stop))
-            pixels.close()
+            with closing(production.run(self._engine().run, LONGEST)) as pixels:
+                told = list(islice(pixels, stop))
+            if stop:
+                raise Interrupted("stopped")
         return production, told
 
     def _engine(self) -> Engine:
