@@ -48,6 +48,16 @@ class Row:
         return sorted(self.runs, key=lambda run: run.seconds)[len(self.runs) // 2]
 
     @property
+    def statistics(self) -> float:
+        """As that of a rehearsal, the median."""
+        return median(run.statistics for run in self.runs)
+
+    @property
+    def io(self) -> float:
+        """As that of a rehearsal, the median."""
+        return median(run.io for run in self.runs)
+
+    @property
     def run_share(self) -> float:
         """Of the ceiling, from the scene to the output."""
         pairs = zip(self.runs, self.ceilings, strict=True)

@@ -160,8 +160,8 @@ def _file_facts(row: Row, stage: Stage) -> dict[str, Any]:
         "output_pixels_per_second": run.pixels / run.seconds,
         "share_of_ceiling": row.run_share,
         "compute_seconds": run.compute_seconds,
-        "statistics_over_compute": run.statistics,
-        "io_over_compute": run.io,
+        "statistics_over_compute": row.statistics,
+        "io_over_compute": row.io,
         "peak_bytes": row.runs[0].peak_bytes,
     }
 
@@ -202,8 +202,8 @@ def _runs(rows: list[Row], stage: Stage) -> list[str]:
             f"{run.seconds:.2f}",
             f"{run.pixels / run.seconds:,.0f}",
             f"{row.run_share:.2f}",
-            f"{run.statistics:+.1%}",
-            f"{run.io:+.1%}",
+            f"{row.statistics:+.1%}",
+            f"{row.io:+.1%}",
             human_size(row.runs[0].peak_bytes),
         ]
         for row, run in ((row, row.middle) for row in rows)
