@@ -31,12 +31,8 @@ CHUNK = 16
 
 def freeze(network: nn.Module, seen: Survey, peak: float, runtime: Runtime) -> None:
     """Fix the attention of a network to what it sees in this scene."""
-
-    def samples() -> Iterable[Tensor]:
-        return (_tensor(block, runtime) / peak for block in seen.samples)
-
     # in full precision: it is done once, and all tiles depend on it
-    freeze_attention(network, samples)
+    freeze_attention(network, torch.cat([_tensor(block, runtime) for block in seen.samples]) / peak)
 
 
 def run(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import cast
 
@@ -243,40 +243,34 @@ def thaw_attention(network: nn.Module) -> None:
 
 
 @torch.no_grad()
-def freeze_attention(network: nn.Module, samples: Callable[[], Iterable[Tensor]]) -> None:
+def freeze_attention(network: nn.Module, *samples: Tensor) -> None:
     """Fix all attention of a network to what it sees, on average, in samples of one scene.
 
-    `samples()` yields inputs of the network, each (1, B, h, w), the same ones at every call.
-    Layers are fixed one after another, each with the earlier ones already fixed, so the averages
-    are those of the network that will run. Afterwards the network is local.
+    `samples` (N, C, h, w) are the inputs of the network. Every layer is fixed when they reach it,
+    so what it sees comes from the network that will run. Afterwards the network is local.
     """
     thaw_attention(network)
-    for layer in attention_layers(network):
-        layer.freeze(_mean_pooled(network, layer, samples()))
+    layers = list(attention_layers(network))
 
+    def fix(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        assert isinstance(layer, ChannelAttention)
+        layer.freeze(inputs[0].float().mean((0, 2, 3), keepdim=True).to(inputs[0].dtype))
+        if is_local(network):
+            raise _AllFixed
 
-class _Reached(Exception):  # noqa: N818 - a signal, not an error
-    """Ends a forward pass at the layer whose input was wanted."""
-
-
-def _mean_pooled(network: nn.Module, layer: nn.Module, samples: Iterable[Tensor]) -> Tensor:
-    pooled: list[Tensor] = []
-
-    def note(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        pooled.append(inputs[0].float().mean((0, 2, 3)))
-        raise _Reached
-
-    hook = layer.register_forward_pre_hook(note)
+    hooks = [layer.register_forward_pre_hook(fix) for layer in layers]
     try:
-        for sample in samples:
-            try:
-                network(sample)
-            except _Reached:
-                continue
+        if layers:
+            network(*samples)
+    except _AllFixed:
+        pass
     finally:
-        hook.remove()
-    mean = torch.stack(pooled).mean(0)
-    return mean.reshape(1, -1, 1, 1).to(next(layer.parameters()).dtype)
+        for hook in hooks:
+            hook.remove()
+
+
+class _AllFixed(Exception):  # noqa: N818 - a signal, not an error
+    """Ends a forward pass: what comes after the last attention is not wanted."""
 
 
 def inverse_softplus(values: Tensor) -> Tensor:

@@ -18,7 +18,6 @@ class SuperResolver(nn.Module):
 
     def __init__(self, network: SrNetwork, unmixer: UnmixNetwork | None) -> None:
         super().__init__()
-        # in the order in which they run, for freeze_attention
         self.unmixer = unmixer if network.uses_abundances else None
         self.network = network
 

@@ -41,19 +41,7 @@ def shares(count: int, endmembers: int, rows: int, cols: int) -> Tensor:
 
 def frozen(network: SrNetwork, bands: int, endmembers: int = 2) -> SrNetwork:
     """The same with its attention fixed to what it sees in two random scenes."""
-    scenes = [torch.rand(1, bands, 6, 7) for _ in range(2)]
-    maps = [shares(1, endmembers, 6, 7) for _ in range(2)]
-    inputs = list(zip(scenes, maps, strict=True))
-
-    class Pair(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.network = network
-
-        def forward(self, index: Tensor) -> Tensor:
-            return self.network(*inputs[int(index)])
-
-    freeze_attention(Pair(), lambda: [torch.tensor(0), torch.tensor(1)])
+    freeze_attention(network, torch.rand(2, bands, 6, 7), shares(2, endmembers, 6, 7))
     return surveyed(network, bands)
 
 
@@ -214,7 +202,7 @@ def test_the_reach_holds_through_the_unmixing_network(
     numbers = numbers_for(build, **SMALL | {"depth": 2, "kernel": 5})
     unmixer = shaken(build(bands=3, endmembers=2, **numbers).eval())
     resolver = SuperResolver(surveyed(sr_network(name, scale=scale), 3), unmixer)
-    freeze_attention(resolver, lambda: [torch.rand(1, 3, 8, 8, generator=torch.manual_seed(1))])
+    freeze_attention(resolver, torch.rand(1, 3, 8, 8, generator=torch.manual_seed(1)))
     reach = resolver.reach
     assert reach is not None
     side = 2 * reach + 5

@@ -193,7 +193,7 @@ def unmixing(bands: int) -> tuple[Operation, Operation]:
     torch.manual_seed(0)
     numbers = {"width": 8, "depth": 1, "reduction": 2}
     unmixer = METHODS["gram_autoencoder"].build(bands=bands, endmembers=3, **numbers).eval()
-    freeze_attention(unmixer, lambda: [torch.rand(1, bands, 9, 9)])
+    freeze_attention(unmixer, torch.rand(1, bands, 9, 9))
     good = torch.arange(bands) != 1
     solve = ABUNDANCES["fcls"].solve
     return (
