@@ -118,14 +118,14 @@ def self_check(
     return SelfCheck(by_model.result(), by_bicubic.result(), done) if done else None
 
 
-def consistency_steps(spec: CubeSpec, scale: int) -> list[Tile]:
-    """The steps in which `consistency` goes over a scene, or over a part of it that is large.
+def consistency_steps(spec: CubeSpec, scale: int) -> tuple[list[Tile], bool]:
+    """The steps in which `consistency` goes over a scene, and whether they are all of it.
 
-    They are spread over it, so that the check does not take longer the larger the scene.
+    In a large scene they are spread over it: the check does not take longer the larger it is.
     """
     steps = list(TilePlan(spec.rows, spec.cols, max(1, _FINE // scale), SUPPORT))
     chosen = np.linspace(0, len(steps) - 1, min(len(steps), _STEPS)).astype(int)
-    return [steps[number] for number in chosen]
+    return [steps[number] for number in chosen], len(chosen) == len(steps)
 
 
 def consistency(steps: Iterable[Tile], output: Cube, source: Cube, *, operator: str) -> Agreement:

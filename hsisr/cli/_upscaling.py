@@ -145,7 +145,9 @@ class Job:
             "scale": model.scale,
             "tile": self.means.tile,
             "degradation": self.operator,
-            "consistency": self.enforce,
+            "enforced": self.enforce,
+            "dynamic": self.dynamic,
+            "adapted": self.adaptation is not None,
             "tta": self.ensemble,
             "outputs": [path.name for path, _ in self.target.cubes],
         }
@@ -330,7 +332,7 @@ def _consistency(job: Job) -> Agreement:
     from hsisr import check
     from hsisr.formats import open_cube
 
-    tiles = check.consistency_steps(job.cube.spec, job.model.scale)
+    tiles, all_of_it = check.consistency_steps(job.cube.spec, job.model.scale)
     unfinished = f"{job.results.path} is written, its check and run.json are not"
     with shared.stoppable(unfinished) as stopper, open_cube(job.results.path) as output:
         steps = shared.progress(stopper.heeded(tiles), len(tiles), "checking")
@@ -338,6 +340,7 @@ def _consistency(job: Job) -> Agreement:
     shared.say(
         f"consistency {_in_words(found)}: degraded ({job.operator}), the result differs from the "
         f"scene by at most {found.worst:.2g} of its range"
+        + ("" if all_of_it else f", in {len(tiles)} windows spread over it")
     )
     if job.enforce and not found.worst <= check.CONSISTENT:
         shared.say("note: samples rounded or clipped to the data type are not consistent any more")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hsisr.check import consistency, consistency_steps, sample, self_check
-from hsisr.cube import ArrayCube, Block
+from hsisr.cube import ArrayCube, Block, CubeSpec
 from hsisr.operations import Ensemble
 from hsisr.runtime import Runtime
 from hsisr.survey import survey
@@ -195,7 +195,8 @@ def test_consistency_is_what_one_finds_on_the_whole_scene(
     block = scene(3, *size)
     output = block.repeat(scale, 1).repeat(scale, 2)
     output += np.random.default_rng(1).normal(0, 20, output.shape).astype(np.float32)
-    steps = consistency_steps(cube_of(block).spec, scale)
+    steps, complete = consistency_steps(cube_of(block).spec, scale)
+    assert complete
     found = consistency(steps, cube_of(output), cube_of(block), operator=operator)
     low = low_of(output, scale, operator)[0].numpy()
     truth = block.astype(np.float64)
@@ -210,7 +211,8 @@ def test_what_the_degradation_cannot_see_is_not_compared(scene: Scene) -> None:
     block[:, 10:14, 20:25] = np.nan
     output[:, 40:56, 80:100] = np.nan
     block[2, 30, 30] = np.nan
-    steps = consistency_steps(cube_of(block).spec, 4)
+    steps, complete = consistency_steps(cube_of(block).spec, 4)
+    assert complete
     found = consistency(steps, cube_of(output), cube_of(block), operator="bicubic")
     low = low_of(output, 4, "bicubic")[0].numpy()
     seen = np.isfinite(low) & np.isfinite(block)
@@ -222,7 +224,19 @@ def test_what_the_degradation_cannot_see_is_not_compared(scene: Scene) -> None:
 def test_a_flat_scene_has_no_range_to_compare_with() -> None:
     block = np.full((2, 6, 6), 5, np.float32)
     output = block.repeat(2, 1).repeat(2, 2)
-    steps = consistency_steps(cube_of(block).spec, 2)
+    steps, complete = consistency_steps(cube_of(block).spec, 2)
+    assert complete
     found = consistency(steps, cube_of(output), cube_of(block), operator="area")
     assert found.psnr == math.inf
     assert math.isnan(found.worst)
+
+
+def test_of_a_large_scene_windows_spread_over_it_are_compared() -> None:
+    spec = CubeSpec(2, 3000, 500, np.dtype(np.int16))
+    steps, complete = consistency_steps(spec, 4)
+    assert not complete
+    assert len(steps) == len({step.write for step in steps}) == 64
+    assert steps[0].write.row == steps[0].write.col == 0
+    assert (steps[-1].write.row_stop, steps[-1].write.col_stop) == (3000, 500)
+    rows = sorted(step.write.row for step in steps)
+    assert max(after - before for before, after in zip(rows, rows[1:], strict=False)) <= 128
