@@ -293,8 +293,11 @@ def _locked(handle: int) -> bool:
 
 def _differences(found: dict[str, Any], begun: dict[str, Any]) -> Iterator[str]:
     for key in sorted(found.keys() | begun.keys()):
-        if found.get(key) != begun.get(key):
-            yield f"{key} {_short(found.get(key))}, now {_short(begun.get(key))}"
+        before, now = found.get(key), begun.get(key)
+        if isinstance(before, dict) and isinstance(now, dict):
+            yield from _differences(before, now)
+        elif before != now:
+            yield f"{key} {_short(before)}, now {_short(now)}"
 
 
 def _short(value: object) -> str:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from hsisr_models.contract import Solution
 from hsisr_models.imaging import back_project, mix, projection_reach
-from hsisr_models.rendering import Renderer, cut, grown, within
+from hsisr_models.rendering import Area, Renderer, cut, grown, within
 
 
 class Operation(Protocol):
@@ -33,8 +33,11 @@ class Operation(Protocol):
     def footprint(self) -> int:
         """Numbers held for each pixel of a scene that is prepared, beside the scene, about."""
 
-    def prepare(self, scene: Tensor) -> Renderer:
-        """Of a scene (1, B, h, w) that is physical and complete, (1, C, scale h, scale w)."""
+    def prepare(self, scene: Tensor, *, kept: Area | None = None) -> Renderer:
+        """Of a scene (1, B, h, w) that is physical and complete, (1, C, scale h, scale w).
+
+        Where all windows that are rendered will lie in `kept`, less is computed.
+        """
 
     def missing(self, holes: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Which output samples (C or 1, h, w) have no data, given those of the input (B, h, w)."""
@@ -47,7 +50,7 @@ class Resolver(Protocol):
     def footprint(self) -> int:
         """As that of `Operation`."""
 
-    def prepare(self, scene: Tensor) -> Renderer:
+    def prepare(self, scene: Tensor, *, kept: Area | None = None) -> Renderer:
         """Of a scene (1, B, h, w), the sharper one (1, B, scale h, scale w)."""
 
 
@@ -65,9 +68,11 @@ class Sharpen:
         """That of the network."""
         return self.resolver.footprint
 
-    def prepare(self, scene: Tensor) -> Renderer:
+    def prepare(self, scene: Tensor, *, kept: Area | None = None) -> Renderer:
         """The sharper scene, in the units of the input."""
-        render = self.resolver.prepare(scene / self.peak)
+        if self.peak == 1:
+            return self.resolver.prepare(scene, kept=kept)
+        render = self.resolver.prepare(scene / self.peak, kept=kept)
         return lambda rows, cols: render(rows, cols) * self.peak
 
     def missing(self, holes: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -99,16 +104,16 @@ class Consistent:
         """That of the inner operation."""
         return self.inner.footprint
 
-    def prepare(self, scene: Tensor) -> Renderer:
+    def prepare(self, scene: Tensor, *, kept: Area | None = None) -> Renderer:
         """The nearest consistent scene, see `imaging.back_project`."""
-        render, size = self.inner.prepare(scene), scene.shape[2:]
-        reach = projection_reach(self.scale, self.operator)
+        reach, size = projection_reach(self.scale, self.operator), scene.shape[2:]
+        render = self.inner.prepare(scene, kept=kept and grown(kept, reach, size))
 
         def consistent(rows: slice, cols: slice) -> Tensor:
-            seen = grown(rows, reach, size[0]), grown(cols, reach, size[1])
+            seen = grown((rows, cols), reach, size)
             estimate = render(*seen).float()
             result = back_project(estimate, scene[..., *seen], self.scale, self.operator)
-            return cut(result, self.scale)(within(rows, seen[0]), within(cols, seen[1]))
+            return cut(result, self.scale)(*within((rows, cols), seen))
 
         return consistent
 
@@ -144,9 +149,9 @@ class Ensemble:
         """All 8 are prepared, and kept."""
         return len(_TURNS) * self.inner.footprint
 
-    def prepare(self, scene: Tensor) -> Renderer:
+    def prepare(self, scene: Tensor, *, kept: Area | None = None) -> Renderer:
         """The mean (1, B, scale h, scale w), followed by the spread where asked for."""
-        members = [_turned(self.inner, scene, *turn) for turn in _TURNS]
+        members = [_turned(self.inner, scene, kept, *turn) for turn in _TURNS]
         return lambda rows, cols: self._mean(render(rows, cols) for render in members)
 
     def _mean(self, members: Iterator[Tensor]) -> Tensor:
@@ -171,20 +176,25 @@ class Ensemble:
         return np.concatenate((missing, missing.all(0, keepdims=True)))
 
 
-def _turned(inner: Operation, scene: Tensor, quarters: int, mirrored: bool) -> Renderer:
+def _turned(
+    inner: Operation, scene: Tensor, kept: Area | None, quarters: int, mirrored: bool
+) -> Renderer:
     """An operation on a scene that is mirrored and turned, and the result back again."""
-    seen = scene.flip(3) if mirrored else scene
-    render = inner.prepare(seen.rot90(quarters, (2, 3)))
+    height, width = scene.shape[2:]
+
+    def turned(rows: slice, cols: slice) -> Area:
+        cols = _reversed(cols, width) if mirrored else cols
+        ends = (width, height)
+        for turn in range(quarters):
+            rows, cols = _reversed(cols, ends[turn % 2]), rows
+        return rows, cols
 
     def upright(rows: slice, cols: slice) -> Tensor:
-        height, width = scene.shape[2:]
-        cols = _reversed(cols, width) if mirrored else cols
-        for _ in range(quarters):
-            rows, cols = _reversed(cols, width), rows
-            height, width = width, height
-        back = render(rows, cols).float().rot90(-quarters, (2, 3))
+        back = render(*turned(rows, cols)).float().rot90(-quarters, (2, 3))
         return back.flip(3) if mirrored else back
 
+    seen = scene.flip(3) if mirrored else scene
+    render = inner.prepare(seen.rot90(quarters, (2, 3)), kept=kept and turned(*kept))
     return upright
 
 
@@ -204,8 +214,9 @@ class Unmix:
     footprint: int = 0
     scale: int = 1
 
-    def prepare(self, scene: Tensor) -> Renderer:
+    def prepare(self, scene: Tensor, *, kept: Area | None = None) -> Renderer:
         """Abundances (1, p, h, w), then the root mean square error (1, 1, h, w)."""
+        del kept  # one pass for all windows
         whole = self.encode(scene / self.peak)
 
         def unmixed(rows: slice, cols: slice) -> Tensor:
@@ -233,8 +244,9 @@ class UnmixLinearly:
     reach: int = 0
     footprint: int = 0
 
-    def prepare(self, scene: Tensor) -> Renderer:
+    def prepare(self, scene: Tensor, *, kept: Area | None = None) -> Renderer:
         """Abundances (1, p, h, w), then the root mean square error (1, 1, h, w)."""
+        del kept  # nothing is computed before a window is rendered
         return lambda rows, cols: self._unmixed(scene[..., rows, cols])
 
     def _unmixed(self, scene: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,28 +14,19 @@ from hsisr.cube import Cube
 from hsisr.runtime import Runtime
 
 
-def describe(
+def begun(
     command: str,
     cube: Cube,
     runtime: Runtime,
     model: Checkpoint | None,
-    outcome: Mapping[str, Any],
+    options: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """The record of one run: command, input, model, machine and what came out."""
-    return {
-        "schema": "hsisr/run/1",
-        "command": command,
-        "python": platform.python_version(),
-        **origin(cube, runtime, model),
-        **outcome,
-    }
-
-
-def origin(cube: Cube, runtime: Runtime, model: Checkpoint | None) -> dict[str, Any]:
-    """What a result of any command depends on: input, model, versions and precision."""
+    """How a run was begun: everything that its result depends on."""
     import torch
 
     return {
+        "schema": "hsisr/run/1",
+        "command": command,
         "hsisr": __version__,
         "torch": torch.__version__,
         "runtime": runtime.description,
@@ -45,7 +37,23 @@ def origin(cube: Cube, runtime: Runtime, model: Checkpoint | None) -> dict[str, 
         "model": None
         if model is None
         else {"file": model.path.name, "sha256": model.sha256, "made_by": model.card.made_by},
+        "options": dict(options),
     }
+
+
+def describe(beginning: Mapping[str, Any], outcome: Mapping[str, Any]) -> dict[str, Any]:
+    """The record of a run: how it was begun, and what came out."""
+    return {**beginning, "python": platform.python_version(), **outcome}
+
+
+def done_before(record: Path, beginning: Mapping[str, Any]) -> bool:
+    """Whether a record on disk is that of a run that was begun in the same way."""
+    try:
+        found = json.loads(record.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    same = json.loads(json.dumps(beginning))
+    return isinstance(found, dict) and all(found.get(key) == same[key] for key in same)
 
 
 def _identity(path: Path) -> dict[str, Any]:

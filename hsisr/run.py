@@ -31,12 +31,8 @@ CHUNK = 16
 
 def freeze(network: nn.Module, seen: Survey, peak: float, runtime: Runtime) -> None:
     """Fix the attention of a network to what it sees in this scene."""
-
-    def samples() -> Iterable[Tensor]:
-        return (_tensor(block, runtime) / peak for block in seen.samples)
-
     # in full precision: it is done once, and all tiles depend on it
-    freeze_attention(network, samples)
+    freeze_attention(network, torch.cat([_tensor(block, runtime) for block in seen.samples]) / peak)
 
 
 def run(
@@ -197,7 +193,7 @@ def render(
     def rendered(rows: Window, precision: Runtime) -> Block:
         with precision.precision():
             if precision not in renderers:
-                renderers[precision] = operation.prepare(filled)
+                renderers[precision] = operation.prepare(filled, kept=kept.slices)
             result: Block = renderers[precision](*rows.slices)[0].float().cpu().numpy()
         return result
 

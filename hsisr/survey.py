@@ -42,7 +42,7 @@ class Survey:
     means: NDArray[np.float32]
     """Of each band, over the samples (B,)."""
     samples: tuple[Block, ...]
-    """Windows of the scene, spread over it, without missing pixels (B, h, w)."""
+    """Windows of the scene, of one size, spread over it, without missing pixels (B, h, w)."""
     subspace: Subspace | None = None
     """Of all pixels of the scene, for a network that works on tokens."""
 
@@ -84,6 +84,9 @@ def survey(cube: Cube, tokens: int = 0, *, hasty: bool = False) -> Survey:
         raise InputError(
             "no pixel holds data", where=cube.files[0], hint=f"hsisr info {cube.files[0]}"
         )
+    # windows at the border of a narrow scene may be smaller
+    largest = max(block.shape for block in found)
+    found = [block for block in found if block.shape == largest]
     pixels = [block.reshape(spec.bands, 1, -1) for block in found]
     means = gaps.band_means(np.concatenate(pixels, 2))
     samples = tuple(gaps.fill(block, means) for block in found)

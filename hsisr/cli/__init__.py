@@ -22,6 +22,7 @@ from hsisr.cli import (
     info,
     models,
     prepare,
+    speed,
     synthesize,
     train_sr,
     train_unmix,
@@ -47,6 +48,7 @@ for module in (
     evaluate,
     evaluate_unmix,
     info,
+    speed,
     demo,
     completion,
 ):

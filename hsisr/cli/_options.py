@@ -41,6 +41,13 @@ def models() -> list[str]:
     return [AUTO, BICUBIC, *pretrained()]
 
 
+def models_and_networks() -> list[str]:
+    """What `hsisr speed` can measure, but for files and runs."""
+    from hsisr.zoo import BICUBIC
+
+    return [*models(), *(name for name in _networks() if name != BICUBIC)]
+
+
 def operators() -> list[str]:
     """The degradations that have a name."""
     # to ask hsisr_models.imaging for them would import torch

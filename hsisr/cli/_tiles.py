@@ -65,6 +65,19 @@ class Means:
             overwrite=overwrite,
         )
 
+    def done_before(self, target: Target, record: Path, begun: dict[str, Any]) -> bool:
+        """Whether the output is there, made in the same way; tells if so.
+
+        A command for many scenes, or a share of a run, can be repeated until all is well.
+        """
+        from hsisr.provenance import done_before
+
+        path = target.cubes[0][0]
+        done = not self.overwrite and path.exists() and done_before(record, begun)
+        if done:
+            shared.say(f"note: {path} was made in this very way before; --overwrite repeats it")
+        return done
+
     @property
     def machine(self) -> Runtime:
         """The device for what is done once."""

@@ -86,16 +86,15 @@ class Job:
     @property
     def begun(self) -> dict[str, Any]:
         """Everything that the result depends on."""
-        from hsisr.provenance import origin
+        from hsisr.provenance import begun
 
-        return {
-            **origin(self.cube, self.means.machine, trained(self.chosen)),
-            "command": "unmix",
-            "endmembers": self.chosen.count,
-            "blind": None if trained(self.chosen) else asdict(self.chosen),
+        model = trained(self.chosen)
+        options = {
+            "blind": None if model else asdict(self.chosen),
             "tile": self.means.tile,
             "outputs": [path.name for path, _ in self.target.cubes],
         }
+        return begun("unmix", self.cube, self.means.machine, model, options)
 
 
 def unmix(job: Job) -> tuple[NDArray[float32], dict[str, Any]] | None:
@@ -130,14 +129,13 @@ def unmix(job: Job) -> tuple[NDArray[float32], dict[str, Any]] | None:
         "error_map": job.results.error.name,
         "endmember_files": [path.name for path in library_files(job.results.endmembers)],
         "endmembers": job.chosen.count,
-        "blind": job.begun["blind"],
+        "blind": None if trained(job.chosen) else asdict(job.chosen),
         "seconds": round(time.monotonic() - started, 2),
         "tile": sizes.plan.tile,
         "reach": operations[0].reach,
         **_tallied(job.results.abundance),
     }
-    record = describe("unmix", cube, means.machine, trained(job.chosen), outcome)
-    return unmixer.endmembers, record
+    return unmixer.endmembers, describe(job.begun, outcome)
 
 
 def _fitted(

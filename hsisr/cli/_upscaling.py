@@ -137,19 +137,19 @@ class Job:
     @property
     def begun(self) -> dict[str, Any]:
         """Everything that the result depends on."""
-        from hsisr.provenance import origin
+        from hsisr.provenance import begun
 
-        model, machine = self.model, self.means.machine
-        return {
-            **origin(self.cube, machine, model.checkpoint),
-            "command": "upscale",
-            "model_name": model.name,
+        model = self.model
+        options = {
+            "model": model.name,
             "scale": model.scale,
             "tile": self.means.tile,
-            "degradation": self.operator if self.enforce else None,
+            "degradation": self.operator,
+            "consistency": self.enforce,
             "tta": self.ensemble,
             "outputs": [path.name for path, _ in self.target.cubes],
         }
+        return begun("upscale", self.cube, self.means.machine, model.checkpoint, options)
 
     def journal(self) -> Journal | Unkept:
         """Where this run notes what is done."""
@@ -198,7 +198,7 @@ def upscale(job: Job) -> dict[str, Any] | None:
         "clipped_samples": production.clipped,
         **outcome,
     }
-    return describe("upscale", job.cube, job.means.machine, job.model.checkpoint, outcome)
+    return describe(job.begun, outcome)
 
 
 def preview(job: Job) -> None:

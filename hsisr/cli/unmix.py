@@ -126,6 +126,8 @@ def command(
             results = Results(cube, output, format_name)
             job = Job(cube, chosen, means, results)
             spec = job.target.cubes[0][1]
+            if means.done_before(job.target, results.record, job.begun):
+                return
             model_file = [found.path] if (found := trained(chosen)) else []
             inputs = [*cube.files, *batch.files, *model_file]
             files = results.files(quicklook)

@@ -123,13 +123,7 @@ def command(
     from hsisr.formats import ReadOptions
     from hsisr.model import load_sr
 
-    _require_known("attention", attention, _ATTENTION)
-    _require_known("consistency", consistency, _CONSISTENCY)
-    dynamic, enforce = attention == "dynamic", consistency == "enforce"
-    if dynamic and enforce:
-        raise UsageError(
-            "blended tiles cannot be consistent", hint="--attention surveyed, or without enforce"
-        )
+    dynamic, enforce = _chosen(attention, consistency)
     batch = _scenes.collect(scene, ReadOptions(var, axes), output)
     if keep and batch.several:
         raise UsageError("--keep is one file for the models of several scenes", hint="leave it out")
@@ -165,6 +159,8 @@ def command(
                 enforce=enforce,
                 self_check=self_check and chosen.checkpoint is not None,
             )
+            if means.done_before(job.target, results.record, job.begun):
+                return
             trained = [chosen.checkpoint.path] if chosen.checkpoint else []
             inputs = [*cube.files, *batch.files, *trained]
             needed = sum(spec.nbytes for _, spec in job.target.cubes)
@@ -188,6 +184,18 @@ def _tell_plan(job: Job) -> None:
     shared.say(f"model      {job.model.choice}")
     for path, spec in job.target.cubes:
         shared.say(f"output     {path}  {size_in_words(spec)}")
+
+
+def _chosen(attention: str, consistency: str) -> tuple[bool, bool]:
+    """Whether tiles are blended, and whether they are made consistent; raises `UsageError`."""
+    _require_known("attention", attention, _ATTENTION)
+    _require_known("consistency", consistency, _CONSISTENCY)
+    dynamic, enforce = attention == "dynamic", consistency == "enforce"
+    if dynamic and enforce:
+        raise UsageError(
+            "blended tiles cannot be consistent", hint="--attention surveyed, or without enforce"
+        )
+    return dynamic, enforce
 
 
 def _require_known(option: str, value: str, known: tuple[str, ...]) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import math
+from collections.abc import Callable, Iterator
 from functools import partial
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hsisr_models.exact import convolve
-from hsisr_models.rendering import Image
+from hsisr_models.rendering import Image, pieces
 
 LIVE = 6
 """Images of features that exist at a time in a residual block, about."""
@@ -141,11 +143,15 @@ class SubpixelConv(Conv):
         # with the channels of a sub-pixel side by side, the shuffle copies whole runs of memory
         order = torch.arange(len(self.weight)).reshape(-1, self.factor**2).T.flatten()
         bias = None if self.bias is None else self.bias[order]
-        wide = activation(convolve(features, self.weight[order], bias))
-        count, _, height, width = wide.shape
-        fine = wide.permute(0, 2, 3, 1).reshape(count, height, width, self.factor, -1)
-        rows, cols = height * self.factor, width * self.factor
-        return fine.transpose(2, 3).reshape(count, rows, cols, -1).permute(0, 3, 1, 2)
+        wide = convolve(features, self.weight[order], bias)
+        fine = torch.cat([self._spread(activation(rows)) for rows in pieces(wide, 2)], 1)
+        return fine.flatten(3, 4).flatten(1, 2).permute(0, 3, 1, 2)
+
+    def _spread(self, wide: Tensor) -> Tensor:
+        """(N, factor factor C, h, w) to (N, h, factor, w, factor, C)."""
+        last = wide.permute(0, 2, 3, 1)
+        shape = (*last.shape[:3], self.factor, self.factor, -1)
+        return last.reshape(shape).transpose(2, 3)
 
 
 class UpsampleStage(nn.Sequential):
@@ -153,6 +159,11 @@ class UpsampleStage(nn.Sequential):
 
     def __init__(self, channels: int, factor: int) -> None:
         super().__init__(SubpixelConv(channels, channels, factor), nn.LeakyReLU(LEAK))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, channels, h, w) to (N, channels, factor h, factor w)."""
+        wide, activation = self
+        return cast(Tensor, wide(features, activation))
 
 
 class MaterialAwareModule(nn.Module):
@@ -205,9 +216,24 @@ def stages(scale: int) -> list[int]:
     return [scale, *factors] if scale > 1 else factors
 
 
+def coarse_reach(factors: list[int], reach: int) -> int:
+    """How many pixels around their own are needed before up-sampling by `factors`.
+
+    Every stage begins with a 3x3 convolution; `reach` is that of what follows on the finest grid.
+    """
+    for factor in reversed(factors):
+        reach = 1 + math.ceil(reach / factor)
+    return reach
+
+
 def attention_layers(network: nn.Module) -> Iterator[ChannelAttention]:
     """The channel attention layers of a network, in the order in which they are run."""
     return (layer for layer in network.modules() if isinstance(layer, ChannelAttention))
+
+
+def is_local(network: nn.Module) -> bool:
+    """Whether no attention layer pools over its image."""
+    return all(layer.frozen is not None for layer in attention_layers(network))
 
 
 def thaw_attention(network: nn.Module) -> None:
@@ -217,40 +243,34 @@ def thaw_attention(network: nn.Module) -> None:
 
 
 @torch.no_grad()
-def freeze_attention(network: nn.Module, samples: Callable[[], Iterable[Tensor]]) -> None:
+def freeze_attention(network: nn.Module, *samples: Tensor) -> None:
     """Fix all attention of a network to what it sees, on average, in samples of one scene.
 
-    `samples()` yields inputs of the network, each (1, B, h, w), the same ones at every call.
-    Layers are fixed one after another, each with the earlier ones already fixed, so the averages
-    are those of the network that will run. Afterwards the network is local.
+    `samples` (N, C, h, w) are the inputs of the network. Every layer is fixed when they reach it,
+    so what it sees comes from the network that will run. Afterwards the network is local.
     """
     thaw_attention(network)
-    for layer in attention_layers(network):
-        layer.freeze(_mean_pooled(network, layer, samples()))
+    layers = list(attention_layers(network))
 
+    def fix(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        assert isinstance(layer, ChannelAttention)
+        layer.freeze(inputs[0].float().mean((0, 2, 3), keepdim=True).to(inputs[0].dtype))
+        if is_local(network):
+            raise _AllFixed
 
-class _Reached(Exception):  # noqa: N818 - a signal, not an error
-    """Ends a forward pass at the layer whose input was wanted."""
-
-
-def _mean_pooled(network: nn.Module, layer: nn.Module, samples: Iterable[Tensor]) -> Tensor:
-    pooled: list[Tensor] = []
-
-    def note(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        pooled.append(inputs[0].float().mean((0, 2, 3)))
-        raise _Reached
-
-    hook = layer.register_forward_pre_hook(note)
+    hooks = [layer.register_forward_pre_hook(fix) for layer in layers]
     try:
-        for sample in samples:
-            try:
-                network(sample)
-            except _Reached:
-                continue
+        if layers:
+            network(*samples)
+    except _AllFixed:
+        pass
     finally:
-        hook.remove()
-    mean = torch.stack(pooled).mean(0)
-    return mean.reshape(1, -1, 1, 1).to(next(layer.parameters()).dtype)
+        for hook in hooks:
+            hook.remove()
+
+
+class _AllFixed(Exception):  # noqa: N818 - a signal, not an error
+    """Ends a forward pass: what comes after the last attention is not wanted."""
 
 
 def inverse_softplus(values: Tensor) -> Tensor:

@@ -115,12 +115,9 @@ def enlarged(scene: Tensor, scale: int) -> Image:
     if scale < 1:
         raise ValueError(f"a scale of {scale} does not enlarge")
 
-    height, width = scene.shape[2:]
-
     def render(rows: slice, cols: slice) -> Tensor:
-        down, across = grown(rows, BICUBIC_REACH, height), grown(cols, BICUBIC_REACH, width)
-        window = within(rows, down), within(cols, across)
-        fine = _UpscaleBicubic.apply(scene[..., down, across], scale, *window)  # type: ignore[no-untyped-call]
+        seen = grown((rows, cols), BICUBIC_REACH, scene.shape[2:])
+        fine = _UpscaleBicubic.apply(scene[..., *seen], scale, *within((rows, cols), seen))  # type: ignore[no-untyped-call]
         return cast(Tensor, fine)
 
     return Image.rendered(render, scene, scale)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from hsisr_models.rendering import Renderer, cut, everything
+from hsisr_models.rendering import Area, Renderer, cut, everything
 from hsisr_models.subspace import Subspace
 
 
@@ -30,11 +30,15 @@ class SrNetwork(nn.Module):
     """Numbers held for each pixel of the scene while it is prepared, beside the scene, about."""
     __call__: Callable[..., Tensor]
 
-    def prepare(self, scene: Tensor, abundances: Tensor | None = None) -> Renderer:
+    def prepare(
+        self, scene: Tensor, abundances: Tensor | None = None, *, kept: Area | None = None
+    ) -> Renderer:
         """Do once what all windows of a scene need; what is returned does the rest for a window.
 
-        Both run in the mode they are called in: with or without gradients and autocast.
+        Where all windows will lie in `kept`, what these do not depend on may be left out. Both run
+        in the mode they are called in: with or without gradients and autocast.
         """
+        del kept
         return cut(self(scene, abundances), self.scale)
 
     def forward(self, scene: Tensor, abundances: Tensor | None = None) -> Tensor:

@@ -6,12 +6,14 @@ most and see little, so they are run on the window that is wanted and the few pi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+Area = tuple[slice, slice]
+"""Rows and columns, each with a start and a stop."""
 Renderer = Callable[[slice, slice], Tensor]
 """Computes the window of rows and columns of what was prepared from a scene (N, B, h, w).
 
@@ -22,16 +24,21 @@ values is (N, C, n rows, n cols). It is bit for bit that window of the whole.
 
 def everything(render: Renderer, scene: Tensor) -> Tensor:
     """All of what was prepared from a scene (N, B, h, w)."""
-    height, width = scene.shape[2:]
-    return render(slice(0, height), slice(0, width))
+    return render(*all_of(scene))
+
+
+def all_of(image: Tensor) -> Area:
+    """The window that is all of (N, C, h, w)."""
+    height, width = image.shape[2:]
+    return slice(0, height), slice(0, width)
 
 
 def cut(whole: Tensor, scale: int) -> Renderer:
     """Cuts windows of a scene out of an image (N, C, scale h, scale w) that was made of it."""
-    return lambda rows, cols: whole[..., finer(rows, scale), finer(cols, scale)]
+    return lambda rows, cols: whole[..., *finer((rows, cols), scale)]
 
 
-def pieces(features: Tensor, dim: int, values: int = 1 << 18) -> list[Tensor]:
+def pieces(features: Tensor, dim: int, values: int = 1 << 19) -> list[Tensor]:
     """Parts of features along a dimension, on a CPU of at most so many values each.
 
     What is computed from one of them then stays in cache. A gradient would be recorded in as many
@@ -43,19 +50,28 @@ def pieces(features: Tensor, dim: int, values: int = 1 << 18) -> list[Tensor]:
     return list(torch.split(features, max(1, values * length // features.numel()), dim))
 
 
-def finer(part: slice, factor: int) -> slice:
-    """The same stretch of pixels on a grid `factor` times finer."""
-    return slice(part.start * factor, part.stop * factor)
+def finer(area: Area, factor: int) -> Area:
+    """The same pixels on a grid `factor` times finer."""
+    rows, cols = (slice(part.start * factor, part.stop * factor) for part in area)
+    return rows, cols
 
 
-def grown(part: slice, by: int, size: int) -> slice:
-    """A stretch of pixels and `by` more on either side, of the `size` that there are."""
-    return slice(max(part.start - by, 0), min(part.stop + by, size))
+def grown(window: Area, by: int, size: Sequence[int]) -> Area:
+    """A window and the pixels at most `by` around it, of an image of so many rows and columns."""
+    rows, cols = (
+        slice(max(part.start - by, 0), min(part.stop + by, length))
+        for part, length in zip(window, size, strict=True)
+    )
+    return rows, cols
 
 
-def within(part: slice, around: slice) -> slice:
-    """Where a stretch of pixels lies in one around it."""
-    return slice(part.start - around.start, part.stop - around.start)
+def within(window: Area, around: Area) -> Area:
+    """Where a window lies in one around it."""
+    rows, cols = (
+        slice(part.start - whole.start, part.stop - whole.start)
+        for part, whole in zip(window, around, strict=True)
+    )
+    return rows, cols
 
 
 @dataclass(frozen=True)
@@ -73,13 +89,17 @@ class Image:
         return cls((height, width), lambda rows, cols: pixels[..., rows, cols])
 
     @classmethod
+    def part(cls, pixels: Tensor, place: Area, size: tuple[int, int]) -> Image:
+        """One of which a window is there already, and nothing else can be had."""
+        return cls(size, lambda rows, cols: pixels[..., *within((rows, cols), place)])
+
+    @classmethod
     def rendered(cls, render: Renderer, scene: Tensor, scale: int) -> Image:
         """What a renderer makes of a scene (N, B, h, w), `scale` times finer."""
 
         def window(rows: slice, cols: slice) -> Tensor:
-            down, across = _coarser(rows, scale), _coarser(cols, scale)
-            kept = within(rows, finer(down, scale)), within(cols, finer(across, scale))
-            return render(down, across)[..., *kept]
+            coarse = _coarser((rows, cols), scale)
+            return render(*coarse)[..., *within((rows, cols), finer(coarse, scale))]
 
         height, width = scene.shape[2:]
         return cls((height * scale, width * scale), window)
@@ -92,16 +112,12 @@ class Image:
         Its pixels depend on those at most `reach` pixels of this image around their own.
         """
 
-        height, width = self.size
-
         def window(rows: slice, cols: slice) -> Tensor:
-            down = grown(_coarser(rows, factor), reach, height)
-            across = grown(_coarser(cols, factor), reach, width)
-            made = layer(self.window(down, across))
-            kept = within(rows, finer(down, factor)), within(cols, finer(across, factor))
-            return made[..., *kept]
+            seen = grown(_coarser((rows, cols), factor), reach, self.size)
+            made = layer(self.window(*seen))
+            return made[..., *within((rows, cols), finer(seen, factor))]
 
-        return Image((height * factor, width * factor), window)
+        return Image((self.size[0] * factor, self.size[1] * factor), window)
 
     @classmethod
     def stacked(cls, images: list[Image]) -> Image:
@@ -119,8 +135,10 @@ class Image:
 
     def renderer(self, scale: int) -> Renderer:
         """As the image `scale` times finer than a scene."""
-        return lambda rows, cols: self.window(finer(rows, scale), finer(cols, scale))
+        return lambda rows, cols: self.window(*finer((rows, cols), scale))
 
 
-def _coarser(part: slice, factor: int) -> slice:
-    return slice(part.start // factor, -(-part.stop // factor))
+def _coarser(window: Area, factor: int) -> Area:
+    """The pixels of a grid `factor` times coarser that a window lies in."""
+    rows, cols = (slice(part.start // factor, -(-part.stop // factor)) for part in window)
+    return rows, cols

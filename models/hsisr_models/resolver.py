@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from hsisr_models.networks import SrNetwork, UnmixNetwork
-from hsisr_models.rendering import Renderer, everything
+from hsisr_models.rendering import Area, Renderer, everything
 
 
 class SuperResolver(nn.Module):
@@ -18,7 +18,6 @@ class SuperResolver(nn.Module):
 
     def __init__(self, network: SrNetwork, unmixer: UnmixNetwork | None) -> None:
         super().__init__()
-        # in the order in which they run, for freeze_attention
         self.unmixer = unmixer if network.uses_abundances else None
         self.network = network
 
@@ -37,13 +36,13 @@ class SuperResolver(nn.Module):
         """As that of `SrNetwork`."""
         return max(self.network.footprint, self.unmixer.footprint if self.unmixer else 0)
 
-    def prepare(self, scene: Tensor) -> Renderer:
+    def prepare(self, scene: Tensor, *, kept: Area | None = None) -> Renderer:
         """As that of `SrNetwork`, for a normalised scene (N, B, h, w)."""
         if self.unmixer is None:
-            return self.network.prepare(scene)
+            return self.network.prepare(scene, kept=kept)
         with torch.no_grad():
             abundances = self.unmixer(scene)
-        return self.network.prepare(scene, abundances)
+        return self.network.prepare(scene, abundances, kept=kept)
 
     def forward(self, scene: Tensor) -> Tensor:
         """Scene (N, B, h, w), normalised, to (N, B, nh, nw)."""

@@ -30,7 +30,7 @@ def test_any_name_works_and_is_shown_harmlessly(name, make_scene, hsisr, tmp_pat
     assert (tmp_path / f"{name}_x2.img").stat().st_size == 4 * 147456
     assert (tmp_path / f"{name}_x2.png").exists()
     assert hsisr("evaluate", header, header, "--scale", "2").code == 0
-    refused = hsisr("upscale", header, "--model", "bicubic")
+    refused = hsisr("upscale", header, "--model", "bicubic", "--tta")
     assert refused.code == 5
     assert len(refused.err.splitlines()) == 2
 

@@ -55,6 +55,11 @@ def _ended(process):
     return process.returncode, said
 
 
+def _untimed(said):
+    """The lines that do not tell how long it will take."""
+    return [line for line in said.splitlines() if not line.endswith(" left")]
+
+
 def _numbers(step, **numbers):
     return [part for k, v in numbers.items() for part in ("--set", f"{step}.training.{k}={v}")]
 
@@ -84,16 +89,17 @@ def _same(found, expected):
 )
 def test_two_processes_end_with_the_weights_of_one(step, more, run_copy, torchrun, hsisr, tmp_path):
     other = shutil.copytree(run_copy, tmp_path / "other")
-    odd = _numbers(step, batch=3, patch=8, warm_up=2)
+    # Adam divides gradients by their size: where they are next to nothing, so is a weight's sign
+    odd = _numbers(step, batch=3, patch=8, warm_up=2, learning_rate=1e-4)
     command = [f"train-{step}", *more, "--epochs", 5, *odd, "--overwrite"]
     code, said = _ended(torchrun(*command, other))
     assert code == 0, said
     alone = hsisr(*command, run_copy)
     _same(other / step, run_copy / step)
     # the second process says nothing; the first, what one alone says
-    lines = [line.replace(str(other), str(run_copy)) for line in said.splitlines()]
+    lines = _untimed(said.replace(str(other), str(run_copy)))
     assert [line for line in lines if "OMP_NUM" not in line and "*" not in line] == (
-        alone.err.splitlines()
+        _untimed(alone.err)
     )
 
 

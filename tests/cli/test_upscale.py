@@ -125,6 +125,11 @@ def test_a_dry_run_writes_nothing(world, hsisr, tmp_path):
     ended = hsisr(*command)
     assert ended.code == 0
     assert "96 x 128 pixels x 24 bands int16" in ended.err
+    told = {line.split()[0]: line.split()[1:] for line in ended.err.splitlines()}
+    side, count = int(told["tiles"][2]), int(told["tiles"][0])
+    assert count == -(-64 // side) * -(-48 // side)
+    assert told["disk"][:2] == ["589.8", "kB"]  # 128 x 96 x 24 samples of 2 bytes
+    assert {"memory", "time"} <= told.keys()
     assert ended.err.splitlines()[-1] == "nothing written (--dry-run)"
     assert not list(tmp_path.iterdir())
 
@@ -139,6 +144,17 @@ def test_an_older_result_is_kept_unless_told_otherwise(world, sharp, hsisr):
     assert _content(sharp) == before
     assert hsisr(*command, "--overwrite").code == 0
     assert _content(sharp)["scene_x2.img"] != before["scene_x2.img"]
+
+
+def test_what_was_made_before_in_the_same_way_is_not_made_again(world, hsisr, tmp_path):
+    command = ("upscale", world.header, "--model", "bicubic", "--scale", 2, "-o", tmp_path)
+    assert hsisr(*command).code == 0
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    again = hsisr(*command)
+    assert again.code == 0
+    assert "was made in this very way before" in again.err
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
+    assert hsisr(*command, "--tta").code == 5
 
 
 @pytest.mark.parametrize("link", [None, os.symlink, os.link])

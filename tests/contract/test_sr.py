@@ -39,21 +39,9 @@ def shares(count: int, endmembers: int, rows: int, cols: int) -> Tensor:
     return torch.rand(count, endmembers, rows, cols).softmax(1)
 
 
-def frozen(network: SrNetwork, bands: int, endmembers: int) -> SrNetwork:
+def frozen(network: SrNetwork, bands: int, endmembers: int = 2) -> SrNetwork:
     """The same with its attention fixed to what it sees in two random scenes."""
-    scenes = [torch.rand(1, bands, 6, 7) for _ in range(2)]
-    maps = [shares(1, endmembers, 6, 7) for _ in range(2)]
-    inputs = list(zip(scenes, maps, strict=True))
-
-    class Pair(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.network = network
-
-        def forward(self, index: Tensor) -> Tensor:
-            return self.network(*inputs[int(index)])
-
-    freeze_attention(Pair(), lambda: [torch.tensor(0), torch.tensor(1)])
+    freeze_attention(network, torch.rand(2, bands, 6, 7), shares(2, endmembers, 6, 7))
     return surveyed(network, bands)
 
 
@@ -177,12 +165,16 @@ def test_a_window_is_that_of_the_whole_to_the_last_bit(
     size: tuple[int, int],
     reduced: bool,
 ) -> None:
-    network = surveyed(sr_network(name, scale=scale, **numbers), 3)
     scene, maps = torch.rand(2, 3, *size), shares(2, 2, *size)
-    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=reduced):
-        whole, render = network(scene, maps), network.prepare(scene, maps)
-        for rows, cols in windows(size, 6):
-            assert torch.equal(render(rows, cols), cut(whole, scale)(rows, cols)), (rows, cols)
+    for made in (surveyed, frozen):
+        network = made(sr_network(name, scale=scale, **numbers), 3)
+        with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=reduced):
+            whole, render = network(scene, maps), network.prepare(scene, maps)
+            for rows, cols in windows(size, 3):
+                expected = cut(whole, scale)(rows, cols)
+                assert torch.equal(render(rows, cols), expected), (rows, cols)
+                alone = network.prepare(scene, maps, kept=(rows, cols))
+                assert torch.equal(alone(rows, cols), expected), (rows, cols)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -210,7 +202,7 @@ def test_the_reach_holds_through_the_unmixing_network(
     numbers = numbers_for(build, **SMALL | {"depth": 2, "kernel": 5})
     unmixer = shaken(build(bands=3, endmembers=2, **numbers).eval())
     resolver = SuperResolver(surveyed(sr_network(name, scale=scale), 3), unmixer)
-    freeze_attention(resolver, lambda: [torch.rand(1, 3, 8, 8, generator=torch.manual_seed(1))])
+    freeze_attention(resolver, torch.rand(1, 3, 8, 8, generator=torch.manual_seed(1)))
     reach = resolver.reach
     assert reach is not None
     side = 2 * reach + 5

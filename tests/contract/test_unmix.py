@@ -124,8 +124,7 @@ def test_the_reach_is_what_a_gradient_sees(
     numbers: dict[str, object],
 ) -> None:
     network = unmix_network(name, **numbers)
-    scenes = [torch.rand(1, 3, 6, 7) for _ in range(2)]
-    freeze_attention(network, lambda: scenes)
+    freeze_attention(network, torch.rand(2, 3, 6, 7))
     assert network.reach is not None
     side = 2 * network.reach + 5
     gradient, away = sees(network, side), rings(side, network.reach)
@@ -140,7 +139,7 @@ def test_attention_that_is_not_frozen_sees_the_whole_scene(unmix_network: Build,
     assert network.reach is not None
     side = 2 * network.reach + 9
     assert (sees(network, side) > 0).all()
-    freeze_attention(network, lambda: [torch.rand(1, 3, 6, 7)])
+    freeze_attention(network, torch.rand(1, 3, 6, 7))
     assert not (sees(network, side) > 0).all()
     thaw_attention(network)
     assert (sees(network, side) > 0).all()

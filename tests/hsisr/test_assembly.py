@@ -26,7 +26,7 @@ from hsisr.run import plan
 from hsisr.runtime import Runtime
 from hsisr.survey import survey
 from hsisr.window import Slab, Tile, Window
-from hsisr_models.rendering import Renderer
+from hsisr_models.rendering import Area, Renderer
 from tests.hsisr.tiles import Pointwise, cube_of, with_holes
 
 Scene = Callable[..., NDArray[np.float32]]
@@ -48,8 +48,8 @@ class Counted(Pointwise):
 
     calls = 0
 
-    def prepare(self, scene: Tensor) -> Renderer:
-        render = super().prepare(scene)
+    def prepare(self, scene: Tensor, *, kept: Area | None = None) -> Renderer:
+        render = super().prepare(scene, kept=kept)
 
         def rendered(rows: slice, cols: slice) -> Tensor:
             Counted.calls += 1

@@ -20,7 +20,7 @@ from hsisr.runtime import Runtime
 from hsisr.survey import survey
 from hsisr.window import Window
 from hsisr_models.imaging import OPERATORS, degrade, upscale_bicubic
-from hsisr_models.rendering import Renderer, cut
+from hsisr_models.rendering import Area, Renderer, cut
 
 Scene = Callable[..., NDArray[np.float32]]
 
@@ -36,7 +36,8 @@ class Repeated:
     def __call__(self, values: Tensor) -> Tensor:
         return self.by + values.repeat_interleave(self.scale, 2).repeat_interleave(self.scale, 3)
 
-    def prepare(self, scene: Tensor) -> Renderer:
+    def prepare(self, scene: Tensor, *, kept: Area | None = None) -> Renderer:
+        del kept
         return cut(self(scene), self.scale)
 
     def missing(self, holes: NDArray[np.bool_]) -> NDArray[np.bool_]:

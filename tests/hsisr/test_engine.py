@@ -22,7 +22,7 @@ from hsisr.run import freeze, plan, run
 from hsisr.runtime import Runtime
 from hsisr.survey import Survey, survey
 from hsisr.window import Slab, Window
-from hsisr_models.rendering import Renderer, cut
+from hsisr_models.rendering import Area, Renderer, cut
 from tests.hsisr.tiles import PEAK, Pointwise, cube_of, operations, whole, with_holes
 
 Scene = Callable[..., NDArray[np.float32]]
@@ -161,8 +161,8 @@ class Greedy:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
 
-    def prepare(self, scene: Tensor) -> Renderer:
-        render = self.inner.prepare(scene)
+    def prepare(self, scene: Tensor, *, kept: Area | None = None) -> Renderer:
+        render = self.inner.prepare(scene, kept=kept)
 
         def rendered(rows: slice, cols: slice) -> Tensor:
             with self.lock:
@@ -295,7 +295,7 @@ class Convolved:
     reach: int | None = 0
     footprint: int = 0
 
-    def prepare(self, scene: Tensor) -> Renderer:
+    def prepare(self, scene: Tensor, *, kept: Area | None = None) -> Renderer:
         bands = scene.shape[1]
         return cut(torch.conv2d(scene, torch.eye(bands)[..., None, None]), 1)
 

@@ -22,7 +22,7 @@ from hsisr_models.abundances import SHELF as ABUNDANCES
 from hsisr_models.blocks import freeze_attention
 from hsisr_models.imaging import OPERATORS, degrade
 from hsisr_models.networks import SrNetwork, TokenNetwork
-from hsisr_models.rendering import Renderer, cut, everything
+from hsisr_models.rendering import Area, Renderer, cut, everything
 from hsisr_models.resolver import SuperResolver
 from hsisr_models.sr import SHELF as NETWORKS
 from hsisr_models.sr.bicubic import Bicubic
@@ -45,7 +45,8 @@ class Leaning:
         leaning = values + 0.25 * (right - values) - 0.5 * (below - values)
         return leaning.repeat_interleave(self.scale, 2).repeat_interleave(self.scale, 3)
 
-    def prepare(self, scene: Tensor) -> Renderer:
+    def prepare(self, scene: Tensor, *, kept: Area | None = None) -> Renderer:
+        del kept
         return cut(self(scene), self.scale)
 
     def missing(self, holes: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -192,7 +193,7 @@ def unmixing(bands: int) -> tuple[Operation, Operation]:
     torch.manual_seed(0)
     numbers = {"width": 8, "depth": 1, "reduction": 2}
     unmixer = METHODS["gram_autoencoder"].build(bands=bands, endmembers=3, **numbers).eval()
-    freeze_attention(unmixer, lambda: [torch.rand(1, bands, 9, 9)])
+    freeze_attention(unmixer, torch.rand(1, bands, 9, 9))
     good = torch.arange(bands) != 1
     solve = ABUNDANCES["fcls"].solve
     return (
@@ -218,15 +219,21 @@ def test_a_window_is_that_of_the_whole_to_the_last_bit(
             for rows, cols in windows(size, 12):
                 expected = cut(whole, scale)(rows, cols)
                 assert torch.equal(render(rows, cols), expected), (type(operation), rows, cols)
+                alone = operation.prepare(seen, kept=(rows, cols))(rows, cols)
+                assert torch.equal(alone, expected), (type(operation), rows, cols)
 
 
-def test_many_bands_agree_too(scene: Scene, cpu: Runtime) -> None:
-    block = scene(128, 23, 19)
-    for inner in (network(128, 2, block, cpu), any_sensor(2, block)):
-        operation = Ensemble(Consistent(inner, "bicubic"), spread=True)
-        expected = applied(operation, block, 10**6, cpu)
-        assert expected[128].std() > 0
-        np.testing.assert_array_equal(applied(operation, block, 8, cpu), expected)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_many_bands_agree_too_in_both_precisions(scene: Scene, dtype: torch.dtype) -> None:
+    block, runtime = scene(128, 23, 19), Runtime(torch.device("cpu"), dtype)
+    sharp = [network(128, 2, block, runtime), any_sensor(2, block)]
+    for operation in (
+        *(Ensemble(Consistent(inner, "bicubic"), spread=True) for inner in sharp),
+        unmixing(128)[0],
+    ):
+        expected = applied(operation, block, 10**6, runtime)
+        assert expected[-1].std() > 0
+        np.testing.assert_array_equal(applied(operation, block, 8, runtime), expected)
 
 
 def test_the_halo_grows_by_what_a_correction_sees(cpu: Runtime) -> None:

@@ -22,7 +22,7 @@ from hsisr.runtime import Runtime
 from hsisr.survey import survey
 from hsisr_models.imaging import upscale_bicubic
 from hsisr_models.networks import TokenNetwork
-from hsisr_models.rendering import Renderer, cut
+from hsisr_models.rendering import Area, Renderer, cut
 from hsisr_models.resolver import SuperResolver
 from tests.hsisr.tiles import PEAK, Pointwise, any_sensor, cube_of, operations, whole, with_holes
 
@@ -168,7 +168,8 @@ class Levelled:
     def __call__(self, values: Tensor) -> Tensor:
         return values - values.mean((2, 3), keepdim=True)
 
-    def prepare(self, scene: Tensor) -> Renderer:
+    def prepare(self, scene: Tensor, *, kept: Area | None = None) -> Renderer:
+        del kept
         return cut(self(scene), self.scale)
 
     def missing(self, holes: NDArray[np.bool_]) -> NDArray[np.bool_]:

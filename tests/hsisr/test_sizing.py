@@ -14,7 +14,7 @@ from torch import Tensor
 from hsisr.cube import CubeSpec
 from hsisr.errors import OutputError, UsageError
 from hsisr.sizing import Sizes, allowed, fit, parse_size
-from hsisr_models.rendering import Renderer
+from hsisr_models.rendering import Area, Renderer
 
 SPEC = CubeSpec(50, 3000, 700, np.dtype(np.int16))
 LEAST, MOST = 470 << 20, 64 << 30
@@ -28,7 +28,7 @@ class Sees:
     reach: int | None = 30
     footprint: int = 300
 
-    def prepare(self, scene: Tensor) -> Renderer:
+    def prepare(self, scene: Tensor, *, kept: Area | None = None) -> Renderer:
         raise NotImplementedError
 
     def missing(self, holes: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -15,7 +15,7 @@ from hsisr import recipe
 from hsisr.cube import ArrayCube, Block, Cube
 from hsisr.operations import Sharpen, Unmix
 from hsisr.window import Window
-from hsisr_models.rendering import Renderer, cut
+from hsisr_models.rendering import Area, Renderer, cut
 from hsisr_models.resolver import SuperResolver
 from hsisr_models.sr import SHELF as NETWORKS
 from hsisr_models.unmix import SHELF as METHODS
@@ -93,7 +93,7 @@ class Pointwise:
     def __call__(self, values: Tensor) -> Tensor:
         return 2 * values.repeat_interleave(self.scale, 2).repeat_interleave(self.scale, 3)
 
-    def prepare(self, scene: Tensor) -> Renderer:
+    def prepare(self, scene: Tensor, *, kept: Area | None = None) -> Renderer:
         return cut(self(scene), self.scale)
 
     def missing(self, holes: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -82,7 +82,7 @@ def test_attention_frozen_to_one_scene_changes_nothing_for_it() -> None:
     network, scene = Chain(), torch.randn(1, 3, 7, 8)
     with torch.no_grad():
         expected = network(scene)
-        freeze_attention(network, lambda: [scene])
+        freeze_attention(network, scene)
         torch.testing.assert_close(network(scene), expected)
         assert not torch.equal(network(2 * scene), Chain()(2 * scene))
 
@@ -90,8 +90,8 @@ def test_attention_frozen_to_one_scene_changes_nothing_for_it() -> None:
 def test_later_layers_are_frozen_to_what_frozen_ones_let_through() -> None:
     """By hand: freeze the first layer to its mean, run again, freeze the second."""
     torch.manual_seed(1)
-    network, scenes = Chain(), [torch.randn(1, 3, 7, 8), 3 * torch.randn(1, 3, 5, 4)]
-    freeze_attention(network, lambda: scenes)
+    network, scenes = Chain(), torch.randn(2, 3, 7, 8) * torch.tensor([1, 3])[:, None, None, None]
+    freeze_attention(network, scenes)
     found = [layer.frozen for layer in attention_layers(network)]
     thaw_attention(network)
     for index, layer in enumerate(attention_layers(network)):
@@ -99,7 +99,7 @@ def test_later_layers_are_frozen_to_what_frozen_ones_let_through() -> None:
         hook = layer.register_forward_pre_hook(lambda _, x, seen=seen: seen.append(x[0]))
         with torch.no_grad():
             for scene in scenes:
-                network(scene)
+                network(scene[None])
         hook.remove()
         layer.freeze(torch.stack([x.mean((2, 3), keepdim=True) for x in seen]).mean(0))
         assert found[index] is not None
@@ -108,9 +108,9 @@ def test_later_layers_are_frozen_to_what_frozen_ones_let_through() -> None:
 
 def test_freezing_twice_is_freezing_once() -> None:
     network, scene = Chain(), torch.randn(1, 3, 7, 8)
-    freeze_attention(network, lambda: [scene])
+    freeze_attention(network, scene)
     first = [layer.frozen for layer in attention_layers(network)]
-    freeze_attention(network, lambda: [scene])
+    freeze_attention(network, scene)
     assert all(
         torch.equal(old, layer.frozen)
         for old, layer in zip(first, attention_layers(network), strict=True)
@@ -119,10 +119,10 @@ def test_freezing_twice_is_freezing_once() -> None:
 
 def test_freezing_leaves_no_hooks_behind() -> None:
     network = Chain()
-    freeze_attention(network, lambda: [torch.randn(1, 3, 7, 8)])
+    freeze_attention(network, torch.randn(1, 3, 7, 8))
     assert not any(module._forward_pre_hooks for module in network.modules())
     with pytest.raises(RuntimeError):
-        freeze_attention(network, lambda: [torch.randn(1, 4, 7, 8)])
+        freeze_attention(network, torch.randn(1, 4, 7, 8))
     assert not any(module._forward_pre_hooks for module in network.modules())
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from hsisr_models.networks import SrNetwork
-from hsisr_models.rendering import Image, Renderer
+from hsisr_models.rendering import Area, Image, Renderer
 from tests.windows import windows
 
 
@@ -25,8 +25,10 @@ class Windowed(SrNetwork):
 
     scale = 1
 
-    def prepare(self, scene: Tensor, abundances: Tensor | None = None) -> Renderer:
-        del abundances
+    def prepare(
+        self, scene: Tensor, abundances: Tensor | None = None, *, kept: Area | None = None
+    ) -> Renderer:
+        del abundances, kept
         return Image.of(scene).through(torch.square).renderer(self.scale)
 
 

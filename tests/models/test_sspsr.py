@@ -62,5 +62,5 @@ def test_frozen_attention_is_the_mean_over_the_groups() -> None:
         for group in network.groups:
             network.branch(scene[:, group.start : group.stop])
         expected = layer.weigh(torch.stack(pooled).mean(0)[None, :, None, None])
-        freeze_attention(network, lambda: [scene])
+        freeze_attention(network, scene)
     torch.testing.assert_close(layer.frozen, expected)

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from hsisr_models.imaging import BICUBIC_REACH, enlarged
 from hsisr_models.networks import SrNetwork
-from hsisr_models.rendering import Renderer
+from hsisr_models.rendering import Area, Renderer
 
 SOURCE = "Keys, IEEE TASSP 29(6), 1981; MATLAB imresize"
 SCALES = (2, 3, 4, 5, 6, 7, 8)
@@ -24,9 +24,11 @@ class Bicubic(SrNetwork):
         super().__init__()
         self.scale = scale
 
-    def prepare(self, scene: Tensor, abundances: Tensor | None = None) -> Renderer:
+    def prepare(
+        self, scene: Tensor, abundances: Tensor | None = None, *, kept: Area | None = None
+    ) -> Renderer:
         """As every network; abundances are ignored."""
-        del abundances
+        del abundances, kept
         return enlarged(scene, self.scale).renderer(self.scale)
 
 

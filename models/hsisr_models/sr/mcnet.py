@@ -18,7 +18,7 @@ from torch.nn.utils.parametrizations import weight_norm
 from hsisr_models.blocks import Conv
 from hsisr_models.exact import convolve
 from hsisr_models.networks import SrNetwork
-from hsisr_models.rendering import Image, Renderer
+from hsisr_models.rendering import Area, Image, Renderer
 
 SOURCE = "Li, Wang, Li, MCNet, Remote Sensing 12(10), 2020; layers of the authors' code"
 SCALES = (2, 3, 4, 8)
@@ -50,9 +50,11 @@ class MCNet(SrNetwork):
         self.reach = 2 + depth * (_UNITS + 3)
         self.footprint = _LIVE * width * bands
 
-    def prepare(self, scene: Tensor, abundances: Tensor | None = None) -> Renderer:
+    def prepare(
+        self, scene: Tensor, abundances: Tensor | None = None, *, kept: Area | None = None
+    ) -> Renderer:
         """As every network, from a scene (N, B, h, w); abundances are ignored."""
-        del abundances
+        del abundances, kept
         bands = scene.shape[1]
         features = shallow = self.stem(_with_neighbours(scene[:, :, None]))
         for block in self.body:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from hsisr_models.blocks import LIVE, ChannelAttention, Conv, attention_layers, stages
 from hsisr_models.imaging import BICUBIC_REACH, enlarged
 from hsisr_models.networks import SrNetwork
-from hsisr_models.rendering import Image, Renderer
+from hsisr_models.rendering import Area, Image, Renderer
 
 SOURCE = "Jiang, Sun, Liu, Ma, SSPSR, IEEE TCI 6, 2020; layers of the authors' code"
 SCALES = (2, 4, 8)
@@ -64,9 +64,11 @@ class SSPSR(SrNetwork):
         self.reach = _reach(depth, factors)
         self.footprint = LIVE * width * (scale // 2) ** 2
 
-    def prepare(self, scene: Tensor, abundances: Tensor | None = None) -> Renderer:
+    def prepare(
+        self, scene: Tensor, abundances: Tensor | None = None, *, kept: Area | None = None
+    ) -> Renderer:
         """As every network, from a scene (N, B, h, w); abundances are ignored."""
-        del abundances
+        del abundances, kept
         smooth = enlarged(scene.float(), self.scale).through(self.lift, reach=1)
         fine = Image.of(self.trunk(self._grouped(scene))).through(self.last, reach=1, factor=2)
         sharp = fine.joined(smooth, add).through(self.head, reach=1)

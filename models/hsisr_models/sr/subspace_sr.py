@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
-from functools import reduce
+from functools import partial, reduce
 from itertools import pairwise
 from operator import add
 
 import torch
 from torch import Tensor, nn
 
-from hsisr_models.blocks import LIVE, ChannelNorm, Conv, SubpixelConv, stages, zero
+from hsisr_models.blocks import LIVE, ChannelNorm, Conv, SubpixelConv, coarse_reach, stages, zero
 from hsisr_models.exact import sigmoid_
 from hsisr_models.imaging import BICUBIC_REACH, enlarged
 from hsisr_models.networks import TokenNetwork
-from hsisr_models.rendering import Image, Renderer, everything, pieces
+from hsisr_models.rendering import Area, Image, Renderer, all_of, everything, grown, pieces
 from hsisr_models.subspace import Moments, Subspace
 
 SOURCE = "hsisr; blocks after Yu, arXiv:2407.06525, III-C; tokens by principal components"
@@ -73,7 +73,9 @@ class SubspaceSR(TokenNetwork):
         self.reach = _reach(depth, self.factors)
         self.footprint = LIVE * width * tokens
 
-    def prepare(self, scene: Tensor, abundances: Tensor | None = None) -> Renderer:
+    def prepare(
+        self, scene: Tensor, abundances: Tensor | None = None, *, kept: Area | None = None
+    ) -> Renderer:
         """As every network, from a scene (N, B, h, w) in any units; abundances are ignored.
 
         Works in `subspace`; where none is set, in that of the images themselves.
@@ -85,7 +87,8 @@ class SubspaceSR(TokenNetwork):
         if not len(subspace.spread):
             return smooth.renderer(self.scale)
         tokens = subspace.project(scene)
-        residual = self._refined(tokens, subspace.weights.expand(len(tokens), -1))
+        weights = subspace.weights.expand(len(tokens), -1)
+        residual = self._refined(tokens, weights, kept or all_of(scene))
 
         def lifted(smooth: Tensor, residual: Tensor) -> Tensor:
             strips = pieces(smooth, 2)
@@ -102,22 +105,25 @@ class SubspaceSR(TokenNetwork):
         `weights` (N, k) are the tokens' standard deviations relative to the first; 0 marks a token
         that is not there.
         """
-        return everything(self._refined(tokens, weights).renderer(self.scale), tokens)
+        image = self._refined(tokens, weights, all_of(tokens))
+        return everything(image.renderer(self.scale), tokens)
 
-    def _refined(self, tokens: Tensor, weights: Tensor) -> Image:
+    def _refined(self, tokens: Tensor, weights: Tensor, kept: Area) -> Image:
         count, many, *size = tokens.shape
         shares = weights / weights.sum(1, keepdim=True)
         level = self.strength(weights.clamp_min(_FAINT).log().reshape(-1, 1))
         features = self.stem(tokens.reshape(count * many, 1, *size))
-        features = features * (1 + level[:, :, None, None])
-        shallow = features
+        shallow = deep = Image.of(features * (1 + level[:, :, None, None]))
         for block in self.body:
-            features = block(features, shares)
-        images = Image.stacked([self._fine(part) for part in pieces(features + shallow, 0)])
+            deep = deep.through(partial(block, shares=shares), reach=2)
+        around = grown(kept, coarse_reach(self.factors, self.head.reach), deep.size)
+        parts = pieces(deep.joined(shallow, add).window(*around), 0)
+        images = Image.stacked(
+            [self._fine(Image.part(features, around, deep.size)) for features in parts]
+        )
         return images.through(lambda each: each.float().reshape(count, many, *each.shape[2:]))
 
-    def _fine(self, features: Tensor) -> Image:
-        fine = Image.of(features)
+    def _fine(self, fine: Image) -> Image:
         for stage, factor in zip(self.stages, self.factors, strict=True):
             fine = fine.through(stage, reach=1, factor=factor)
         return fine.through(self.head, reach=self.head.reach)
@@ -143,7 +149,7 @@ class TokenBlock(nn.Module):
         hidden = self.widen(self.norm(features))
         gated = torch.cat([self._gated(rows, shares) for rows in pieces(hidden, 2)], 2)
         refined: Tensor = self.narrow(gated)
-        return features + refined
+        return refined.add_(features)
 
     def _gated(self, hidden: Tensor, shares: Tensor) -> Tensor:
         strength = hidden.abs()
@@ -161,7 +167,7 @@ class GatedStage(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, channels, h, w) to (N, finer, factor h, factor w)."""
-        return self.wide(features, lambda wide: wide * sigmoid_(2 * wide.abs()))
+        return self.wide(features, lambda wide: wide * sigmoid_(wide.abs().mul_(2)))
 
 
 def _pooled(features: Tensor, shares: Tensor) -> Tensor:

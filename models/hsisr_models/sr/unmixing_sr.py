@@ -8,10 +8,20 @@ from operator import add
 
 from torch import Tensor, nn
 
-from hsisr_models.blocks import GRAM, LIVE, Conv, MaterialAwareModule, UpsampleStage, stages, zero
+from hsisr_models.blocks import (
+    GRAM,
+    LIVE,
+    Conv,
+    MaterialAwareModule,
+    UpsampleStage,
+    coarse_reach,
+    is_local,
+    stages,
+    zero,
+)
 from hsisr_models.imaging import BICUBIC_REACH, enlarged
 from hsisr_models.networks import SrNetwork
-from hsisr_models.rendering import Image, Renderer
+from hsisr_models.rendering import Area, Image, Renderer, all_of, grown
 
 SOURCE = "Yu, UnmixingSR, arXiv:2407.06525, III-D"
 SCALES = (2, 3, 4, 5, 6, 7, 8)
@@ -48,11 +58,9 @@ class UnmixingSR(SrNetwork):
             raise ValueError(f"no skip connection '{skip}'; known: {', '.join(SKIPS)}")
         self.scale, self.factors = scale, stages(scale)
         self.stem = Conv(bands, width, kernel)
-        self.body = nn.Sequential(
-            *(
-                GRAM(width, kernel=kernel, spectral_kernel=spectral_kernel, reduction=reduction)
-                for _ in range(depth)
-            )
+        self.body = nn.ModuleList(
+            GRAM(width, kernel=kernel, spectral_kernel=spectral_kernel, reduction=reduction)
+            for _ in range(depth)
         )
         self.stages = nn.ModuleList(UpsampleStage(width, factor) for factor in self.factors)
         self.materials = nn.ModuleList(
@@ -65,16 +73,25 @@ class UnmixingSR(SrNetwork):
         self.head = Conv(width, bands, head_kernel)
         if self.lift is None:
             zero(self.head)
-        body = kernel // 2 + depth * (spectral_kernel // 2 + 2 * (kernel // 2))
+        self.gram_reach = spectral_kernel // 2 + 2 * (kernel // 2)
+        body = kernel // 2 + depth * self.gram_reach
         head = head_kernel // 2
         joined = head + kernel // 2 if self.lift is not None else 0
         self.footprint = LIVE * width
         self.reach, self.abundance_reach = _reaches(self.factors, body, head, joined)
 
-    def prepare(self, scene: Tensor, abundances: Tensor | None = None) -> Renderer:
+    def prepare(
+        self, scene: Tensor, abundances: Tensor | None = None, *, kept: Area | None = None
+    ) -> Renderer:
         """As every network, from a scene (N, B, h, w) and abundances (N, p, h, w)."""
-        shallow = self.stem(scene)
-        fine = Image.of(shallow + self.body(shallow))
+        if kept is None or not is_local(self):
+            kept = all_of(scene)
+        shallow = deep = Image.of(self.stem(scene))
+        for gram in self.body:
+            deep = deep.through(gram, reach=self.gram_reach)
+        around = grown(kept, coarse_reach(self.factors, self.head.reach), deep.size)
+        features = deep.joined(shallow, add).window(*around)
+        fine = Image.part(features, around, deep.size)
         for index, factor in enumerate(self.factors):
             fine = fine.through(self.stages[index], reach=1, factor=factor)
             if self.uses_abundances:
