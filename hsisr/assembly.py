@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +19,6 @@ from hsisr.engine import Step, Take
 from hsisr.formats import create_cube
 from hsisr.journal import Journal, Unkept
 from hsisr.window import Slab, TilePlan, Window
-
-_SHARE = 0.05
-"""Of the time, that may go into bringing to the disk what was written."""
 
 Steps = Callable[[Take, Iterator[Slab]], Generator[Step]]
 """What computes slabs, see `Engine.run`."""
@@ -92,7 +89,8 @@ class Production:
         self.published = False
         """Whether the files are there; not so while other shares are at work."""
         self._target, self._plan, self._journal = target, plan, journal
-        self._due = 0.0
+        self._committing: Future[None] = Future()
+        self._committing.set_result(None)
 
     def run(self, steps: Steps, longest: int) -> Generator[int]:
         """Write what `steps` compute, in slabs of at most `longest` tiles.
@@ -105,10 +103,16 @@ class Production:
                 writers = [stack.enter_context(self._writer(*cube)) for cube in self._target.cubes]
                 if not all(writer.resumed for writer in writers):
                     self._journal.forget()
-            assembly = Assembly(writers)
+            # the disk is busy while tiles are computed, not only in between
+            disk = stack.enter_context(ThreadPoolExecutor(1, "disk"))
             try:
-                yield from self._stored(writers, assembly, steps, longest)
+                for pixels, written in self._stored(Assembly(writers), steps, longest):
+                    if written and self._committing.done():
+                        self._committing.result()
+                        self._committing = disk.submit(self._commit, writers)
+                    yield pixels
             finally:
+                self._committing.result()
                 self._commit(writers)
                 if self._journal.worthless:
                     _keep(writers, False)
@@ -121,34 +125,30 @@ class Production:
         writer.keep(keeps)
         return writer
 
-    def _stored(
-        self, writers: list[CubeWriter], assembly: Assembly, steps: Steps, longest: int
-    ) -> Iterator[int]:
+    def _stored(self, assembly: Assembly, steps: Steps, longest: int) -> Iterator[tuple[int, bool]]:
+        """The pixels that are done, and whether some of them were just written."""
         done, share, across = self._journal.done(), self._journal.share, self._plan.across
 
         def wanted(number: int) -> bool:
             return number not in done and share.holds(number // across)
 
         pixels = sum(_area(tile.write) for i, tile in enumerate(self._plan) if not wanted(i))
-        yield pixels
+        yield pixels, False
         with closing(steps(assembly.take, self._plan.slabs(longest, wanted))) as running:
             for step in running:
                 if step.slab is not None:
                     self._journal.note(step.slab.numbers, assembly.store(step.slab))
-                    if time.monotonic() > self._due:
-                        self._commit(writers)
                 pixels += step.pixels
-                yield pixels
+                yield pixels, step.slab is not None
 
     def _commit(self, writers: list[CubeWriter]) -> None:
         """Note what was stored, once it is on the disk."""
-        if self._journal.keeps:
-            started = time.monotonic()
+
+        def sync() -> None:
             for writer in writers:
                 writer.sync()
-            self._journal.commit()
-            ended = time.monotonic()
-            self._due = ended + (ended - started) / _SHARE
+
+        self._journal.commit(sync)
 
     def _close(self, stack: ExitStack, writers: list[CubeWriter]) -> None:
         """Let the files appear, if this was all."""

@@ -160,10 +160,12 @@ class Journal:
         """Tiles that are written, but maybe not on the disk."""
         self._pending.append((tiles[0], tiles[-1], clipped))
 
-    def commit(self) -> None:
-        """Log what was noted; to be called when all of it has been brought to the disk."""
-        lines = "".join(f"{first} {last} {clipped}\n" for first, last, clipped in self._pending)
-        self._pending.clear()
+    def commit(self, sync: Callable[[], None] = lambda: None) -> None:
+        """Log what was noted, once `sync` has brought all of it to the disk."""
+        # what is noted meanwhile has to wait for the next time
+        noted, self._pending = self._pending, []
+        sync()
+        lines = "".join(f"{first} {last} {clipped}\n" for first, last, clipped in noted)
         with explained(self._folder):
             os.write(self._log, lines.encode())
             os.fsync(self._log)
@@ -248,7 +250,7 @@ class Unkept:
         del tiles
         self._clipped += clipped
 
-    def commit(self) -> None:
+    def commit(self, sync: Callable[[], None] = lambda: None) -> None:
         """Nothing is kept."""
 
     @contextlib.contextmanager

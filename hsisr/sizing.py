@@ -40,6 +40,8 @@ def parse_size(text: str) -> int:
     if found is None:
         raise UsageError(f"no size '{text}'", hint="--max-memory 2G")
     number, unit, binary = found.groups()
+    if float(number) == 0:
+        raise UsageError("no memory cannot hold anything", hint="--max-memory 2G")
     return int(float(number) * (1024 if binary else 1000) ** " kmgt".index(unit or " "))
 
 
@@ -55,21 +57,25 @@ def fit(
     threads: int,
     budget: int,
     tile: int | None = None,
+    shares: int = 1,
 ) -> Sizes:
     """The quickest way to cut a scene that stays within `budget` bytes; `tile` fixes its side.
 
-    Raises `OutputError` where even the smallest tiles need more.
+    Where the scene has as many rows, each of the `shares` has a row of tiles. Raises `OutputError`
+    where even the smallest tiles need more.
     """
     needs = _Needs(spec, outputs, operation)
+    sides = [tile] if tile else [side for side in _TILES if -(-spec.rows // side) >= shares]
+    sides = sides or [min(_TILES)]
     choices = [
         (side, count)
         for count in _fewer(threads)
-        for side in _sides(tile)
+        for side in sides
         if needs.bytes(side, count) <= budget
     ]
     if choices:
         return needs.sizes(*min(choices, key=lambda choice: needs.time(*choice)), budget)
-    least = needs.bytes(min(_sides(tile)), 1)
+    least = needs.bytes(min(sides), 1)
     raise OutputError(
         f"not enough memory allowed: {human_size(budget)}; this needs {human_size(least)}",
         hint=f"--max-memory {-(-least // 10**6)}M, or fewer --bands",
@@ -80,10 +86,6 @@ def _fewer(threads: int) -> Iterator[int]:
     while threads:
         yield threads
         threads //= 2
-
-
-def _sides(tile: int | None) -> tuple[int, ...]:
-    return _TILES if tile is None else (tile,)
 
 
 class _Needs:

@@ -89,7 +89,8 @@ class Means:
 
         specs = [spec for _, spec in target.cubes]
         budget = self.memory or allowed(self.threads)
-        return fit(cube.spec, specs, operation, self.threads, budget, tile)
+        count = self.share.count
+        return fit(cube.spec, specs, operation, self.threads, budget, tile, count)
 
     def tell(
         self,

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hsisr.cli import _shared as shared
+from hsisr.cli._checks import consistency, self_check, tell_subspace
 from hsisr.cli._tiles import journal_of, produce, sized, surveyed, tell
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
 
     from hsisr.assembly import Production, Target
-    from hsisr.check import Agreement, SelfCheck
     from hsisr.cli._adapting import Adaptation
     from hsisr.cli._tiles import Means
     from hsisr.cube import Cube
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from hsisr.runtime import Runtime
     from hsisr.survey import Survey
     from hsisr.window import Slab
-    from hsisr_models.subspace import Subspace
 
 _TILE, _OVERLAP = 64, 16
 """Of tiles that are blended, in input pixels."""
@@ -177,13 +176,13 @@ def upscale(job: Job) -> dict[str, Any] | None:
     ):
         job, adaptation = _adapted(job, stopper)
         seen = surveyed(journal, lambda: survey(job.cube, job.model.tokens))
-        _tell_subspace(seen.subspace)
+        tell_subspace(seen.subspace)
         operations = job.operations(seen)
-        checked = _self_check(job, operations[0], seen, stopper)
+        checked = self_check(job, operations[0], seen, stopper)
         production, outcome = _run(job, operations, seen, journal, stopper)
     if not production.published:
         return None
-    agreement = _consistency(job)
+    agreement = consistency(job)
     outcome = {
         "output": job.results.path.name,
         "uncertainty": job.results.uncertainty and job.results.uncertainty.name,
@@ -220,21 +219,6 @@ def _how_to_go_on(job: Job) -> str:
     return f"nothing was written; again: {shared.again()}"
 
 
-def _tell_subspace(subspace: Subspace | None) -> None:
-    """What the model can work on, where it works on the scene's own axes."""
-    if subspace is None:
-        return
-    axes, bands = len(subspace.spread), len(subspace.mean)
-    idle = int((subspace.axes == 0).all(1).sum())
-    shared.say(f"subspace   {axes} of {bands} axes, {subspace.covered:.2%} of the variance")
-    if not axes:
-        shared.say("note: the scene does not vary; it is interpolated")
-    elif bands == 1:
-        shared.say("note: one band has no spectrum; it is sharpened as a grey image")
-    elif idle:
-        shared.say(f"note: {idle} bands are bad, constant or noise; they are interpolated")
-
-
 def _adapted(job: Job, stopper: shared.Stopper) -> tuple[Job, dict[str, Any] | None]:
     """The job with its model adapted to the scene, where that was asked for and is better."""
     from hsisr.cli._adapting import adapted
@@ -243,33 +227,6 @@ def _adapted(job: Job, stopper: shared.Stopper) -> tuple[Job, dict[str, Any] | N
         return job, None
     model, record = adapted(job.model, job.cube, job.adaptation, job.means.machine, stopper)
     return replace(job, model=model), record
-
-
-def _self_check(
-    job: Job, operation: Operation, seen: Survey, stopper: shared.Stopper
-) -> SelfCheck | None:
-    """Compare the model with bicubic on the scene itself, and tell."""
-    from hsisr import check
-
-    if not job.self_check or job.means.share.index > 1:
-        return None
-    blocks = stopper.heeded(check.sample(job.cube, job.model.scale))
-    found = check.self_check(
-        job.cube, blocks, operation, seen, operator=job.operator, runtime=job.means.machine
-    )
-    if found is None:
-        shared.say("self-check none: the scene is too small to be degraded once more")
-        return None
-    shared.say(
-        f"self-check {_in_words(found.model)}, bicubic {_in_words(found.bicubic)}, "
-        f"on {found.blocks} block(s) degraded once more ({job.operator})"
-    )
-    if found.lost:
-        shared.warn(
-            "on this scene the model does worse than bicubic interpolation; "
-            "--model bicubic is the safer choice"
-        )
-    return found
 
 
 def _run(
@@ -325,27 +282,3 @@ def _run_blended(
     sizes = Sizes(TilePlan(spec.rows, spec.cols, tile, 0, operation.scale), 1, 1, 0)
     production = produce(job.target, sizes, steps, journal, stopper, "upscaling")
     return production, {"tile": tile, "seam": {"worst": seam.worst, "rms": seam.rms}}
-
-
-def _consistency(job: Job) -> Agreement:
-    """Compare the degraded result, as it was written, with the scene, and tell."""
-    from hsisr import check
-    from hsisr.formats import open_cube
-
-    tiles, all_of_it = check.consistency_steps(job.cube.spec, job.model.scale)
-    unfinished = f"{job.results.path} is written, its check and run.json are not"
-    with shared.stoppable(unfinished) as stopper, open_cube(job.results.path) as output:
-        steps = shared.progress(stopper.heeded(tiles), len(tiles), "checking")
-        found = check.consistency(steps, output, job.cube, operator=job.operator)
-    shared.say(
-        f"consistency {_in_words(found)}: degraded ({job.operator}), the result differs from the "
-        f"scene by at most {found.worst:.2g} of its range"
-        + ("" if all_of_it else f", in {len(tiles)} windows spread over it")
-    )
-    if job.enforce and not found.worst <= check.CONSISTENT:
-        shared.say("note: samples rounded or clipped to the data type are not consistent any more")
-    return found
-
-
-def _in_words(agreement: Agreement) -> str:
-    return f"{agreement.psnr:.2f} dB, SAM {agreement.sam:.2f}°"

@@ -90,7 +90,7 @@ def test_quiet_is_silent_where_nothing_is_wrong(world, tmp_path, capsys):
     command = ["upscale", str(world.header), *QUICK, "-o", str(tmp_path)]
     assert main(["--quiet", *command]) == 0
     assert capsys.readouterr() == ("", "")
-    assert main(["-q", *command]) == 5
+    assert main(["-q", *command, "--tta"]) == 5
     error, hint = capsys.readouterr().err.splitlines()
     assert error.startswith("error: ")
     assert hint == "  hint: add --overwrite to replace it"

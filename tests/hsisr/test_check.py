@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -239,4 +240,4 @@ def test_of_a_large_scene_windows_spread_over_it_are_compared() -> None:
     assert steps[0].write.row == steps[0].write.col == 0
     assert (steps[-1].write.row_stop, steps[-1].write.col_stop) == (3000, 500)
     rows = sorted(step.write.row for step in steps)
-    assert max(after - before for before, after in zip(rows, rows[1:], strict=False)) <= 128
+    assert max(after - before for before, after in pairwise(rows)) <= 128

@@ -56,7 +56,6 @@ needs = st.fixed_dictionaries(
 @pytest.mark.parametrize(
     ("text", "size"),
     [
-        ("0", 0),
         ("800M", 800 * 10**6),
         ("1.5GB", 1_500_000_000),
         (" 2 g ", 2 * 10**9),
@@ -77,6 +76,17 @@ def test_what_is_no_size_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="no size") as told:
         parse_size(text)
     assert told.value.hint == "--max-memory 2G"
+
+
+def test_no_memory_at_all_is_refused() -> None:
+    with pytest.raises(UsageError, match="no memory"):
+        parse_size("0 GB")
+
+
+@pytest.mark.parametrize(("shares", "rows"), [(1, 6), (20, 20), (300, 300), (5000, 375)])
+def test_each_share_has_a_row_of_tiles_if_there_can_be_as_many(shares: int, rows: int) -> None:
+    sizes = fit(SPEC, [SPEC.upscaled(4)], Sees(), 2, MOST, shares=shares)
+    assert len(sizes.plan) // sizes.plan.across >= rows
 
 
 def enough(budget: int, spec: CubeSpec, needs: dict[str, int]) -> bool:

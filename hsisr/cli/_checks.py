@@ -1,0 +1,80 @@
+"""What `hsisr upscale` tells of the scene, of the model on it, and of the result."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hsisr.cli import _shared as shared
+
+if TYPE_CHECKING:
+    from hsisr.check import Agreement, SelfCheck
+    from hsisr.cli._upscaling import Job
+    from hsisr.operations import Operation
+    from hsisr.survey import Survey
+    from hsisr_models.subspace import Subspace
+
+
+def tell_subspace(subspace: Subspace | None) -> None:
+    """What the model can work on, where it works on the scene's own axes."""
+    if subspace is None:
+        return
+    axes, bands = len(subspace.spread), len(subspace.mean)
+    idle = int((subspace.axes == 0).all(1).sum())
+    shared.say(f"subspace   {axes} of {bands} axes, {subspace.covered:.2%} of the variance")
+    if not axes:
+        shared.say("note: the scene does not vary; it is interpolated")
+    elif bands == 1:
+        shared.say("note: one band has no spectrum; it is sharpened as a grey image")
+    elif idle:
+        shared.say(f"note: {idle} bands are bad, constant or noise; they are interpolated")
+
+
+def self_check(
+    job: Job, operation: Operation, seen: Survey, stopper: shared.Stopper
+) -> SelfCheck | None:
+    """Compare the model with bicubic on the scene itself, and tell."""
+    from hsisr import check
+
+    if not job.self_check or job.means.share.index > 1:
+        return None
+    blocks = stopper.heeded(check.sample(job.cube, job.model.scale))
+    found = check.self_check(
+        job.cube, blocks, operation, seen, operator=job.operator, runtime=job.means.machine
+    )
+    if found is None:
+        shared.say("self-check none: the scene is too small to be degraded once more")
+        return None
+    shared.say(
+        f"self-check {_in_words(found.model)}, bicubic {_in_words(found.bicubic)}, "
+        f"on {found.blocks} block(s) degraded once more ({job.operator})"
+    )
+    if found.lost:
+        shared.warn(
+            "on this scene the model does worse than bicubic interpolation; "
+            "--model bicubic is the safer choice"
+        )
+    return found
+
+
+def consistency(job: Job) -> Agreement:
+    """Compare the degraded result, as it was written, with the scene, and tell."""
+    from hsisr import check
+    from hsisr.formats import open_cube
+
+    tiles, all_of_it = check.consistency_steps(job.cube.spec, job.model.scale)
+    unfinished = f"{job.results.path} is written, its check and run.json are not"
+    with shared.stoppable(unfinished) as stopper, open_cube(job.results.path) as output:
+        steps = shared.progress(stopper.heeded(tiles), len(tiles), "checking")
+        found = check.consistency(steps, output, job.cube, operator=job.operator)
+    shared.say(
+        f"consistency {_in_words(found)}: degraded ({job.operator}), the result differs from the "
+        f"scene by at most {found.worst:.2g} of its range"
+        + ("" if all_of_it else f", in {len(tiles)} windows spread over it")
+    )
+    if job.enforce and not found.worst <= check.CONSISTENT:
+        shared.say("note: samples rounded or clipped to the data type are not consistent any more")
+    return found
+
+
+def _in_words(agreement: Agreement) -> str:
+    return f"{agreement.psnr:.2f} dB, SAM {agreement.sam:.2f}°"
