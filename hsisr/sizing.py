@@ -15,7 +15,7 @@ from hsisr.run import CHUNK, plan
 from hsisr.window import TilePlan
 
 _TILES = (512, 384, 256, 192, 128, 96, 64, 48, 32, 24, 16, 8)
-_PROGRAM = 450 << 20
+_PROGRAM = 350 << 20
 """Bytes that the program itself takes: libraries, a network, what is known of the scene."""
 _ALLOWED = 1200 << 20
 _ALLOWED_THREAD = 300 << 20
@@ -93,7 +93,7 @@ class _Needs:
 
     def __init__(self, spec: CubeSpec, outputs: Sequence[CubeSpec], operation: Operation) -> None:
         self._spec, self._operation = spec, operation
-        # a slab in work, one that is being written, and its turn into the order of the file
+        # slabs in work, and one that is being written
         self._stored = sum(s.bands * s.dtype.itemsize for s in outputs) * operation.scale**2
         self._rendered = 4 * sum(s.bands for s in outputs) * operation.scale**2
 
@@ -106,7 +106,7 @@ class _Needs:
         tile = 4 * self._operation.footprint * halo + 2 * read
         tile += 3 * self._rendered * min(CHUNK, height) * width
         slab = tiles * (self._stored * height * width + read)
-        return _PROGRAM + threads * tile + (AHEAD + 2) * slab
+        return _PROGRAM + threads * tile + (AHEAD + 1) * slab
 
     def time(self, side: int, threads: int) -> float:
         """In arbitrary units: the low-resolution work with the halo, the other without."""

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from hsisr_models.exact import convolve
 from hsisr_models.rendering import Image, pieces
 
-LIVE = 6
+LIVE = 4
 """Images of features that exist at a time in a residual block, about."""
 LEAK = 0.2
 """Slope of LeakyReLU; the paper gives none, this is the value of its author's MSNet."""
