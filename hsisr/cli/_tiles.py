@@ -92,7 +92,7 @@ class Means:
         count = self.share.count
         return fit(cube.spec, specs, operation, self.threads, budget, tile, count)
 
-    def tell(
+    def forecast(
         self,
         target: Target,
         cube: Cube,

@@ -182,5 +182,5 @@ def preview(job: Job) -> None:
     else:
         unmixer = chosen
     operations = [unmixer.operation(seen, machine) for machine in job.means.machines]
-    job.means.tell(job.target, job.cube, seen, operations, statistics=True)
+    job.means.forecast(job.target, job.cube, seen, operations, statistics=True)
     shared.say("nothing written (--dry-run)")

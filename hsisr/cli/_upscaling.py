@@ -209,7 +209,7 @@ def preview(job: Job) -> None:
     seen = survey(job.cube, job.model.tokens, hasty=True)
     operations = job.operations(seen)
     if operations[0].reach is not None:
-        job.means.tell(job.target, job.cube, seen, operations, statistics=job.model.tokens > 0)
+        job.means.forecast(job.target, job.cube, seen, operations, statistics=job.model.tokens > 0)
     shared.say("nothing written (--dry-run)")
 
 
