@@ -112,11 +112,17 @@ class Production:
                         self._committing = disk.submit(self._commit, writers)
                     yield pixels
             finally:
-                self._committing.result()
-                self._commit(writers)
-                if self._journal.worthless:
-                    _keep(writers, False)
+                self._end(writers)
             self._close(stack, writers)
+
+    def _end(self, writers: list[CubeWriter]) -> None:
+        """Note all that was stored; where nothing was, there is nothing to keep."""
+        try:
+            self._committing.result()
+            self._commit(writers)
+        finally:
+            if self._journal.worthless:
+                _keep(writers, False)
 
     def _writer(self, path: Path, spec: CubeSpec) -> CubeWriter:
         shared = self._journal.share.count > 1

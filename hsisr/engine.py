@@ -101,7 +101,8 @@ class Engine:
             done, _ = wait(pending, _PULSE, FIRST_COMPLETED)
             if not done:
                 yield Step(0)
-            for future in done:
+            # in the order in which they were begun: of several errors, the first is told
+            for future in [each for each in pending if each in done]:
                 slab, tile = pending.pop(future)
                 future.result()
                 complete = all(other is not slab for other, _ in pending.values())

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hsisr.cube import Block, Cube, CubeSpec, Spectrum
-from hsisr.encoding import write_block
+from hsisr.cube import Cube, CubeSpec, Spectrum
 from hsisr.files import human_size, require_new, require_room, reserved
-from hsisr.formats import FORMATS, create_cube, load
+from hsisr.formats import FORMATS, load
 from hsisr.formats.envi.library import write_library, write_table
-from hsisr.window import Window
 
 _HEADER = ".hdr"
 
@@ -79,26 +76,6 @@ def require_writable(
 def outputs_of(path: Path, format_name: str) -> tuple[Path, ...]:
     """The files that a cube written to `path` consists of."""
     return load(format_name).outputs(path)
-
-
-def write_windows(
-    cubes: Sequence[tuple[Path, CubeSpec]],
-    format_name: str,
-    windows: Iterable[tuple[Window, Block]],
-) -> Iterator[tuple[Window, int]]:
-    """Write cubes window by window, yielding each window and the samples clipped so far.
-
-    The bands of a block are those of the first cube, then those of the next. The cubes appear,
-    the first at last, when the last window is in; left early, there are none.
-    """
-    with ExitStack() as stack:
-        writers = [stack.enter_context(create_cube(*cube, format_name)) for cube in cubes]
-        ends = np.cumsum([spec.bands for _, spec in cubes])
-        clipped = 0
-        for window, block in windows:
-            for writer, bands in zip(writers, np.split(block, ends[:-1]), strict=True):
-                clipped += write_block(writer, window, bands)
-            yield window, clipped
 
 
 def write_endmembers(

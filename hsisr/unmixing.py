@@ -104,10 +104,6 @@ class BlindUnmixing:
         """How the pixels of a scene are made of its endmembers (p, B)."""
         return LinearMixture(endmembers, self.abundances, good_bands(cube.spec))
 
-    def fit(self, cube: Cube) -> LinearMixture:
-        """Find the endmembers of a scene; raises `InputError` if they cannot be."""
-        return self.mixture(cube, self.endmembers(cube))
-
 
 @dataclass
 class Tally:

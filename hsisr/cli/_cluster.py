@@ -18,11 +18,14 @@ if TYPE_CHECKING:
 _LOCAL = "local"
 
 
-def spread(address: str, threads: int | None) -> None:
+def spread(address: str, threads: int | None, shard: str | None) -> None:
     """Do the present command on a cluster: at an address, or here, as `local` or `local:N`.
 
-    Raises `OutputError` where a share failed, `UsageError` without Dask or without a cluster.
+    Raises `OutputError` where a share failed, `UsageError` without Dask or without a cluster, and
+    for a `shard`, which the cluster has to choose.
     """
+    if shard is not None:
+        raise UsageError("--dask shares the work by itself", hint="leave out --shard")
     arguments = shared.arguments_without("--dask")
     with ExitStack() as stack:
         client = _client(address, stack)

@@ -72,10 +72,11 @@ class Means:
         """
         from hsisr.provenance import done_before
 
-        path = target.cubes[0][0]
-        done = not self.overwrite and path.exists() and done_before(record, begun)
+        paths = [path for path, _ in target.cubes]
+        there = all(path.exists() for path in paths)
+        done = not self.overwrite and there and done_before(record, begun)
         if done:
-            shared.say(f"note: {path} was made in this very way before; --overwrite repeats it")
+            shared.say(f"note: {paths[0]} was made in this very way before; --overwrite repeats it")
         return done
 
     @property

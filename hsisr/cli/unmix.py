@@ -107,7 +107,7 @@ def command(
 
     batch = _scenes.collect(scene, ReadOptions(var, axes), output)
     if dask is not None:
-        _cluster.spread(dask, threads)
+        _cluster.spread(dask, threads, shard)
         return
     means = Means.chosen(
         device=device,

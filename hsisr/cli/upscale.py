@@ -128,7 +128,7 @@ def command(
     if keep and batch.several:
         raise UsageError("--keep is one file for the models of several scenes", hint="leave it out")
     if dask is not None:
-        _cluster.spread(dask, threads)
+        _cluster.spread(dask, threads, shard)
         return
     means = Means.chosen(
         device=device,

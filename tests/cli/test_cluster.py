@@ -42,3 +42,13 @@ def test_a_cluster_that_is_not_there_is_explained(world, hsisr, tmp_path, addres
     assert address in ended.first
     assert "--dask local" in ended.err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("command", [["upscale", "--scale", 2], ["unmix", "--endmembers", 3]])
+def test_a_cluster_chooses_the_shares_itself(world, hsisr, tmp_path, command):
+    name, *options = command
+    shares = ("--dask", "local", "--shard", "1/2")
+    ended = hsisr(name, world.header, *options, *shares, "-o", tmp_path)
+    assert ended.code == 2
+    assert "leave out --shard" in ended.err
+    assert not list(tmp_path.iterdir())

@@ -157,6 +157,13 @@ def test_what_was_made_before_in_the_same_way_is_not_made_again(world, hsisr, tm
     assert hsisr(*command, "--tta").code == 5
 
 
+def test_what_was_made_before_has_to_be_there_as_a_whole(world, hsisr, tmp_path):
+    made = ("--model", "bicubic", "--scale", 2, "--uncertainty", "-o", tmp_path)
+    assert hsisr("upscale", world.header, *made).code == 0
+    (tmp_path / "scene_x2_uncertainty.img").unlink()
+    assert hsisr("upscale", world.header, *made).code == 5
+
+
 @pytest.mark.parametrize("link", [None, os.symlink, os.link])
 def test_the_input_is_never_the_output(link, make_scene, hsisr, tmp_path):
     header = make_scene()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -120,12 +119,9 @@ def test_a_cube_is_written_window_by_window(tmp_path: Path, scene: Scene, format
     spec = CubeSpec(*block.shape, np.dtype(np.uint8))
     path = export.tagged(tmp_path / "scene", "x1", format_name)
     windows = [step.write for step in TilePlan(13, 17, tile=5, halo=0)]
-    pairs = ((window, block[:, *window.slices]) for window in windows)
-    told = list(export.write_windows([(path, spec)], format_name, pairs))
-    assert [window for window, _ in told] == windows
-    counts = [clipped for _, clipped in told]
-    assert counts == sorted(counts)
-    assert counts[-1] == int((np.rint(block) > 255).sum())
+    with create_cube(path, spec, format_name) as writer:
+        counts = [write_block(writer, window, block[:, *window.slices]) for window in windows]
+    assert sum(counts) == int((np.rint(block) > 255).sum())
     with open_cube(path) as cube:
         found = cube.read(cube.spec.window)
     np.testing.assert_array_equal(found, np.clip(np.rint(block), 0, 255))
@@ -138,10 +134,15 @@ def test_a_cube_that_is_left_early_never_appears(
     block = scene(3, 6, 7)
     spec = CubeSpec(*block.shape, np.dtype(np.float32))
     path = export.tagged(tmp_path / "scene", "x1", format_name)
-    rows = ((Window(row, 0, 1, 7), block[:, row : row + 1]) for row in range(6))
-    with closing(export.write_windows([(path, spec)], format_name, rows)) as writing:  # type: ignore[type-var]
-        next(writing)
-        next(writing)
+
+    def stopped_early() -> None:
+        with create_cube(path, spec, format_name) as writer:
+            for row in range(2):
+                write_block(writer, Window(row, 0, 1, 7), block[:, row : row + 1])
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stopped_early()
     assert list(tmp_path.iterdir()) == []
 
 
