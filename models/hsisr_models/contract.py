@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
     from hsisr_models.networks import SrNetwork, UnmixNetwork
@@ -71,15 +73,39 @@ class AbundanceFile(Protocol):
         """Unmix `spectra` (B, N) into `endmembers` (p, B), every pixel by itself."""
 
 
+def unwatched(done: float) -> None:
+    """Let a search go on that nobody watches."""
+
+
 class EndmemberFile(Protocol):
     """A file on the shelf `endmembers/`: one way to find the endmembers of a scene."""
 
     SOURCE: str
 
-    def extract(self, pixels: Tensor, endmembers: int, *, seed: int) -> Tensor:
+    def extract(
+        self,
+        pixels: Tensor,
+        endmembers: int,
+        *,
+        seed: int,
+        progress: Callable[[float], None] = unwatched,
+    ) -> Tensor:
         """Endmembers (p, B) of pixels (N, B), in their units.
 
-        Raises `ValueError` if there are fewer pixels or bands than endmembers.
+        `progress` is told the share that is done, up to 1; what it raises ends the search. Raises
+        `ValueError` if there are fewer pixels or bands than endmembers.
+        """
+
+
+class CountFile(Protocol):
+    """A file on the shelf `counts/`: one way to tell how many endmembers a scene has."""
+
+    SOURCE: str
+
+    def count(self, mean: Tensor, covariance: Tensor, pixels: int) -> int:
+        """How many, by the statistics of a scene's `pixels`: mean (B,), covariance (B, B).
+
+        Both are float64; at least 0, at most B.
         """
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import combinations
+from math import factorial
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +15,13 @@ from scipy.io import loadmat
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from hsisr_models.endmembers import SHELF, edaa, vca
+from hsisr_models.contract import EndmemberFile
+from hsisr_models.endmembers import SHELF, atgp, edaa, nfindr, sivm, vca
 
 Spectra = NDArray[np.float64]
 
 every_method = pytest.mark.parametrize("name", list(SHELF))
+of_pixels = pytest.mark.parametrize("method", [atgp, nfindr, sivm])
 
 
 def spectra(endmembers: int, bands: int, seed: int = 0) -> Spectra:
@@ -56,6 +60,79 @@ def test_vca_finds_pure_pixels_without_noise(endmembers: int, bands: int, seed: 
     assert angles(found, truth).max() < 1e-3
 
 
+@of_pixels
+@pytest.mark.parametrize(("endmembers", "bands"), [(2, 8), (3, 50), (5, 50), (7, 200)])
+@pytest.mark.parametrize("seed", range(3))
+def test_pure_pixels_are_found_as_they_are(
+    method: EndmemberFile, endmembers: int, bands: int, seed: int
+) -> None:
+    truth = spectra(endmembers, bands, seed)
+    found = method.extract(simplex(truth, 2000, 0.0, seed), endmembers, seed=seed)
+    assert angles(found, truth).max() < 1e-6
+
+
+def volume(vertices: Spectra) -> float:
+    """Of a simplex (p, B), by its Cayley-Menger determinant."""
+    count = len(vertices)
+    bordered = np.ones((count + 1, count + 1))
+    bordered[0, 0] = 0
+    bordered[1:, 1:] = np.square(vertices[:, None] - vertices[None]).sum(2)
+    squared = (-1) ** count * np.linalg.det(bordered) / 2 ** (count - 1)
+    return float(np.sqrt(max(squared, 0))) / factorial(count - 1)
+
+
+def test_the_volume_of_a_simplex_is_known() -> None:
+    assert volume(np.array([[0.0, 0, 7], [3, 0, 7], [0, 4, 7]])) == pytest.approx(6)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_sivm_adds_the_pixel_that_makes_the_simplex_largest(seed: int) -> None:
+    pixels = torch.rand(60, 12, generator=torch.Generator().manual_seed(seed))
+    found, every = (x.double().numpy() for x in (sivm.extract(pixels, 5, seed=0), pixels))
+    farthest = np.linalg.norm(every - every.mean(0), axis=1).argmax()
+    np.testing.assert_array_equal(found[0], every[farthest])
+    for size in range(2, 6):
+        volumes = [volume(np.vstack([found[: size - 1], pixel])) for pixel in every]
+        assert volume(found[:size]) == pytest.approx(max(volumes), rel=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_atgp_adds_the_pixel_that_those_before_explain_least(seed: int) -> None:
+    pixels = torch.rand(60, 12, generator=torch.Generator().manual_seed(seed))
+    found, every = (x.double().numpy() for x in (atgp.extract(pixels, 5, seed=0), pixels))
+    assert np.linalg.norm(found[0]) == np.linalg.norm(every, axis=1).max()
+    for size in range(1, 5):
+        known = found[:size]
+        left = every - np.linalg.lstsq(known.T, every.T)[0].T @ known
+        np.testing.assert_array_equal(found[size], every[np.linalg.norm(left, axis=1).argmax()])
+
+
+@pytest.mark.parametrize("endmembers", [2, 3, 4])
+@pytest.mark.parametrize("seed", range(5))
+def test_nfindr_cannot_be_made_larger_by_one_pixel(endmembers: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    # in the plane of the simplex projection changes nothing
+    every = rng.standard_normal((25, endmembers - 1)) @ rng.standard_normal((endmembers - 1, 9))
+    pixels = torch.from_numpy(every)
+    found = nfindr.extract(pixels, endmembers, seed=0).double().numpy()
+    reached = volume(found)
+    for vertex in range(endmembers):
+        others = np.delete(found, vertex, 0)
+        largest = max(volume(np.vstack([others, pixel])) for pixel in every)
+        assert reached >= largest * (1 - 1e-5)
+    best = max(volume(every[list(each)]) for each in combinations(range(25), endmembers))
+    assert best * (1 + 1e-5) >= reached > 0.8 * best
+
+
+def test_nfindr_is_larger_than_where_it_starts() -> None:
+    # the brightest pixel is no corner of the triangle of the others
+    pixels = torch.tensor([[0.0, 0, 1], [4, 0, 1], [0, 4, 1], [2.9, 2.9, 1]])
+    found = {tuple(row.tolist()) for row in nfindr.extract(pixels, 3, seed=0)}
+    areas = {three: volume(pixels[list(three)].numpy()) for three in combinations(range(4), 3)}
+    best = max(areas, key=lambda three: areas[three])
+    assert found == {tuple(pixels[index].tolist()) for index in best}
+
+
 @pytest.mark.parametrize("endmembers", [2, 3, 4])
 def test_edaa_does_not_mind_shade(endmembers: int) -> None:
     errors = []
@@ -72,7 +149,10 @@ def test_edaa_does_not_mind_shade(endmembers: int) -> None:
     assert of_edaa < min(0.1, 0.6 * of_vca)
 
 
-@pytest.mark.parametrize(("name", "bound"), [("vca", 0.05), ("edaa", 0.2)])
+@pytest.mark.parametrize(
+    ("name", "bound"),
+    [("vca", 0.05), ("edaa", 0.2), ("nfindr", 0.15), ("atgp", 0.15), ("sivm", 0.15)],
+)
 def test_noise_moves_them_little(name: str, bound: float) -> None:
     truth = spectra(4, 100)
     found = SHELF[name].extract(simplex(truth, 3000, 0.01), 4, seed=0)
@@ -128,7 +208,26 @@ def test_a_scene_of_one_colour_is_no_crash(name: str, value: float) -> None:
     torch.testing.assert_close(found, torch.full((3, 6), value))
 
 
+class Stopped(Exception):  # noqa: N818 - as Ctrl-C
+    """What a watcher raises."""
+
+
 @every_method
+def test_a_search_tells_how_far_it_is_and_can_be_stopped(name: str) -> None:
+    pixels, told = simplex(spectra(4, 30), 300, 0.01), list[float]()
+    SHELF[name].extract(pixels, 4, seed=0, progress=told.append)
+    assert len(told) >= 2
+    assert told == sorted(told)
+    assert 0 <= told[0] < told[-1] == 1
+
+    def stop(done: float) -> None:
+        raise Stopped
+
+    with pytest.raises(Stopped):
+        SHELF[name].extract(pixels, 4, seed=0, progress=stop)
+
+
+@pytest.mark.parametrize("name", ["edaa", "vca"])
 def test_a_single_endmember_lies_in_the_middle(name: str) -> None:
     pixels = simplex(spectra(3, 12), 300, 0.0)
     found = SHELF[name].extract(pixels, 1, seed=0)

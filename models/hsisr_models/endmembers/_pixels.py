@@ -1,7 +1,10 @@
-"""What every extraction asks of its pixels."""
+"""What several extractions have in common."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import torch
 from torch import Tensor
 
 
@@ -10,3 +13,15 @@ def require_enough(pixels: Tensor, endmembers: int) -> None:
     count, bands = pixels.shape
     if endmembers > min(count, bands):
         raise ValueError(f"{endmembers} endmembers from {count} pixels of {bands} bands")
+
+
+def extremes(points: Tensor, count: int, progress: Callable[[float], None]) -> list[int]:
+    """The longest of points (N, k), then the longest orthogonal to it, and so on: `count` rows."""
+    left, found = points.clone(), list[int]()
+    for _ in range(count):
+        lengths = left.norm(dim=1)
+        found.append(int(lengths.argmax()))
+        away = left[found[-1]] / lengths.max().clamp_min(torch.finfo(left.dtype).tiny)
+        left -= torch.outer(left @ away, away)
+        progress(len(found) / count)
+    return found

@@ -8,11 +8,13 @@ the larger for it; so may what lies outside of their leading axes, and there is 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from hsisr_models.contract import unwatched
 from hsisr_models.endmembers._pixels import require_enough
 from hsisr_models.subspace import principal_axes
 
@@ -45,7 +47,14 @@ class _Fit:
     """The highest correlation between two endmembers."""
 
 
-def extract(pixels: Tensor, endmembers: int, *, seed: int, restarts: int = 24) -> Tensor:
+def extract(
+    pixels: Tensor,
+    endmembers: int,
+    *,
+    seed: int,
+    progress: Callable[[float], None] = unwatched,
+    restarts: int = 24,
+) -> Tensor:
     """Endmembers (p, B) of pixels (N, B), each of them a weighted mean of pixels.
 
     Of seeded restarts that fit about as well as the best, the one whose endmembers are least alike.
@@ -59,17 +68,27 @@ def extract(pixels: Tensor, endmembers: int, *, seed: int, restarts: int = 24) -
     points = ((directions - mean) @ axes).float()
     generator = torch.Generator().manual_seed(seed)
     fits = []
-    for _ in range(restarts):
-        weights, shares = _descend(points, endmembers, generator)
+    for restart in range(restarts):
+
+        def told(done: float, before: int = restart) -> None:
+            progress((before + done) / restarts)
+
+        weights, shares = _descend(points, endmembers, generator, told)
         error = (directions - shares.T @ (weights @ directions)).abs().sum()
         found = weights @ pixels
         fits.append(_Fit(found, float(error), _likeness(found)))
+    progress(1.0)
     limit = min(fit.error for fit in fits) / (1 - _AS_GOOD)
     chosen = min((fit for fit in fits if fit.error <= limit), key=lambda fit: fit.likeness)
     return chosen.endmembers.float()
 
 
-def _descend(points: Tensor, endmembers: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def _descend(
+    points: Tensor,
+    endmembers: int,
+    generator: torch.Generator,
+    progress: Callable[[float], None],
+) -> tuple[Tensor, Tensor]:
     """Weights (p, N) of the pixels, and abundances (p, N), from one random start."""
     count, across = len(points), points.T.contiguous()
     far = float(points.square().sum(1).quantile(_FAR).clamp_min(torch.finfo(points.dtype).eps))
@@ -77,7 +96,8 @@ def _descend(points: Tensor, endmembers: int, generator: torch.Generator) -> tup
     step = _SHARPNESS[int(drawn)] / far
     slow = _EAGER * step * endmembers / count
     weights, shares = _start(count, endmembers, generator)
-    for _ in range(_ROUNDS):
+    for done in range(_ROUNDS):
+        progress(done / _ROUNDS)
         vertices = weights.exp() @ points
         seen, gram = vertices @ across, vertices @ vertices.T
         for _ in range(_STEPS):

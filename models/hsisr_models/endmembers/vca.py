@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
+from hsisr_models.contract import unwatched
 from hsisr_models.endmembers._pixels import require_enough
 from hsisr_models.subspace import principal_axes
 
 SOURCE = "Nascimento and Bioucas-Dias, IEEE TGRS 43(4), 2005"
 
 
-def extract(pixels: Tensor, endmembers: int, *, seed: int, draws: int = 10) -> Tensor:
+def extract(
+    pixels: Tensor,
+    endmembers: int,
+    *,
+    seed: int,
+    progress: Callable[[float], None] = unwatched,
+    draws: int = 10,
+) -> Tensor:
     """Endmembers (p, B) of pixels (N, B).
 
     The best of `draws` seeded runs by the volume of the found simplex. Pixels are denoised by
-    projection on the subspace. Raises ValueError if there are fewer pixels or bands than
+    projection on the subspace. Raises `ValueError` if there are fewer pixels or bands than
     endmembers.
     """
     require_enough(pixels, endmembers)
@@ -26,7 +36,10 @@ def extract(pixels: Tensor, endmembers: int, *, seed: int, draws: int = 10) -> T
     radius = projected.norm(dim=1).max().clamp_min(torch.finfo(torch.float64).tiny)
     points = torch.cat((projected, radius.expand(count, 1)), 1)
     generator = torch.Generator().manual_seed(seed)
-    runs = [_vertices(points, generator) for _ in range(draws)]
+    runs = []
+    for draw in range(draws):
+        runs.append(_vertices(points, generator))
+        progress((draw + 1) / draws)
     best = max(runs, key=lambda chosen: float(torch.linalg.det(points[chosen]).abs()))
     return (projected[best] @ axes.T + mean).float()
 
