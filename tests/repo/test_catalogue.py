@@ -6,6 +6,7 @@ import pytest
 
 from hsisr import recipe
 from hsisr_models.abundances import SHELF as SOLVERS
+from hsisr_models.counts import SHELF as COUNTS
 from hsisr_models.endmembers import SHELF as EXTRACTIONS
 from hsisr_models.losses import SHELF as LOSSES
 from hsisr_models.metrics import SHELF as METRICS
@@ -16,6 +17,7 @@ SHELVES = {
     "sr": NETWORKS,
     "unmix": METHODS,
     "endmembers": EXTRACTIONS,
+    "counts": COUNTS,
     "abundances": SOLVERS,
     "losses": LOSSES,
     "metrics": METRICS,
