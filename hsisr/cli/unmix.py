@@ -64,7 +64,8 @@ def command(
         str | None,
         typer.Option(
             help="How abundances are computed: fcls (non-negative, summing to one), nnls "
-            f"(non-negative), scls (shares, whatever the shade) or ls. Default: {_ABUNDANCES}.",
+            "(non-negative), scls (summing to one), sclsu (shares, whatever the shade) or ls. "
+            f"Default: {_ABUNDANCES}.",
             autocompletion=_solvers,
         ),
     ] = None,

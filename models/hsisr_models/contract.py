@@ -68,9 +68,14 @@ class AbundanceFile(Protocol):
     """A file on the shelf `abundances/`: one way to unmix by known endmembers."""
 
     SOURCE: str
+    TELLS_GAIN: bool
+    """Whether the gain is told apart from the abundances; it is 1 everywhere if not."""
 
-    def solve(self, spectra: Tensor, endmembers: Tensor) -> Solution:
-        """Unmix `spectra` (B, N) into `endmembers` (p, B), every pixel by itself."""
+    def solve(self, spectra: Tensor, endmembers: Tensor, **numbers: Any) -> Solution:
+        """Unmix `spectra` (B, N) into `endmembers` (p, B), every pixel by itself.
+
+        A method's own `numbers` all have defaults. NaN where a pixel cannot be unmixed.
+        """
 
 
 def unwatched(done: float) -> None:

@@ -176,7 +176,7 @@ def test_the_error_is_that_of_the_mixture_whatever_the_solver(world, blind, solv
 
 
 def test_scaled_shares_leave_the_error_of_nnls(world, blind):
-    maps, error, spectra, _ = blind("--abundances", "scls")
+    maps, error, spectra, _ = blind("--abundances", "sclsu")
     for row, col in ((3, 7), (40, 20), (63, 47)):
         weights, missed = nnls(spectra.T, _pixels(world)[:, row, col])
         np.testing.assert_allclose(maps[:, row, col], weights / weights.sum(), atol=1e-5)
@@ -184,7 +184,7 @@ def test_scaled_shares_leave_the_error_of_nnls(world, blind):
         np.testing.assert_allclose(error[0, row, col], missed / bands**0.5, atol=1e-6)
 
 
-@pytest.mark.parametrize("solver", ["fcls", "nnls", "scls", "ls"])
+@pytest.mark.parametrize("solver", ["fcls", "nnls", "scls", "sclsu", "ls"])
 def test_without_a_model_tiles_are_the_whole_scene_bit_for_bit(blind, solver):
     whole, tiles = (
         blind("--abundances", solver, "--tile", side, name=f"t{side}") for side in (100, 17)

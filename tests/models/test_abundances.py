@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.optimize import nnls as reference
 from torch import Tensor
 
-from hsisr_models.abundances import SHELF, fcls, ls, nnls, scls
+from hsisr_models.abundances import SHELF, fcls, ls, nnls, scls, sclsu
 from hsisr_models.abundances._active_set import MOST
 
 Array = NDArray[np.float64]
@@ -72,24 +72,51 @@ def test_ls_is_that_of_numpy(endmembers: int, bands: int) -> None:
     np.testing.assert_allclose(found, expected, atol=1e-7)
 
 
-def test_scls_is_nnls_with_its_sum_told_apart() -> None:
+@some_sizes
+def test_scls_is_the_minimum_among_weights_that_sum_to_one(endmembers: int, bands: int) -> None:
+    spectra, known = scene(endmembers, bands, 100)
+    x = scls.solve(spectra, known).abundances
+    # the system that Lagrange's multiplier gives
+    border = np.ones((endmembers, 1))
+    gram = (known @ known.T).numpy()
+    system = np.block([[gram, border], [border.T, np.zeros((1, 1))]])
+    sides = np.vstack([known.numpy() @ spectra.double().numpy(), np.ones((1, 100))])
+    np.testing.assert_allclose(x, np.linalg.solve(system, sides)[:-1], atol=1e-7)
+
+
+def test_scls_shares_alike_what_equal_endmembers_explain() -> None:
+    spectra, known = scene(3, 30, 40)
+    found = scls.solve(spectra, torch.cat((known, known[:1]))).abundances
+    np.testing.assert_allclose(found[0], found[3], atol=1e-9)
+    single = scls.solve(spectra, known).abundances
+    np.testing.assert_allclose(found[0] + found[3], single[0], atol=1e-9)
+
+
+@every_method
+def test_gain_is_one_where_it_is_not_told_apart(name: str) -> None:
+    spectra, known = scene(4, 50, 20)
+    gain = SHELF[name].solve(spectra, known).gain
+    assert bool((gain == 1).all()) is not SHELF[name].TELLS_GAIN
+
+
+def test_sclsu_is_nnls_with_its_sum_told_apart() -> None:
     spectra, known = scene(5, 60, 200)
-    found, weights = scls.solve(spectra, known), nnls.solve(spectra, known).abundances
+    found, weights = sclsu.solve(spectra, known), nnls.solve(spectra, known).abundances
     np.testing.assert_allclose(found.abundances * found.gain, weights)
     np.testing.assert_allclose(found.abundances.sum(0), 1)
 
 
-def test_scls_does_not_mind_shade() -> None:
+def test_sclsu_does_not_mind_shade() -> None:
     spectra, known = scene(4, 50, 100, noise=0.0)
     shade = torch.linspace(0.2, 1.5, 100)
-    bright, shaded = (scls.solve(pixels, known) for pixels in (spectra, spectra * shade))
+    bright, shaded = (sclsu.solve(pixels, known) for pixels in (spectra, spectra * shade))
     np.testing.assert_allclose(shaded.abundances, bright.abundances, atol=1e-5)
     np.testing.assert_allclose(shaded.gain, bright.gain * shade, rtol=1e-5)
 
 
 def test_a_black_pixel_has_no_shares() -> None:
     _, known = scene(3, 20, 1)
-    black = scls.solve(torch.zeros(20, 2), known)
+    black = sclsu.solve(torch.zeros(20, 2), known)
     assert black.abundances.isnan().all()
     assert (black.gain == 0).all()
     assert (nnls.solve(torch.zeros(20, 2), known).abundances == 0).all()
@@ -150,7 +177,7 @@ def test_no_pixels_have_no_abundances(name: str) -> None:
     assert SHELF[name].solve(torch.empty(30, 0), known).abundances.shape == (3, 0)
 
 
-@pytest.mark.parametrize("name", ["fcls", "nnls", "scls"])
+@pytest.mark.parametrize("name", ["fcls", "nnls", "sclsu"])
 def test_more_endmembers_than_a_set_can_hold_are_refused(name: str) -> None:
     solve = SHELF[name].solve
     with pytest.raises(ValueError, match=f"{MOST + 1} endmembers"):
@@ -168,7 +195,7 @@ def test_the_published_abundances_of_samson_come_back(shared_data: Callable[[str
     file = loadmat(shared_data("unmixing/samson/Samson.mat"))
     truth = file["S_GT"].transpose(1, 0, 2).reshape(-1, 3).T
     known = torch.from_numpy(file["GT"] / file["GT"].max(1, keepdims=True))
-    found = scls.solve(torch.from_numpy(file["Y"]), known).abundances.numpy()
+    found = sclsu.solve(torch.from_numpy(file["Y"]), known).abundances.numpy()
     assert np.sqrt(np.mean((found - truth) ** 2)) < 0.0025
 
 

@@ -9,6 +9,7 @@ from hsisr_models.abundances._active_set import minimise
 from hsisr_models.contract import Solution
 
 SOURCE = "Heinz and Chang, IEEE TGRS 39(3), 2001"
+TELLS_GAIN = False
 
 
 def solve(spectra: Tensor, endmembers: Tensor) -> Solution:

@@ -9,6 +9,7 @@ from hsisr_models.contract import Solution
 from hsisr_models.exact import products
 
 SOURCE = "Settle and Drake, Int. J. Remote Sensing 14(6), 1993"
+TELLS_GAIN = False
 
 
 def solve(spectra: Tensor, endmembers: Tensor) -> Solution:

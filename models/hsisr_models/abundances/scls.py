@@ -1,24 +1,25 @@
-"""Scaled constrained least squares: shares of a pixel whose brightness is free."""
+"""Sum-to-one constrained least squares: negative abundances tell of endmembers that do not fit."""
 
 from __future__ import annotations
-
-from functools import reduce
-from operator import add
 
 import torch
 from torch import Tensor
 
-from hsisr_models.abundances._active_set import minimise
 from hsisr_models.contract import Solution
+from hsisr_models.exact import products
 
-SOURCE = "Nascimento and Bioucas-Dias, IEEE TGRS 43(4), 2005, on brightness that varies"
+SOURCE = "Heinz and Chang, IEEE TGRS 39(3), 2001"
+TELLS_GAIN = False
 
 
 def solve(spectra: Tensor, endmembers: Tensor) -> Solution:
-    """The non-negative weights of spectra (B, N) divided by their sum, which is the gain.
+    """The weights (p, N), summing to one, whose mixture is nearest to spectra (B, N).
 
-    NaN where nothing of any endmember is found: a black pixel has no shares.
+    Of several such weights those closest to being equal.
     """
-    x = minimise(spectra, endmembers, sum_to_one=False)
-    gain = reduce(add, x.unbind(0))
-    return Solution(torch.where(gain > 0, x / gain, torch.nan), gain)
+    known = endmembers.double()
+    mean = known.mean(0)
+    # sums of differences from the mean are free of the constraint
+    inverse = torch.linalg.pinv((known - mean).T)
+    x = products(inverse, spectra) + (1 / len(known) - inverse @ mean)[:, None]
+    return Solution(x, torch.ones_like(x[0]))

@@ -1,0 +1,25 @@
+"""Scaled constrained least squares: shares of a pixel whose brightness is free."""
+
+from __future__ import annotations
+
+from functools import reduce
+from operator import add
+
+import torch
+from torch import Tensor
+
+from hsisr_models.abundances._active_set import minimise
+from hsisr_models.contract import Solution
+
+SOURCE = "Nascimento and Bioucas-Dias, IEEE TGRS 43(4), 2005, on brightness that varies"
+TELLS_GAIN = True
+
+
+def solve(spectra: Tensor, endmembers: Tensor) -> Solution:
+    """The non-negative weights of spectra (B, N) divided by their sum, which is the gain.
+
+    NaN where nothing of any endmember is found: a black pixel has no shares.
+    """
+    x = minimise(spectra, endmembers, sum_to_one=False)
+    gain = reduce(add, x.unbind(0))
+    return Solution(torch.where(gain > 0, x / gain, torch.nan), gain)
