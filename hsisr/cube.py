@@ -63,6 +63,15 @@ class Geo:
         return tuple((a * x + b * y + c, d * x + e * y + f) for x, y in points)
 
 
+@dataclass(frozen=True)
+class Class:
+    """What a number in a map of classes stands for."""
+
+    name: str
+    colour: tuple[int, int, int]
+    """Red, green and blue, up to 255."""
+
+
 class Native(Protocol):
     """What a format keeps of a file beyond a `CubeSpec`, for a writer of the same format."""
 
@@ -89,6 +98,8 @@ class CubeSpec:
     band_names: tuple[str, ...] | None = None
     description: str | None = None
     interleave: Interleave = "bsq"
+    classes: tuple[Class, ...] | None = None
+    """In a map of classes, what the values 0, 1, ... of its only band stand for."""
     zoom: int = 1
     """How much finer this grid is than the one `native` describes."""
     native: Native | None = field(default=None, repr=False)
@@ -132,7 +143,13 @@ class CubeSpec:
             band_names=tuple(names),
             description=description,
             interleave="bsq",
+            classes=None,
         )
+
+    def classified(self, classes: Sequence[Class], *, description: str | None = None) -> CubeSpec:
+        """A map of classes on the same grid: bytes, of which 0, the first class, is no data."""
+        one = self.with_bands(["class"], description=description)
+        return replace(one, dtype=np.dtype(np.uint8), nodata=0.0, classes=tuple(classes))
 
 
 class Cube(Protocol):

@@ -12,6 +12,7 @@ from hsisr.cube import Cube, CubeSpec, Spectrum
 from hsisr.files import human_size, require_new, require_room, reserved
 from hsisr.formats import FORMATS, load
 from hsisr.formats.envi.library import write_library, write_table
+from hsisr.palette import classes
 
 _HEADER = ".hdr"
 
@@ -101,6 +102,24 @@ def library_files(stem: Path) -> tuple[Path, Path, Path]:
 def endmember_names(count: int) -> list[str]:
     """`endmember 1`, `endmember 2`, ..."""
     return [f"endmember {i + 1}" for i in range(count)]
+
+
+def unmixing_maps(spec: CubeSpec, names: Sequence[str], *, gain: bool) -> dict[str, CubeSpec]:
+    """What unmixing into the endmembers `names` gives on the grid of `spec`, by the names of files.
+
+    In the order in which `Unmix` and, with the `gain`, `UnmixLinearly` give it.
+    """
+    told = {
+        "rmse": "reconstruction error, root mean square",
+        "sam": "angle between spectrum and reconstruction, degrees",
+    }
+    if gain:
+        told["gain"] = "gain: how bright a pixel is, 1 as the endmembers"
+    return {
+        "abundance": spec.with_bands(names, description="abundances"),
+        **{name: spec.with_bands([name], description=text) for name, text in told.items()},
+        "class": spec.classified(classes(names), description="dominant endmember"),
+    }
 
 
 def size_in_words(spec: CubeSpec) -> str:

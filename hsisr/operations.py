@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hsisr_models.contract import Solution
+from hsisr_models.exact import atan2
 from hsisr_models.imaging import back_project, mix, projection_reach
 from hsisr_models.rendering import Area, Renderer, cut, grown, within
 
@@ -205,7 +206,11 @@ def _reversed(part: slice, size: int) -> slice:
 
 @dataclass(frozen=True)
 class Unmix:
-    """Unmixing as an operation on tiles: abundances, then the error of the reconstruction."""
+    """Unmixing as an operation on tiles.
+
+    Gives, band after band, the abundances of p endmembers, what `_compared` tells of the
+    reconstruction, and the dominant endmember.
+    """
 
     encode: Callable[[Tensor], Tensor]
     decode: Callable[[Tensor], Tensor]
@@ -215,14 +220,15 @@ class Unmix:
     scale: int = 1
 
     def prepare(self, scene: Tensor, *, kept: Area | None = None) -> Renderer:
-        """Abundances (1, p, h, w), then the root mean square error (1, 1, h, w)."""
+        """All maps (1, p + 3, h, w)."""
         del kept  # one pass for all windows
         whole = self.encode(scene / self.peak)
 
         def unmixed(rows: slice, cols: slice) -> Tensor:
             abundances = whole[..., rows, cols]
-            error = self.decode(abundances) * self.peak - scene[..., rows, cols]
-            return torch.cat((abundances, _root_mean_square(error)), 1)
+            mixed = (self.decode(abundances) * self.peak).float()
+            told = _compared(mixed, scene[..., rows, cols])
+            return torch.cat((abundances.float(), *told, _dominant(abundances)), 1)
 
         return unmixed
 
@@ -233,19 +239,24 @@ class Unmix:
 
 @dataclass(frozen=True)
 class UnmixLinearly:
-    """Unmixing by known endmembers, every pixel by itself: abundances, then the error."""
+    """Unmixing by known endmembers, every pixel by itself.
+
+    Gives what `Unmix` does and, before the dominant endmember, the gain if `tells_gain`.
+    """
 
     solve: Callable[[Tensor, Tensor], Solution]
     endmembers: Tensor
     """(p, B), in the units of the scene."""
     good: Tensor
     """Which bands count (B,)."""
+    tells_gain: bool = False
+    """Whether the solver tells how bright a pixel is from what it is made of."""
     scale: int = 1
     reach: int = 0
     footprint: int = 0
 
     def prepare(self, scene: Tensor, *, kept: Area | None = None) -> Renderer:
-        """Abundances (1, p, h, w), then the root mean square error (1, 1, h, w)."""
+        """All maps (1, p + 3, h, w), or p + 4 with the gain."""
         del kept  # nothing is computed before a window is rendered
         return lambda rows, cols: self._unmixed(scene[..., rows, cols])
 
@@ -254,22 +265,46 @@ class UnmixLinearly:
         used = scene[0, self.good].contiguous()
         known = self.endmembers[:, self.good]
         found = self.solve(used.flatten(1), known)
-        shape = (1, len(known), *used.shape[1:])
-        mixed = mix((found.abundances * found.gain).float().reshape(shape), known)
-        error = _root_mean_square(mixed.contiguous() - used)
-        return torch.cat((found.abundances.float().reshape(shape), error), 1)
+        size = used.shape[1:]
+        mixed = mix((found.abundances * found.gain).float().reshape(1, -1, *size), known)
+        told = _compared(mixed.contiguous(), used[None])
+        abundances = found.abundances.float().reshape(1, -1, *size)
+        gain = (found.gain.float().reshape(1, 1, *size),) if self.tells_gain else ()
+        return torch.cat((abundances, *told, *gain, _dominant(abundances)), 1)
 
     def missing(self, holes: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """As by a network: where half of the bands or more are missing."""
         return np.asarray(holes.mean(0, keepdims=True) >= 0.5)
 
 
+def _compared(mixed: Tensor, scene: Tensor) -> tuple[Tensor, Tensor]:
+    """Of a reconstruction (1, B, h, w): the root mean square error, and the angle in degrees.
+
+    Each (1, 1, h, w); of a spectrum that is zero the angle is NaN.
+    """
+    error = _mean_over_bands((mixed - scene).square()).sqrt()
+    u, v = (values / _length(values) for values in (mixed, scene))
+    # exact at every angle, unlike the arc cosine of the cosine
+    return error, 2 * torch.rad2deg(atan2(_length(u - v), _length(u + v)))
+
+
+def _dominant(abundances: Tensor) -> Tensor:
+    """The number of the endmember that a pixel has most of (1, 1, h, w); NaN where it has none."""
+    most, index = abundances.max(1, keepdim=True)
+    return torch.where(most > 0, index + 1.0, torch.nan)
+
+
 def _mean_over_bands(values: Tensor) -> Tensor:
     """(1, C, h, w) to (1, 1, h, w)."""
+    return _sum_over_bands(values) / values.shape[1]
+
+
+def _length(spectra: Tensor) -> Tensor:
+    """Of spectra (1, B, h, w), (1, 1, h, w)."""
+    return _sum_over_bands(spectra.square()).sqrt()
+
+
+def _sum_over_bands(values: Tensor) -> Tensor:
     # band after band, because how torch sums up depends on the size of the image
-    mean: Tensor = reduce(add, values.unbind(1)) / values.shape[1]
-    return mean[:, None]
-
-
-def _root_mean_square(error: Tensor) -> Tensor:
-    return _mean_over_bands(error.square()).sqrt()
+    total: Tensor = reduce(add, values.unbind(1))
+    return total[:, None]

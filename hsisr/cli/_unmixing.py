@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from hsisr.model import UnmixModel
     from hsisr.unmixing import BlindUnmixing, LinearMixture
 
+MAPS = ("abundance", "rmse", "sam", "class")
 _MAPS = ("envi", "tiff")
 """Formats that programs for maps open; scenes in others are unmixed to ENVI."""
 
@@ -43,8 +44,8 @@ class Results:
         found = export.format_of(cube, format_name, output)
         self.format = found if format_name or found in _MAPS else _MAPS[0]
         stem = export.stem_of(cube, output)
-        self.abundance = export.tagged(stem, "abundance", self.format)
-        self.error = export.tagged(stem, "rmse", self.format)
+        self.maps = {name: export.tagged(stem, name, self.format) for name in MAPS}
+        self.abundance = self.maps["abundance"]
         self.endmembers = stem.with_name(f"{stem.name}_endmembers")
         self.picture = export.beside(self.abundance, ".png")
         self.record = export.beside(self.abundance, ".run.json")
@@ -55,8 +56,7 @@ class Results:
         from hsisr import export
 
         return [
-            *export.outputs_of(self.abundance, self.format),
-            *export.outputs_of(self.error, self.format),
+            *(file for path in self.maps.values() for file in export.outputs_of(path, self.format)),
             *export.library_files(self.endmembers),
             self.record,
             *([self.picture] if quicklook else []),
@@ -74,14 +74,13 @@ class Job:
 
     @property
     def target(self) -> Target:
-        """What is written: the abundances and the error of the reconstruction."""
+        """What is written: all maps, in the order in which they are computed."""
         from hsisr.assembly import Target
-        from hsisr.export import endmember_names
+        from hsisr.export import endmember_names, unmixing_maps
 
-        spec, results = self.cube.spec, self.results
-        maps = spec.with_bands(endmember_names(self.chosen.count), description="abundances")
-        error = spec.with_bands(["rmse"], description="reconstruction error, root mean square")
-        return Target([(results.abundance, maps), (results.error, error)], results.format)
+        names, paths = endmember_names(self.chosen.count), self.results.maps
+        maps = unmixing_maps(self.cube.spec, names, gain=False)
+        return Target([(paths[name], spec) for name, spec in maps.items()], self.results.format)
 
     @property
     def begun(self) -> dict[str, Any]:
@@ -126,7 +125,7 @@ def unmix(job: Job) -> tuple[NDArray[float32], dict[str, Any]] | None:
         return None
     outcome = {
         "output": job.results.abundance.name,
-        "error_map": job.results.error.name,
+        "maps": [path.name for path, _ in job.target.cubes],
         "endmember_files": [path.name for path in library_files(job.results.endmembers)],
         "endmembers": job.chosen.count,
         "blind": None if trained(job.chosen) else asdict(job.chosen),

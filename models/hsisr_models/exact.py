@@ -82,6 +82,15 @@ def sigmoid_(values: Tensor) -> Tensor:
     return values
 
 
+def atan2(y: Tensor, x: Tensor) -> Tensor:
+    """The angle of points (x, y) in radians, exact on a CPU."""
+    if y.device.type != "cpu":
+        return torch.atan2(y, x)
+    padded = (F.pad(values.flatten(), (0, -values.numel() % _VECTORS)) for values in (y, x))
+    pieces = zip(*(torch.split(values, _PIECE) for values in padded), strict=True)
+    return torch.cat([torch.atan2(*piece) for piece in pieces])[: y.numel()].reshape(y.shape)
+
+
 def _is_dense(values: Tensor) -> bool:
     return bool(torch.ops.aten.is_non_overlapping_and_dense(values))
 

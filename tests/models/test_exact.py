@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv2d
 
-from hsisr_models.exact import convolve, linear, sigmoid_, softmax
+from hsisr_models.exact import atan2, convolve, linear, sigmoid_, softmax
 from hsisr_models.imaging import mix
 from tests.windows import windows
 
@@ -139,3 +139,21 @@ def test_reduced_precision_stays_reduced() -> None:
         assert convolve(scene, weight).dtype == torch.bfloat16
         # but what is mixed is compared with the scene, so it is not rounded
         assert mix(scene.softmax(1), torch.rand(4, 9)).dtype == torch.float32
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_angle_of_a_point_is_the_same_wherever_it_stands(
+    threads: int, dtype: torch.dtype
+) -> None:
+    torch.manual_seed(0)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        y, x = torch.rand(2, 300, 401, dtype=dtype) * 2 - 1
+        whole = atan2(y, x)
+        torch.testing.assert_close(whole, torch.atan2(y.double(), x.double()).to(dtype))
+        for rows, cols in windows((300, 401), 24):
+            assert torch.equal(atan2(y[rows, cols], x[rows, cols]), whole[rows, cols])
+    finally:
+        torch.set_num_threads(before)

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from hsisr.cube import CubeSpec, Spectrum
+from hsisr.cube import Class, CubeSpec, Spectrum
 from hsisr.errors import UsageError
 from hsisr.formats.envi.fields import Fields
 from hsisr.formats.envi.header import COMMENT, Entry, EnviHeader, braced, normal
@@ -56,10 +56,22 @@ def _layout_entries(spec: CubeSpec) -> list[Entry]:
         ("lines", str(spec.rows)),
         ("bands", str(spec.bands)),
         ("header offset", "0"),
-        ("file type", "ENVI Standard"),
+        ("file type", "ENVI Standard" if spec.classes is None else "ENVI Classification"),
         ("data type", str(codes[spec.dtype])),
         ("interleave", spec.interleave),
         ("byte order", "0"),
+        *_class_entries(spec.classes or ()),
+    ]
+
+
+def _class_entries(classes: Sequence[Class]) -> list[Entry]:
+    if not classes:
+        return []
+    colours = [str(part) for kind in classes for part in kind.colour]
+    return [
+        ("classes", str(len(classes))),
+        ("class lookup", braced(colours)),
+        ("class names", braced(list_names([kind.name for kind in classes]))),
     ]
 
 

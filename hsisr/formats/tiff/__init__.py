@@ -49,7 +49,7 @@ def write(path: Path, spec: CubeSpec, *, resume: bool = False, shared: bool = Fa
 
 
 def outputs(path: Path) -> tuple[Path, ...]:
-    """The files that `write` may make appear; the second only if GeoKeys cannot hold the system."""
+    """The files that `write` may make appear; the second only where tags do not hold all."""
     return path, side_file(path)
 
 

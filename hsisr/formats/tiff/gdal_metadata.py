@@ -7,7 +7,7 @@ Persistent Auxiliary Metadata (PAM).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape, unescape
@@ -108,11 +108,21 @@ def render_tag(items: Mapping[Key, str]) -> bytes:
     return ElementTree.tostring(root)
 
 
-def render_side_file(srs: str) -> bytes:
-    """A side file that holds a coordinate reference system: WKT, or a code such as `EPSG:3035`."""
+def render_side_file(srs: str | None, categories: Sequence[str] = ()) -> bytes:
+    """A side file with what the file itself cannot hold.
+
+    A coordinate reference system, WKT or a code such as `EPSG:3035`, and the names of the values
+    0, 1, ... of the first band.
+    """
     root = ElementTree.Element("PAMDataset")
-    # without a mapping of axes GDAL takes x as easting or longitude, whatever the system's order
-    ElementTree.SubElement(root, "SRS").text = _printable(srs)
+    if srs is not None:
+        # without a mapping of axes GDAL takes x as easting or longitude, whatever its order
+        ElementTree.SubElement(root, "SRS").text = _printable(srs)
+    if categories:
+        band = ElementTree.SubElement(root, "PAMRasterBand", band="1")
+        names = ElementTree.SubElement(band, "CategoryNames")
+        for category in categories:
+            ElementTree.SubElement(names, "Category").text = _printable(category)
     ElementTree.indent(root)
     return ElementTree.tostring(root) + b"\n"
 

@@ -6,9 +6,11 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import tifffile
+from numpy.typing import NDArray
 
-from hsisr.cube import CubeSpec
+from hsisr.cube import Class, CubeSpec
 from hsisr.formats._axes import Axes
 from hsisr.formats.tiff.bands import band_items
 from hsisr.formats.tiff.gdal_metadata import Items, render_side_file, render_tag
@@ -72,7 +74,8 @@ def render_header(spec: CubeSpec) -> bytes:
             position = writer.write(
                 shape=shape,
                 dtype=spec.dtype,
-                photometric="minisblack",
+                photometric="minisblack" if spec.classes is None else "palette",
+                colormap=_colours(spec.classes),
                 planarconfig=_planar(spec, axes),
                 rowsperstrip=min(spec.rows, max(1, _STRIP // row)),
                 description=(spec.description or "").encode() or None,
@@ -85,10 +88,19 @@ def render_header(spec: CubeSpec) -> bytes:
 
 
 def render_side(spec: CubeSpec) -> bytes | None:
-    """The side file with the coordinate reference system, where GeoKeys cannot hold it."""
-    if spec.geo is None or spec.geo.crs is None or _keys(spec) is not None:
+    """The side file with what tags cannot hold: some coordinate reference systems, class names."""
+    crs = spec.geo.crs if spec.geo and _keys(spec) is None else None
+    names = [kind.name for kind in spec.classes or ()]
+    return render_side_file(crs, names) if crs or names else None
+
+
+def _colours(classes: Sequence[Class] | None) -> NDArray[np.uint16] | None:
+    """The table (3, 256) of the colours of all bytes, from 0 to 65535."""
+    if classes is None:
         return None
-    return render_side_file(spec.geo.crs)
+    table = np.zeros((3, 256), np.uint16)
+    table[:, : len(classes)] = np.transpose([kind.colour for kind in classes])
+    return table * np.uint16(257)
 
 
 def _planar(spec: CubeSpec, axes: Axes) -> str | None:
