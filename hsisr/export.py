@@ -80,14 +80,18 @@ def outputs_of(path: Path, format_name: str) -> tuple[Path, ...]:
 
 
 def write_endmembers(
-    stem: Path, spectra: NDArray[np.float32], spectrum: Spectrum | None
+    stem: Path,
+    spectra: NDArray[np.float32],
+    spectrum: Spectrum | None,
+    names: Sequence[str] | None = None,
 ) -> tuple[Path, ...]:
     """Write spectra (p, B) as an ENVI spectral library and as a table.
 
-    Returns the files, `stem` with .sli, .hdr and .csv; raises `OutputError`.
+    By default they are called `endmember_names`. Returns the files, `stem` with .sli, .hdr and
+    .csv; raises `OutputError`.
     """
     library, header, table = library_files(stem)
-    names = endmember_names(len(spectra))
+    names = names or endmember_names(len(spectra))
     write_library(library, spectra, names, spectrum)
     write_table(table, spectra, names, spectrum)
     return library, header, table
@@ -99,9 +103,9 @@ def library_files(stem: Path) -> tuple[Path, Path, Path]:
     return library, header, table
 
 
-def endmember_names(count: int) -> list[str]:
+def endmember_names(count: int) -> tuple[str, ...]:
     """`endmember 1`, `endmember 2`, ..."""
-    return [f"endmember {i + 1}" for i in range(count)]
+    return tuple(f"endmember {i + 1}" for i in range(count))
 
 
 def unmixing_maps(spec: CubeSpec, names: Sequence[str], *, gain: bool) -> dict[str, CubeSpec]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hsisr_models.contract import Solution
-from hsisr_models.exact import atan2
+from hsisr_models.exact import atan2, products
 from hsisr_models.imaging import back_project, mix, projection_reach
 from hsisr_models.rendering import Area, Renderer, cut, grown, within
 
@@ -251,6 +251,8 @@ class UnmixLinearly:
     """Which bands count (B,)."""
     tells_gain: bool = False
     """Whether the solver tells how bright a pixel is from what it is made of."""
+    groups: Tensor | None = None
+    """Which endmembers are summed up to one abundance (c, p); each is one by itself without."""
     scale: int = 1
     reach: int = 0
     footprint: int = 0
@@ -268,7 +270,9 @@ class UnmixLinearly:
         size = used.shape[1:]
         mixed = mix((found.abundances * found.gain).float().reshape(1, -1, *size), known)
         told = _compared(mixed.contiguous(), used[None])
-        abundances = found.abundances.float().reshape(1, -1, *size)
+        shares = found.abundances
+        shares = shares if self.groups is None else products(self.groups, shares)
+        abundances = shares.float().reshape(1, -1, *size)
         gain = (found.gain.float().reshape(1, 1, *size),) if self.tells_gain else ()
         return torch.cat((abundances, *told, *gain, _dominant(abundances)), 1)
 

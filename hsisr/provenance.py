@@ -30,7 +30,7 @@ def begun(
         "hsisr": __version__,
         "torch": torch.__version__,
         "runtime": runtime.description,
-        "input": [_identity(path) for path in cube.files],
+        "input": [identity(path) for path in cube.files],
         "input_format": cube.format,
         "shape": list(cube.spec.shape),
         "notes": list(cube.notes),
@@ -56,6 +56,7 @@ def done_before(record: Path, beginning: Mapping[str, Any]) -> bool:
     return isinstance(found, dict) and all(found.get(key) == same[key] for key in same)
 
 
-def _identity(path: Path) -> dict[str, Any]:
+def identity(path: Path) -> dict[str, Any]:
+    """What tells a file from another one of its name."""
     state = path.stat()
     return {"file": path.name, "bytes": state.st_size, "modified_ns": state.st_mtime_ns}

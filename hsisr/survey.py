@@ -191,31 +191,60 @@ def _subspace(cube: Cube, tokens: int, blocks: Iterable[Block]) -> Subspace:
         ) from None
 
 
-def sample_pixels(cube: Cube, count: int, seed: int) -> NDArray[np.float32]:
+def sample_pixels(
+    cube: Cube, count: int, seed: int, windows: Iterable[Window] | None = None
+) -> NDArray[np.float32]:
     """At most `count` pixels (N, B), drawn from the whole scene by reading it once.
 
     Each has data in every band that is not marked bad, and is not dark, as next to all of a border
     without a declared no-data value is. Which are drawn depends on the scene and on `seed` alone.
-    Raises `InputError` if there are none.
+    `windows` are its `strips`, by default. Raises `InputError` if there are none.
     """
     good, rng = good_bands(cube.spec), np.random.default_rng(seed)
     drawn = np.empty((0, cube.spec.bands), np.float32)
     keys = np.empty(0)
-    for window in strips(cube.spec):
+    for window in windows or strips(cube.spec):
         block = cube.read(window)
-        usable = with_data(block) & np.isfinite(block[good]).all(0)
+        usable = _complete(block, good)
         drawn = np.concatenate((drawn, block[:, usable].T))
         keys = np.concatenate((keys, rng.random(usable.shape)[usable]))
         kept = np.sort(np.argsort(keys)[:count])
         drawn, keys = drawn[kept], keys[kept]
     if not len(drawn):
-        raise InputError(
-            "no pixel holds data in all of its bands",
-            where=cube.files[0],
-            hint=f"hsisr info {cube.files[0]}; mark bands without data as bad (bbl)",
-        )
+        raise _incomplete(cube)
     lengths = np.linalg.norm(drawn[:, good], axis=1)
     return np.asarray(drawn[lengths >= _DARK * np.median(lengths)], np.float32)
+
+
+def statistics_of(
+    cube: Cube, windows: Iterable[Window] | None = None
+) -> tuple[Tensor, Tensor, int]:
+    """Mean (g,) and covariance (g, g) of a scene's good bands, float64, and of how many pixels.
+
+    The scene is read once, in `windows` that are its `strips`; pixels that lack data in a good band
+    are left out. Raises `InputError` if all do.
+    """
+    good = good_bands(cube.spec)
+    moments = Moments(int(good.sum()))
+    for window in windows or strips(cube.spec):
+        block = cube.read(window)
+        moments.add(torch.from_numpy(block[good][:, _complete(block, good)]))
+    if not moments.statistics[-1]:
+        raise _incomplete(cube)
+    return moments.statistics
+
+
+def _complete(block: Block, good: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which pixels of (B, h, w) have data in all good bands."""
+    return np.asarray(with_data(block) & np.isfinite(block[good]).all(0))
+
+
+def _incomplete(cube: Cube) -> InputError:
+    return InputError(
+        "no pixel holds data in all of its bands",
+        where=cube.files[0],
+        hint=f"hsisr info {cube.files[0]}; mark bands without data as bad (bbl)",
+    )
 
 
 def good_bands(spec: CubeSpec) -> NDArray[np.bool_]:

@@ -1,28 +1,217 @@
-"""Unmixing without a trained model: endmembers from the scene itself, abundances by algebra."""
+"""Unmixing without a trained model: endmembers of the scene or of a library, then algebra."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from hsisr.cube import Block, Cube, CubeSpec
+from hsisr.agreement import angles
+from hsisr.cube import Cube, CubeSpec
 from hsisr.errors import InputError, UsageError
+from hsisr.library import Library, read_library
 from hsisr.operations import UnmixLinearly
 from hsisr.runtime import Runtime
-from hsisr.survey import Survey, good_bands, sample_pixels
+from hsisr.survey import Survey, good_bands, sample_pixels, statistics_of
+from hsisr.window import Window
 from hsisr_models.abundances import SHELF as SOLVERS
+from hsisr_models.contract import Solution
+from hsisr_models.counts import FEWEST, MOST, capped
+from hsisr_models.counts import SHELF as COUNTS
 from hsisr_models.endmembers import SHELF as METHODS
+from hsisr_models.shelf import Shelf
 
+_CLASSES = 255
+"""Materials that a map of bytes tells apart."""
 _SAMPLE = 20_000
 """Pixels of a scene that endmembers are looked for in."""
-_DEAD = 0.005
-"""An endmember of which a scene holds less, on average, is in none of its pixels."""
 _FLAT = 1e-6
 """Pixels that differ by less, in parts of their brightness, are all the same."""
+_ALIKE = 1e-3
+"""Radians: pixels whose spectra are all closer to their mean differ in brightness alone."""
+CONSTRAINTS = {
+    "fcls": (True, True),
+    "nnls": (False, True),
+    "scls": (True, False),
+    "ls": (False, False),
+}
+"""Least squares: whether abundances sum to one, and whether they are non-negative."""
+_OTHERS = {"mesma": (True, False), "sclsu": (True, True), "sunsal": (False, True)}
+_SPARSE = ("mesma", "sunsal")
+"""Solvers that make do with fewer bands than endmembers, as a pixel holds few of them."""
+
+
+@dataclass(frozen=True)
+class Solver:
+    """How abundances are computed from endmembers."""
+
+    name: str
+    """On the shelf `abundances/`."""
+    numbers: Mapping[str, float] = field(default_factory=dict)
+    """Its own, where they are not the usual ones."""
+
+    def __post_init__(self) -> None:
+        """Raises `UsageError` if there is none of that name."""
+        _require(SOLVERS, self.name)
+
+    def __call__(self, spectra: Tensor, endmembers: Tensor) -> Solution:
+        """Of what spectra (B, N) are made, see `AbundanceFile.solve`."""
+        return SOLVERS[self.name].solve(spectra, endmembers, **self.numbers)
+
+    @property
+    def tells_gain(self) -> bool:
+        """Whether it tells how bright a pixel is from what it is made of."""
+        return SOLVERS[self.name].TELLS_GAIN
+
+    @property
+    def constraints(self) -> tuple[bool, bool]:
+        """Whether abundances are to sum to one, and whether they are to be non-negative."""
+        return (CONSTRAINTS | _OTHERS)[self.name]
+
+
+@dataclass(frozen=True)
+class InScene:
+    """Endmembers that are looked for in the scene itself."""
+
+    method: str
+    """On the shelf `endmembers/`."""
+    count: int | None = None
+    """None for as many as the scene tells."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Raises `UsageError` if there is no such method."""
+        _require(METHODS, self.method)
+
+    @property
+    def words(self) -> str:
+        """For the reader."""
+        many = f"up to {MOST}" if self.count is None else str(self.count)
+        return f"{many} endmembers by {self.method}"
+
+    def most(self, spec: CubeSpec) -> int:
+        """How many can come out for a scene."""
+        return self.count or min(MOST, int(good_bands(spec).sum()))
+
+    def require_fit(self, spec: CubeSpec) -> None:
+        """Raise `UsageError` if the scene has fewer bands than endmembers."""
+        least, bands = self.count or FEWEST, int(good_bands(spec).sum())
+        if least > bands:
+            raise UsageError(
+                f"{least} endmembers cannot be told apart by {bands} bands",
+                hint=f"--endmembers {bands} at most",
+            )
+
+    def sample(self, cube: Cube, windows: Iterable[Window] | None = None) -> NDArray[np.float32]:
+        """Pixels of a scene (N, B) to look in, 0 in bands that are marked bad.
+
+        `windows` are the scene's `strips`. Raises `InputError` if there is nothing to unmix.
+        """
+        good = good_bands(cube.spec)
+        pixels = np.where(good, sample_pixels(cube, _SAMPLE, self.seed, windows), np.float32(0))
+        if self.count != 1:
+            _require_variety(pixels, cube.files[0])
+        return pixels
+
+    def extracted(
+        self, pixels: NDArray[np.float32], count: int, progress: Callable[[float], None]
+    ) -> NDArray[np.float32]:
+        """`count` endmembers (p, B) of pixels (N, B); `progress` is told the share that is done.
+
+        Raises `InputError` if there are fewer pixels.
+        """
+        if count > len(pixels):
+            raise InputError(
+                f"{count} endmembers of {len(pixels)} pixels with data", hint="fewer --endmembers"
+            )
+        extract = METHODS[self.method].extract
+        found = extract(torch.from_numpy(pixels), count, seed=self.seed, progress=progress)
+        return found.numpy()
+
+
+@dataclass(frozen=True)
+class FromLibrary:
+    """Endmembers that are the spectra of a library."""
+
+    path: Path
+    class_column: str | None = None
+    """Of a table: the column that tells what a spectrum is a kind of."""
+
+    @property
+    def words(self) -> str:
+        """For the reader."""
+        return f"the spectra of {self.path.name}"
+
+    def read(self, spec: CubeSpec, means: NDArray[np.floating] | None = None) -> Library:
+        """The library on the bands of a scene, in its units where its band `means` (B,) are given.
+
+        Raises `InputError` if it does not cover the bands, or the units cannot be told.
+        """
+        library = read_library(self.path, self.class_column).on(spec, self.path)
+        return library if means is None else library.in_units_of(means, self.path)
+
+
+@dataclass(frozen=True)
+class LinearUnmixing:
+    """What pixels are made of, and how that is computed."""
+
+    source: InScene | FromLibrary
+    solver: Solver
+
+    @property
+    def name(self) -> str:
+        """Both in a few words."""
+        return f"{self.source.words}, abundances by {self.solver.name}"
+
+    def require_fit(self, spec: CubeSpec) -> None:
+        """Raise `UsageError` if a scene has too few bands for it."""
+        if isinstance(self.source, InScene):
+            self.source.require_fit(spec)
+
+    def known(self, spec: CubeSpec) -> LinearMixture | None:
+        """What can be told before the scene is read; None if endmembers have yet to be found.
+
+        Raises as `FromLibrary.read` and `by_library`.
+        """
+        if isinstance(self.source, InScene):
+            return None
+        return self.by_library(self.source.read(spec), spec)
+
+    def by_library(self, library: Library, spec: CubeSpec) -> LinearMixture:
+        """How the pixels of a scene are made of a library that is on its bands.
+
+        Raises `UsageError` if the solver cannot tell as many spectra apart.
+        """
+        bands, many = int(good_bands(spec).sum()), len(library.names)
+        if many > bands and self.solver.name not in _SPARSE:
+            raise UsageError(
+                f"{many} spectra cannot be told apart by {bands} bands",
+                hint=f"--abundances {' or '.join(_SPARSE)}, or fewer spectra",
+            )
+        if len(library.class_names) > _CLASSES:
+            raise UsageError(
+                f"{len(library.class_names)} materials; a map of them holds {_CLASSES}",
+                hint="--class-column NAME, by which they are summed up",
+            )
+        return self.mixture(library.spectra, spec, library.names, library.classes)
+
+    def mixture(
+        self,
+        endmembers: NDArray[np.floating],
+        spec: CubeSpec,
+        names: tuple[str, ...],
+        classes: tuple[str, ...] = (),
+    ) -> LinearMixture:
+        """How the pixels of a scene are made of endmembers (p, B)."""
+        good = good_bands(spec)
+        known = np.where(good, endmembers, 0).astype(np.float32)
+        return LinearMixture(known, names, classes or names, self.solver, good)
 
 
 @dataclass(frozen=True)
@@ -31,10 +220,28 @@ class LinearMixture:
 
     endmembers: NDArray[np.float32]
     """(p, B), in the units of the scene; 0 in bands that are marked bad."""
-    solver: str
-    """On the shelf `abundances/`."""
+    names: tuple[str, ...]
+    """Of the endmembers."""
+    classes: tuple[str, ...]
+    """What each of them is a kind of."""
+    solver: Solver
     good: NDArray[np.bool_]
     """Which bands count (B,)."""
+
+    def __post_init__(self) -> None:
+        """Raises `UsageError` if the solver cannot deal with the endmembers."""
+        known = torch.from_numpy(self.endmembers[:, self.good])
+        try:
+            self.solver(known[:1].T, known)
+        except ValueError as error:
+            raise UsageError(
+                f"{self.solver.name}: {error}", hint="other --abundances, or fewer endmembers"
+            ) from None
+
+    @property
+    def materials(self) -> tuple[str, ...]:
+        """Of what there are maps: every class once."""
+        return tuple(dict.fromkeys(self.classes))
 
     def operation(self, seen: Survey, runtime: Runtime) -> UnmixLinearly:
         """The mixture as an operation on the tiles of a surveyed scene."""
@@ -42,108 +249,50 @@ class LinearMixture:
         known, good = (
             torch.from_numpy(values).to(runtime.device) for values in (self.endmembers, self.good)
         )
-        return UnmixLinearly(SOLVERS[self.solver].solve, known, good)
+        groups = None
+        if len(self.materials) < len(self.classes):
+            same = [[kind == material for kind in self.classes] for material in self.materials]
+            groups = torch.tensor(same, dtype=torch.float64, device=runtime.device)
+        return UnmixLinearly(self.solver, known, good, self.solver.tells_gain, groups)
 
 
-@dataclass(frozen=True)
-class BlindUnmixing:
-    """What to find in a scene of which nothing is known."""
+def estimates(cube: Cube, windows: Iterable[Window] | None = None) -> dict[str, int]:
+    """How many endmembers a scene has, by every method there is.
 
-    count: int
-    """Of endmembers."""
-    method: str
-    """On the shelf `endmembers/`."""
-    abundances: str
-    """On the shelf `abundances/`."""
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Raises `UsageError` for a method or a solver that does not exist."""
-        try:
-            METHODS[self.method], SOLVERS[self.abundances]
-        except LookupError as error:
-            raise UsageError(str(error)) from None
-
-    @property
-    def name(self) -> str:
-        """Both methods, in a few words."""
-        return f"endmembers by {self.method}, abundances by {self.abundances}"
-
-    def require_fit(self, spec: CubeSpec) -> None:
-        """Raise `UsageError` if the scene has fewer bands than endmembers."""
-        bands = int(good_bands(spec).sum())
-        if self.count > bands:
-            raise UsageError(
-                f"{self.count} endmembers cannot be told apart by {bands} bands",
-                hint=f"--endmembers {bands} at most",
-            )
-
-    def endmembers(self, cube: Cube) -> NDArray[np.float32]:
-        """Those of a scene (p, B), 0 in bands that are marked bad.
-
-        Raises `InputError` if they cannot be found.
-        """
-        good, pixels = good_bands(cube.spec), sample_pixels(cube, _SAMPLE, self.seed)
-        pixels = np.where(good, pixels, np.float32(0))
-        if self.count > len(pixels):
-            raise InputError(
-                f"{self.count} endmembers of {len(pixels)} pixels with data",
-                where=cube.files[0],
-                hint="fewer --endmembers",
-            )
-        if self.count > 1 and np.ptp(pixels, 0).max() <= _FLAT * np.abs(pixels).max():
-            raise InputError(
-                "all pixels are the same, so there is nothing to unmix",
-                where=cube.files[0],
-                hint=f"hsisr info {cube.files[0]}",
-            )
-        extract = METHODS[self.method].extract
-        return extract(torch.from_numpy(pixels), self.count, seed=self.seed).numpy()
-
-    def mixture(self, cube: Cube, endmembers: NDArray[np.float32]) -> LinearMixture:
-        """How the pixels of a scene are made of its endmembers (p, B)."""
-        return LinearMixture(endmembers, self.abundances, good_bands(cube.spec))
+    It is read once, in `windows` that are its `strips`. Raises `InputError` if it has too few
+    pixels to tell.
+    """
+    mean, covariance, pixels = statistics_of(cube, windows)
+    if pixels <= len(mean):
+        raise InputError(
+            f"{pixels} pixels of {len(mean)} bands do not tell how many endmembers there are",
+            where=cube.files[0],
+            hint="give their number: --endmembers 4",
+        )
+    return {name: COUNTS[name].count(mean, covariance, pixels) for name in COUNTS}
 
 
-@dataclass
-class Tally:
-    """How well abundances keep their constraints, and which endmembers occur."""
+def settled(found: Mapping[str, int], spec: CubeSpec) -> int:
+    """The number of endmembers to look for: the smallest estimate, within bounds."""
+    return min(capped(found.values()), int(good_bands(spec).sum()))
 
-    endmembers: int
-    worst_sum_error: float = 0.0
-    lowest: float = np.inf
-    _sums: NDArray[np.float64] = field(init=False)
-    _pixels: int = 0
 
-    def __post_init__(self) -> None:
-        self._sums = np.zeros(self.endmembers)
+def _require(shelf: Shelf[Any], name: str) -> None:
+    try:
+        shelf[name]
+    except LookupError as error:
+        raise UsageError(str(error)) from None
 
-    def note(self, abundances: Block) -> None:
-        """Take in abundances (p, h, w), NaN = no data."""
-        there = abundances[:, np.isfinite(abundances).all(0)].astype(np.float64)
-        if there.size:
-            missed = float(np.abs(there.sum(0) - 1).max())
-            self.worst_sum_error = max(self.worst_sum_error, missed)
-            self.lowest = min(self.lowest, float(there.min()))
-            self._sums += there.sum(1)
-            self._pixels += there.shape[1]
 
-    @property
-    def means(self) -> NDArray[np.float64]:
-        """The mean abundance of each endmember."""
-        return self._sums / max(self._pixels, 1)
-
-    @property
-    def dead(self) -> list[int]:
-        """The endmembers that hardly occur, counted from 1."""
-        return [int(index) + 1 for index in np.flatnonzero(self.means < _DEAD)]
-
-    @property
-    def record(self) -> dict[str, Any]:
-        """For the record of the run."""
-        return {
-            "worst_sum_error": self.worst_sum_error,
-            "most_negative_abundance": min(self.lowest, 0.0),
-            "mean_abundances": [round(float(mean), 6) for mean in self.means],
-            "dead_endmembers": self.dead,
-        }
+def _require_variety(pixels: NDArray[np.float32], where: Path) -> None:
+    """Raise `InputError` if pixels (N, B) are all the same, or of the same colour."""
+    mean = pixels.mean(0, keepdims=True, dtype=np.float64)
+    if np.ptp(pixels, 0).max() <= _FLAT * np.abs(pixels).max():
+        what = "all pixels are the same"
+    elif angles(mean, pixels.astype(np.float64)).max() <= _ALIKE:
+        what = "all pixels have one spectrum, more or less bright"
+    else:
+        return
+    raise InputError(
+        f"{what}, so there is nothing to unmix", where=where, hint=f"hsisr info {where}"
+    )

@@ -218,6 +218,18 @@ def progress(
             update(finished)
 
 
+@contextmanager
+def advancing(label: str, total: int, stopper: Stopper) -> Iterator[Callable[[int], None]]:
+    """Within, work says itself how much of `total` is finished; a signal ends it there."""
+    with show(_manner.progress, _write, plain(label), total, 0) as update:
+
+        def advanced(finished: int) -> None:
+            stopper.check()
+            update(finished)
+
+        yield advanced
+
+
 def table(headings: list[str], rows: list[list[str]]) -> list[str]:
     """Lines of aligned columns, the first to the left and the others to the right."""
     widths = [max(len(row[i]) for row in [headings, *rows]) for i in range(len(headings))]

@@ -3,48 +3,70 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from hsisr.cli import _shared as shared
+from hsisr.cli._search import endmembers_of
 from hsisr.cli._tiles import Means, journal_of, produce, sized, surveyed, tell
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
-
-    import torch
-    from numpy import float32
-    from numpy.typing import NDArray
 
     from hsisr.assembly import Target
     from hsisr.checkpoint import Checkpoint
     from hsisr.cube import Cube
     from hsisr.journal import Journal, Unkept
     from hsisr.model import UnmixModel
-    from hsisr.unmixing import BlindUnmixing, LinearMixture
+    from hsisr.survey import Survey
+    from hsisr.unmixing import FromLibrary, InScene, LinearMixture, LinearUnmixing
 
-MAPS = ("abundance", "rmse", "sam", "class")
-_MAPS = ("envi", "tiff")
+    Unmixer = UnmixModel | LinearMixture
+    """What can be done to tiles."""
+
+_FORMATS = ("envi", "tiff")
 """Formats that programs for maps open; scenes in others are unmixed to ENVI."""
 
 
-def trained(chosen: UnmixModel | BlindUnmixing) -> Checkpoint | None:
+def trained(chosen: UnmixModel | LinearUnmixing) -> Checkpoint | None:
     """The file of the model, if there is one."""
     from hsisr.model import UnmixModel
 
     return chosen.checkpoint if isinstance(chosen, UnmixModel) else None
 
 
+def names_of(unmixer: Unmixer) -> tuple[Sequence[str], Sequence[str]]:
+    """Of the endmembers, and of the materials that there are maps of."""
+    from hsisr.export import endmember_names
+    from hsisr.unmixing import LinearMixture
+
+    if isinstance(unmixer, LinearMixture):
+        return unmixer.names, unmixer.materials
+    names = endmember_names(unmixer.count)
+    return names, names
+
+
 class Results:
     """The names of everything that is written."""
 
-    def __init__(self, cube: Cube, output: Path | None, format_name: str | None) -> None:
+    def __init__(
+        self,
+        cube: Cube,
+        chosen: UnmixModel | LinearUnmixing,
+        output: Path | None,
+        format_name: str | None,
+    ) -> None:
         from hsisr import export
+        from hsisr.unmixing import LinearUnmixing
 
         found = export.format_of(cube, format_name, output)
-        self.format = found if format_name or found in _MAPS else _MAPS[0]
+        self.format = found if format_name or found in _FORMATS else _FORMATS[0]
+        self.gain = isinstance(chosen, LinearUnmixing) and chosen.solver.tells_gain
+        """Whether there is a map of it."""
         stem = export.stem_of(cube, output)
-        self.maps = {name: export.tagged(stem, name, self.format) for name in MAPS}
+        names = export.unmixing_maps(cube.spec, (), gain=self.gain)
+        self.maps = {name: export.tagged(stem, name, self.format) for name in names}
         self.abundance = self.maps["abundance"]
         self.endmembers = stem.with_name(f"{stem.name}_endmembers")
         self.picture = export.beside(self.abundance, ".png")
@@ -68,42 +90,117 @@ class Job:
     """A scene to be unmixed, and everything that was chosen for it."""
 
     cube: Cube
-    chosen: UnmixModel | BlindUnmixing
+    chosen: UnmixModel | LinearUnmixing
+    known: Unmixer | None
+    """What the scene is unmixed by; None where endmembers have yet to be looked for."""
     means: Means
     results: Results
+    reference: FromLibrary | None = None
+    """What the endmembers are named after."""
 
-    @property
-    def target(self) -> Target:
+    @classmethod
+    def of(
+        cls,
+        cube: Cube,
+        chosen: UnmixModel | LinearUnmixing,
+        means: Means,
+        results: Results,
+        reference: FromLibrary | None,
+    ) -> Job:
+        """Raises `InputError`, `UsageError` or `ModelError` if the scene cannot be unmixed so."""
+        from hsisr.unmixing import LinearUnmixing
+
+        spec = cube.spec
+        chosen.require_fit(spec)
+        if reference is not None:
+            reference.read(spec)
+        known = chosen.known(spec) if isinstance(chosen, LinearUnmixing) else chosen
+        return cls(cube, chosen, known, means, results, reference)
+
+    def target(self, materials: Sequence[str]) -> Target:
         """What is written: all maps, in the order in which they are computed."""
         from hsisr.assembly import Target
-        from hsisr.export import endmember_names, unmixing_maps
+        from hsisr.export import unmixing_maps
 
-        names, paths = endmember_names(self.chosen.count), self.results.maps
-        maps = unmixing_maps(self.cube.spec, names, gain=False)
+        paths = self.results.maps
+        maps = unmixing_maps(self.cube.spec, materials, gain=self.results.gain)
         return Target([(paths[name], spec) for name, spec in maps.items()], self.results.format)
+
+    @property
+    def expected(self) -> Target:
+        """The same, with as many materials as there can be."""
+        from hsisr.export import endmember_names
+
+        if self.known is not None:
+            return self.target(names_of(self.known)[1])
+        return self.target(endmember_names(self.searching[1].most(self.cube.spec)))
+
+    @property
+    def searching(self) -> tuple[LinearUnmixing, InScene]:
+        """What is chosen where endmembers have yet to be looked for."""
+        from hsisr.unmixing import InScene, LinearUnmixing
+
+        assert isinstance(self.chosen, LinearUnmixing)
+        assert isinstance(self.chosen.source, InScene)
+        return self.chosen, self.chosen.source
 
     @property
     def begun(self) -> dict[str, Any]:
         """Everything that the result depends on."""
-        from hsisr.provenance import begun
+        from hsisr.provenance import begun, identity
 
-        model = trained(self.chosen)
         options = {
-            "blind": None if model else asdict(self.chosen),
+            "unmixing": _described(self.chosen),
+            "identify": self.reference and identity(self.reference.path),
             "tile": self.means.tile,
-            "outputs": [path.name for path, _ in self.target.cubes],
+            "outputs": [path.name for path in self.results.maps.values()],
         }
-        return begun("unmix", self.cube, self.means.machine, model, options)
+        return begun("unmix", self.cube, self.means.machine, trained(self.chosen), options)
 
 
-def unmix(job: Job) -> tuple[NDArray[float32], dict[str, Any]] | None:
-    """Run the tiles and write both maps; returns the endmembers and the record of the run.
+def inputs_of(job: Job) -> list[Path]:
+    """All files that are read."""
+    from hsisr.unmixing import FromLibrary, LinearUnmixing
+
+    found, model = list(job.cube.files), trained(job.chosen)
+    if model is not None:
+        found.append(model.path)
+    if isinstance(job.chosen, LinearUnmixing) and isinstance(job.chosen.source, FromLibrary):
+        found.append(job.chosen.source.path)
+    if job.reference is not None:
+        found.append(job.reference.path)
+    return found
+
+
+def _described(chosen: UnmixModel | LinearUnmixing) -> dict[str, Any] | None:
+    """How endmembers and abundances are come by; None where a model tells."""
+    from hsisr.provenance import identity
+    from hsisr.unmixing import FromLibrary, LinearUnmixing
+
+    if not isinstance(chosen, LinearUnmixing):
+        return None
+    described = asdict(chosen)
+    if isinstance(chosen.source, FromLibrary):
+        described["source"]["path"] = identity(chosen.source.path)
+    return described
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a scene is unmixed by, and how that was come by."""
+
+    unmixer: Unmixer
+    estimates: Mapping[str, int] = field(default_factory=dict)
+    """Of the number of endmembers, where the scene was to tell it."""
+    notes: Sequence[str] = ()
+
+
+def unmix(job: Job) -> tuple[Unmixer, dict[str, Any]] | None:
+    """Run the tiles and write all maps; returns by what, and how, for the record of the run.
 
     None where other shares are still at work.
     """
     from hsisr.engine import Engine
-    from hsisr.export import library_files
-    from hsisr.provenance import describe
     from hsisr.runtime import explained
     from hsisr.survey import survey
 
@@ -115,71 +212,55 @@ def unmix(job: Job) -> tuple[NDArray[float32], dict[str, Any]] | None:
         journal_of(job.results.journal, job.begun, means, keeps=True) as journal,
     ):
         seen = surveyed(journal, lambda: survey(cube))
-        unmixer = _fitted(job.chosen, cube, journal)
-        operations = [unmixer.operation(seen, machine) for machine in means.machines]
-        sizes = sized(journal, means, job.target, cube, operations[0])
+        found = _settled(job, seen, journal, stopper)
+        target = job.target(names_of(found.unmixer)[1])
+        operations = [found.unmixer.operation(seen, machine) for machine in means.machines]
+        sizes = sized(journal, means, target, cube, operations[0])
         engine = Engine(cube, seen, sizes.plan, means.workers(operations, sizes.threads))
-        production = produce(job.target, sizes, engine.run, journal, stopper, "unmixing")
+        production = produce(target, sizes, engine.run, journal, stopper, "unmixing")
         tell(engine, sizes)
     if not production.published:
         return None
-    outcome = {
-        "output": job.results.abundance.name,
-        "maps": [path.name for path, _ in job.target.cubes],
-        "endmember_files": [path.name for path in library_files(job.results.endmembers)],
-        "endmembers": job.chosen.count,
-        "blind": None if trained(job.chosen) else asdict(job.chosen),
+    return found.unmixer, {
+        "estimates": dict(found.estimates),
+        "library_notes": list(found.notes),
         "seconds": round(time.monotonic() - started, 2),
         "tile": sizes.plan.tile,
         "reach": operations[0].reach,
-        **_tallied(job.results.abundance),
     }
-    return unmixer.endmembers, describe(job.begun, outcome)
 
 
-def _fitted(
-    chosen: UnmixModel | BlindUnmixing, cube: Cube, journal: Journal | Unkept
-) -> UnmixModel | LinearMixture:
-    """The model, or the endmembers of the scene: looked for once."""
-    import torch
+def _settled(job: Job, seen: Survey, journal: Journal | Unkept, stopper: shared.Stopper) -> Found:
+    """What is done to the tiles, once all of the scene is known that has to be."""
+    from hsisr.export import endmember_names
+    from hsisr.model import UnmixModel
+    from hsisr.unmixing import FromLibrary
 
-    from hsisr.unmixing import BlindUnmixing
-
-    if not isinstance(chosen, BlindUnmixing):
-        return chosen
-
-    def found() -> dict[str, torch.Tensor]:
-        shared.say(f"looking for {chosen.count} endmembers in a sample of the scene")
-        return {"endmembers": torch.from_numpy(chosen.endmembers(cube))}
-
-    return chosen.mixture(cube, journal.once("endmembers", found)["endmembers"].numpy())
-
-
-def _tallied(path: Path) -> dict[str, Any]:
-    """What the written abundances are like."""
-    from hsisr.formats import open_cube
-    from hsisr.survey import strips
-    from hsisr.unmixing import Tally
-
-    with open_cube(path) as maps:
-        tally = Tally(maps.spec.bands)
-        for window in strips(maps.spec):
-            tally.note(maps.read(window))
-    return tally.record
+    chosen, spec = job.chosen, job.cube.spec
+    if isinstance(chosen, UnmixModel):
+        return Found(chosen)
+    if isinstance(chosen.source, FromLibrary):
+        library = chosen.source.read(spec, seen.means)
+        for note in library.notes:
+            shared.say(f"note: {note}")
+        return Found(chosen.by_library(library, spec), notes=library.notes)
+    spectra, estimates = endmembers_of(job.cube, chosen.source, journal, stopper)
+    return Found(chosen.mixture(spectra, spec, endmember_names(len(spectra))), estimates)
 
 
 def preview(job: Job) -> None:
     """Tell what the run would take, by a small part of it."""
-    from hsisr.survey import survey
-    from hsisr.unmixing import BlindUnmixing
+    import numpy as np
 
-    seen, chosen = survey(job.cube), job.chosen
-    if isinstance(chosen, BlindUnmixing):
+    from hsisr.survey import survey
+
+    seen, target, unmixer = survey(job.cube), job.expected, job.known
+    if unmixer is None:
         # any spectra take as long as the endmembers that have yet to be found
-        spectra = seen.samples[0].reshape(job.cube.spec.bands, -1).T[: chosen.count]
-        unmixer: UnmixModel | LinearMixture = chosen.mixture(job.cube, spectra.copy())
-    else:
-        unmixer = chosen
+        spec, maps = job.cube.spec, target.cubes[0][1]
+        pixels = seen.samples[0].reshape(spec.bands, -1).T
+        spectra = np.resize(pixels, (maps.bands, spec.bands))
+        unmixer = job.searching[0].mixture(spectra, spec, maps.band_names or ())
     operations = [unmixer.operation(seen, machine) for machine in job.means.machines]
-    job.means.forecast(job.target, job.cube, seen, operations, statistics=True)
+    job.means.forecast(target, job.cube, seen, operations, statistics=job.known is None)
     shared.say("nothing written (--dry-run)")

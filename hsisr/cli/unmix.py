@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hsisr.cli import _cluster, _scenes
 from hsisr.cli import _options as options
 from hsisr.cli import _shared as shared
+from hsisr.cli._findings import faults_in, finish, require_sound
 from hsisr.cli._tiles import Means
-from hsisr.cli._unmixing import Job, Results, preview, trained, unmix
+from hsisr.cli._unmixing import Job, Results, inputs_of, preview, unmix
+from hsisr.cli._wanted import ABUNDANCES, AUTO, METHOD, Wanted
 
 if TYPE_CHECKING:
-    from numpy import float32
-    from numpy.typing import NDArray
-
-    from hsisr.cube import Cube, Spectrum
-    from hsisr.model import UnmixModel
-    from hsisr.unmixing import BlindUnmixing
-
-_METHOD, _ABUNDANCES = "edaa", "fcls"
+    from hsisr.unmixing import FromLibrary
 
 
 def _methods() -> Iterator[str]:
@@ -39,36 +34,81 @@ def _solvers() -> Iterator[str]:
 
 def command(
     scene: options.Scenes,
-    model: Annotated[
-        str | None,
-        typer.Option("-m", "--model", help="A run folder or a .safetensors file."),
-    ] = None,
     endmembers: Annotated[
-        int | None,
+        str | None,
         typer.Option(
             "-p",
             "--endmembers",
-            min=1,
-            max=62,
-            help="Without a model: how many materials to look for.",
+            metavar="N|auto",
+            help="Look for so many materials in the scene, or for as many as it tells.",
+            autocompletion=lambda: [AUTO],
         ),
     ] = None,
     method: Annotated[
         str | None,
         typer.Option(
-            help=f"How endmembers are found: edaa or vca. Default: {_METHOD}.",
+            help="How endmembers are looked for: edaa, vca, nfindr, atgp or sivm. "
+            f"Default: {METHOD}.",
             autocompletion=_methods,
+        ),
+    ] = None,
+    library: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Unmix by the spectra of a library instead: .sli, or a table (.csv).",
+        ),
+    ] = None,
+    class_column: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The column of the library's table that tells what a spectrum is a kind of; "
+            "abundances are summed up by it. Default: class, if there is one.",
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "-m", "--model", help="Unmix by a trained model: a run folder or a .safetensors file."
         ),
     ] = None,
     abundances: Annotated[
         str | None,
         typer.Option(
             help="How abundances are computed: fcls (non-negative, summing to one), nnls "
-            "(non-negative), scls (summing to one), sclsu (shares, whatever the shade) or ls. "
-            f"Default: {_ABUNDANCES}.",
+            "(non-negative), scls (summing to one), ls (unconstrained), sclsu (shares, whatever "
+            "the shade), sunsal (few of many) or mesma (few of many, one of each class). "
+            f"Default: {ABUNDANCES}.",
             autocompletion=_solvers,
         ),
     ] = None,
+    asc: Annotated[
+        bool | None,
+        typer.Option("--asc/--no-asc", help="Least squares whose abundances sum to one, or not."),
+    ] = None,
+    anc: Annotated[
+        bool | None,
+        typer.Option("--anc/--no-anc", help="Least squares that are non-negative, or not."),
+    ] = None,
+    sparsity: Annotated[
+        float | None,
+        typer.Option(min=0, help="Of sunsal: the weight of the sum of abundances."),
+    ] = None,
+    identify: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="LIBRARY", help="Tell which spectra of a library the endmembers are most like."
+        ),
+    ] = None,
+    strict: Annotated[
+        bool,
+        typer.Option(
+            "--strict",
+            help="End with exit code 7, the results being written, if endmembers are alike or "
+            "hardly occur, or a constraint is violated.",
+        ),
+    ] = False,
     seed: options.Seed = 0,
     output: Annotated[
         Path | None,
@@ -98,12 +138,12 @@ def command(
 ) -> None:
     """Tell what scenes are made of.
 
-    By a trained model (--model), or from the scene alone (--endmembers). Writes
-    abundance maps, endmember spectra and the map of the reconstruction error.
+    By endmembers found in the scene (--endmembers), by a library of spectra (--library) or by a
+    trained model (--model). Writes abundance maps, endmember spectra, the errors of the
+    reconstruction and the dominant material.
 
-    Example: hsisr unmix scene.hdr --endmembers 4
+    Example: hsisr unmix scene.hdr --endmembers auto
     """
-    from hsisr import export
     from hsisr.formats import ReadOptions
 
     batch = _scenes.collect(scene, ReadOptions(var, axes), output)
@@ -119,98 +159,52 @@ def command(
         shard=shard,
         overwrite=overwrite,
     )
-    chosen = _chosen(model, endmembers, method, abundances, seed)
+    wanted = Wanted(
+        model=model,
+        endmembers=endmembers,
+        library=library,
+        class_column=class_column,
+        method=method,
+        abundances=abundances,
+        asc=asc,
+        anc=anc,
+        sparsity=sparsity,
+        seed=seed,
+    )
+    chosen, reference = wanted.chosen(), _reference(identify)
 
     def step(path: Path) -> None:
         with shared.open_scene(path, var, axes, bands=bands, window=window, bbox=bbox) as cube:
-            chosen.require_fit(cube.spec)
-            results = Results(cube, output, format_name)
-            job = Job(cube, chosen, means, results)
-            spec = job.target.cubes[0][1]
-            if means.done_before(job.target, results.record, job.begun):
+            results = Results(cube, chosen, output, format_name)
+            job = Job.of(cube, chosen, means, results, reference)
+            if means.done_before(job.expected, results.record, job.begun):
+                require_sound(faults_in(results.record) if strict else [])
                 return
-            model_file = [found.path] if (found := trained(chosen)) else []
-            inputs = [*cube.files, *batch.files, *model_file]
-            files = results.files(quicklook)
-            export.require_writable(files, inputs, 2 * spec.nbytes, overwrite=overwrite)
-            shared.say(f"device     {means.machine.description}")
-            shared.say(f"model      {chosen.name}, {spec.bands} endmembers")
-            shared.say(f"output     {results.abundance}  {export.size_in_words(spec)}")
+            _announce(job, [*batch.files, *inputs_of(job)], quicklook)
             if dry_run:
                 preview(job)
                 return
             done = unmix(job)
             if done is not None:
-                _finish(results, *done, _spectrum(cube, chosen), quicklook)
+                finish(job, *done, quicklook=quicklook, strict=strict)
 
     batch.work(step)
 
 
-def _chosen(
-    model: str | None,
-    endmembers: int | None,
-    method: str | None,
-    abundances: str | None,
-    seed: int,
-) -> UnmixModel | BlindUnmixing:
-    """What is asked for; raises `UsageError` where that contradicts itself."""
-    from hsisr.errors import UsageError
-    from hsisr.model import load_unmix
-    from hsisr.unmixing import BlindUnmixing
+def _reference(identify: Path | None) -> FromLibrary | None:
+    from hsisr.unmixing import FromLibrary
 
-    if model is None and endmembers is None:
-        raise UsageError("neither --model nor --endmembers given", hint="--endmembers 4")
-    if model is None:
-        assert endmembers is not None
-        return BlindUnmixing(endmembers, method or _METHOD, abundances or _ABUNDANCES, seed)
-    if endmembers or method or abundances:
-        raise UsageError(
-            "a model has endmembers and abundances of its own",
-            hint="leave out --model, or --endmembers, --method and --abundances",
-        )
-    return load_unmix(model)
+    return None if identify is None else FromLibrary(identify)
 
 
-def _spectrum(cube: Cube, chosen: UnmixModel | BlindUnmixing) -> Spectrum | None:
-    """Where the bands lie: as the scene tells, or else the model."""
-    from hsisr.cube import Spectrum
+def _announce(job: Job, inputs: Sequence[Path], quicklook: bool) -> None:
+    """Check that everything can be written, and tell what will be."""
+    from hsisr import export
 
-    found = trained(chosen)
-    if cube.spec.spectrum is None and found and found.card.wavelengths_nm:
-        return Spectrum(found.card.wavelengths_nm)
-    return cube.spec.spectrum
-
-
-def _finish(
-    results: Results,
-    spectra: NDArray[float32],
-    outcome: dict[str, Any],
-    spectrum: Spectrum | None,
-    quicklook: bool,
-) -> None:
-    """Write what goes with the maps, and tell."""
-    from hsisr.export import write_endmembers
-    from hsisr.files import write_json
-    from hsisr.formats import open_cube
-    from hsisr.picture import grey, overview, sheet, write_png
-
-    write_endmembers(results.endmembers, spectra, spectrum)
-    write_json(results.record, outcome)
-    if quicklook:
-        with open_cube(results.abundance) as cube:
-            maps = overview(cube, range(cube.spec.bands), longest=512)
-        write_png(results.picture, sheet([grey(band, 0, 1) for band in maps], across=4))
-    shared.say(f"wrote {results.abundance} in {shared.duration(outcome['seconds'])}")
-    shared.say(
-        f"abundances sum to one within {outcome['worst_sum_error']:.1g}, "
-        f"the lowest is {outcome['most_negative_abundance']:.2g}"
-    )
-    for number in outcome["dead_endmembers"]:
-        share = outcome["mean_abundances"][number - 1]
-        shared.warn(
-            f"the scene holds next to nothing of endmember {number} ({share:.1%}); "
-            "try one endmember less"
-        )
-    shared.say(
-        f"Next: open {results.abundance} in QGIS or ENVI, or: hsisr info {results.abundance}"
-    )
+    specs = [spec for _, spec in job.expected.cubes]
+    needed = sum(spec.nbytes for spec in specs)
+    files = job.results.files(quicklook)
+    export.require_writable(files, inputs, needed, overwrite=job.means.overwrite)
+    shared.say(f"device     {job.means.machine.description}")
+    shared.say(f"method     {job.chosen.name}")
+    shared.say(f"output     {job.results.abundance}  {export.size_in_words(specs[0])}")

@@ -76,6 +76,11 @@ class Moments:
         """The variance of each band so far (B,), float64."""
         return self._products.diagonal() / max(self._count, 1)
 
+    @property
+    def statistics(self) -> tuple[Tensor, Tensor, int]:
+        """Mean (B,) and covariance (B, B) so far, float64, and of how many pixels."""
+        return self._mean, self._products / max(self._count, 1), self._count
+
     def add(self, pixels: Tensor) -> None:
         """Take in pixels (B, N), all of them finite."""
         count = pixels.shape[1]

@@ -149,9 +149,12 @@ def test_without_a_model_the_materials_are_found(world, blind, method):
     there = np.isfinite(maps).all(0)
     error = maps[rows][:, there] - world.abundances[order][:, there]
     assert np.sqrt(np.mean(error**2)) < 0.1
-    assert record["blind"] == {"count": 3, "method": method, "abundances": "fcls", "seed": 0}
+    assert record["options"]["unmixing"] == {
+        "source": {"method": method, "count": 3, "seed": 0},
+        "solver": {"name": "fcls", "numbers": {}},
+    }
     assert record["model"] is None
-    assert record["dead_endmembers"] == []
+    assert record["faults"] == []
 
 
 def test_abundances_without_a_model_lie_on_the_simplex(blind):
@@ -214,8 +217,8 @@ def test_an_endmember_that_hardly_occurs_is_warned_of(make_scene, world, hsisr, 
     said = hsisr("unmix", scene, "--endmembers", 3, "--method", "vca", "-o", tmp_path / "r").err
     record = json.loads((tmp_path / "r_abundance.run.json").read_text())
     (dead,) = record["dead_endmembers"]
-    assert record["mean_abundances"][dead - 1] < 0.005
-    assert f"warning: the scene holds next to nothing of endmember {dead} (" in said
+    assert record["mean_abundances"][int(dead.removeprefix("endmember ")) - 1] < 0.005
+    assert f"warning: the scene holds next to nothing of {dead} (" in said
 
 
 def test_bands_marked_bad_have_no_part(make_scene, hsisr, tmp_path, world):
@@ -238,11 +241,9 @@ def test_bands_marked_bad_have_no_part(make_scene, hsisr, tmp_path, world):
 @pytest.mark.parametrize(
     ("options", "code", "what"),
     [
-        ((), 2, "neither --model nor --endmembers"),
         (("--endmembers", 3, "--method", "vac"), 2, "did you mean 'vca'"),
         (("--endmembers", 3, "--abundances", "fclsu"), 2, "did you mean 'fcls'"),
         (("--endmembers", 25), 2, "25 endmembers cannot be told apart by 24 bands"),
-        (("--endmembers", 0), 2, "--endmembers"),
     ],
     ids=str,
 )
@@ -253,37 +254,8 @@ def test_what_cannot_be_asked_for_is_refused(world, hsisr, tmp_path, options, co
     assert not list(tmp_path.iterdir())
 
 
-def test_a_model_and_a_method_contradict_each_other(world, hsisr, tmp_path):
-    ended = hsisr("unmix", world.header, "-m", world.run, "--method", "vca", "-o", tmp_path)
-    assert ended.code == 2
-    assert "of its own" in ended.first
-
-
-def test_a_scene_of_one_colour_is_refused(make_scene, hsisr, tmp_path):
-    ended = hsisr("unmix", make_scene("flat", np.full((24, 9, 8), 500, "<i2")), "-p", 3)
-    assert ended.code == 3
-    assert "all pixels are the same" in ended.first
-    assert not list(tmp_path.glob("flat_*"))
-
-
-def test_a_scene_with_too_few_pixels_is_refused(make_scene, hsisr):
-    numbers = np.random.default_rng(0).integers(1, 9000, (24, 1, 2)).astype("<i2")
-    ended = hsisr("unmix", make_scene("tiny", numbers), "-p", 3)
-    assert ended.code == 3
-    assert "3 endmembers of 2 pixels" in ended.first
-
-
-def test_a_band_without_data_is_told_how_to_be_left_out(make_scene, hsisr, world):
-    numbers = np.rint(np.einsum("pb,phw->bhw", world.spectra, world.abundances) * 10_000)
-    numbers[5] = -9999
-    ended = hsisr("unmix", make_scene("gap", numbers.astype("<i2")), "-p", 3)
-    assert ended.code == 3
-    assert "no pixel holds data in all of its bands" in ended.first
-    assert "bbl" in ended.err
-
-
 def test_a_dry_run_without_a_model_writes_nothing(world, hsisr, tmp_path):
     ended = hsisr("unmix", world.header, "-p", 3, "-o", tmp_path, "--dry-run")
     assert ended.code == 0
-    assert "endmembers by edaa, abundances by fcls, 3 endmembers" in ended.err
+    assert "3 endmembers by edaa, abundances by fcls" in ended.err
     assert not list(tmp_path.iterdir())

@@ -154,7 +154,7 @@ def test_endmembers_are_written_for_other_programs(tmp_path: Path) -> None:
     assert files == export.library_files(tmp_path / "scene")
     library = spectral.envi.open(str(files[1]))
     np.testing.assert_array_equal(library.spectra, spectra)
-    assert library.names == export.endmember_names(3)
+    assert library.names == list(export.endmember_names(3))
     np.testing.assert_allclose(library.bands.centers, centres)
     table = np.genfromtxt(files[2], delimiter=",", skip_header=1)
     np.testing.assert_allclose(table, np.column_stack([centres, spectra.T]), rtol=1e-6)

@@ -1,4 +1,4 @@
-"""Endmembers as files: an ENVI Spectral Library and a table.
+"""Spectra as files: an ENVI Spectral Library, read and written, and a table.
 
 Source: the `ENVI Spectral Library` file type, an image of one band whose lines are spectra.
 """
@@ -16,8 +16,92 @@ from numpy.typing import NDArray
 from hsisr.cube import Spectrum
 from hsisr.errors import InputError
 from hsisr.files import write_durably
+from hsisr.formats._raw import RawCube
 from hsisr.formats.envi.compose import list_names, spectrum_entries
-from hsisr.formats.envi.header import EnviHeader, braced
+from hsisr.formats.envi.fields import Fields
+from hsisr.formats.envi.header import EnviHeader, braced, normal, read_header, shown
+from hsisr.formats.envi.pair import HEADER
+from hsisr.formats.envi.spec import read_layout, read_spec
+from hsisr.formats.envi.spectrum import read_spectrum
+from hsisr.formats.envi.table import SpectraFile, name_column, read_labels
+
+_LIBRARY = (".sli", ".lib", ".esl")
+_TABLE = ".csv"
+_MISSPELT = 0.01
+"""Of the names: so many may differ in a table whose rows are in the order of the spectra."""
+_OF_SAMPLES = ("file type", "wavelength", "wavelength units", "fwhm", "bbl", "band names")
+"""What in the header of a library is not about an image of one band."""
+
+
+def read_library(path: Path) -> SpectraFile:
+    """The spectra of the library of which `path` is the data file or the header.
+
+    Divided by the scale factor, NaN where there is no data; raises `InputError`.
+    """
+    data, header = _pair(path)
+    fields = Fields(read_header(header), header)
+    kind = " ".join((fields.text("file type") or "").lower().split())
+    if kind != "envi spectral library":
+        raise fields.wrong("file type", shown(kind), "'ENVI Spectral Library' was")
+    plain = ((key, text) for key, text in fields.header.entries if normal(key) not in _OF_SAMPLES)
+    image = Fields(EnviHeader(tuple(plain)), header)
+    spec = read_spec(image)
+    if spec.bands != 1:
+        raise fields.wrong("bands", str(spec.bands), "1 for a library was")
+    layout = read_layout(image, spec)
+    with RawCube(layout, spec, format="envi", files=(data, header), notes=()) as cube:
+        values = cube.read(spec.window)[0].astype(np.float64)
+    spectrum = read_spectrum(fields, spec.cols)
+    names = fields.texts("spectra names")
+    if names and len(names) != spec.rows:
+        fields.note(f"{len(names)} 'spectra names' for {spec.rows} spectra are not used")
+        names = None
+    notes = (*image.notes, *fields.notes)
+    return SpectraFile(values, tuple(names) if names else None, spectrum, {}, notes)
+
+
+def labels_beside(
+    path: Path, names: Sequence[str]
+) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
+    """What the table (.csv) beside a library tells of its spectra, by column; and notes.
+
+    Its rows are in the order of the spectra, or have their names; raises `InputError`.
+    """
+    table = path.with_name(path.name.removesuffix(HEADER)).with_suffix(_TABLE)
+    if not table.is_file():
+        return {}, ()
+    labels = read_labels(table)
+    named = labels[name_column(labels)]
+    if len(named) == len(names):
+        others = sum(a != b for a, b in zip(named, names, strict=True))
+        if others <= _MISSPELT * len(names):
+            note = f"{others} of {len(names)} spectra have another name in {table.name}"
+            return labels, (note,) if others else ()
+    rows = {name: row for row, name in enumerate(named)}
+    if missing := [name for name in names if name not in rows]:
+        told = f"says nothing of {len(missing)} of {len(names)} spectra, as of {shown(missing[0])}"
+        raise InputError(told, where=table)
+    return {key: tuple(cells[rows[name]] for name in names) for key, cells in labels.items()}, ()
+
+
+def _pair(path: Path) -> tuple[Path, Path]:
+    """The data file and the header of a library, beside each other; raises `InputError`."""
+    if path.suffix.lower() == HEADER:
+        stem = path.with_suffix("")
+        tried = [stem, *(stem.with_name(stem.name + end) for end in _LIBRARY)]
+        return _existing(tried, "data file", path), path
+    tried = [path.with_name(path.name + HEADER), path.with_suffix(HEADER)]
+    return path, _existing(tried, "ENVI header", path)
+
+
+def _existing(tried: Sequence[Path], what: str, path: Path) -> Path:
+    found = [other for other in tried if other.is_file()]
+    if not path.is_file():
+        raise InputError("no such library of spectra", where=path)
+    if not found:
+        names = ", ".join(other.name for other in tried)
+        raise InputError(f"has no {what}; looked for {names}", where=path)
+    return found[0]
 
 
 def write_library(

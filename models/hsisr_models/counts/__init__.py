@@ -7,7 +7,7 @@ from hsisr_models.shelf import Shelf
 
 SHELF = Shelf[CountFile]("counts")
 
-_FEWEST, _MOST = 2, 12
+FEWEST, MOST = 2, 12
 
 
 def capped(estimates: Iterable[int]) -> int:
@@ -15,4 +15,4 @@ def capped(estimates: Iterable[int]) -> int:
 
     On real scenes, estimates by the noise count every variation of a material as another.
     """
-    return min(max(min(estimates), _FEWEST), _MOST)
+    return min(max(min(estimates), FEWEST), MOST)
