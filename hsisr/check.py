@@ -142,6 +142,43 @@ def consistency(steps: Iterable[Tile], output: Cube, source: Cube, *, operator: 
     return comparison.result()
 
 
+@dataclass(frozen=True)
+class Difference:
+    """How far abundances are from those they are compared with; NaN if there are none on both."""
+
+    mean: float
+    """Of the absolute differences."""
+    worst: float
+
+
+def abundance_consistency(
+    steps: Iterable[Tile],
+    output: Cube,
+    source: Cube,
+    unmix: Operation,
+    seen: Survey,
+    *,
+    operator: str,
+    runtime: Runtime,
+) -> Difference:
+    """Degrade the abundances `output` by `operator` and compare with those `unmix` gives `source`.
+
+    Where the degradation sees a pixel without abundances there is nothing to compare.
+    """
+    scale = output.spec.rows // source.spec.rows
+    total, count, worst = 0.0, 0, 0.0
+    for step in steps:
+        high = torch.from_numpy(output.read(step.read.zoomed(scale)))
+        low = degrade(high[None], scale, operator)[0].numpy()
+        expected = apply(unmix, source.read(step.read), seen, runtime)[: len(low)]
+        differences = np.abs(low - expected)[:, *step.kept.slices]
+        differences = differences[np.isfinite(differences)]
+        total += float(differences.sum(dtype=np.float64))
+        count += differences.size
+        worst = max(worst, float(differences.max(initial=0)))
+    return Difference(total / count, worst) if count else Difference(math.nan, math.nan)
+
+
 class _Comparison:
     """Estimates and truths that come in pieces of any shape."""
 

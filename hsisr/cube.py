@@ -147,9 +147,13 @@ class CubeSpec:
         )
 
     def classified(self, classes: Sequence[Class], *, description: str | None = None) -> CubeSpec:
-        """A map of classes on the same grid: bytes, of which 0, the first class, is no data."""
+        """A map of classes on the same grid, of which 0, the first, is no data.
+
+        Bytes, or words where bytes are too short.
+        """
         one = self.with_bands(["class"], description=description)
-        return replace(one, dtype=np.dtype(np.uint8), nodata=0.0, classes=tuple(classes))
+        dtype = np.min_scalar_type(len(classes) - 1)
+        return replace(one, dtype=dtype, nodata=0.0, classes=tuple(classes))
 
 
 class Cube(Protocol):

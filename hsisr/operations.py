@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import reduce
-from operator import add
 from typing import Protocol
 
 import numpy as np
@@ -14,9 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hsisr_models.contract import Solution
-from hsisr_models.exact import atan2, products
+from hsisr_models.exact import atan2, products, total
 from hsisr_models.imaging import back_project, mix, projection_reach
-from hsisr_models.rendering import Area, Renderer, cut, grown, within
+from hsisr_models.rendering import Area, Renderer, cut, everything, grown, within
 
 
 class Operation(Protocol):
@@ -123,85 +121,10 @@ class Consistent:
         return self.inner.missing(holes)
 
 
-_TURNS = tuple((quarters, mirrored) for mirrored in (False, True) for quarters in range(4))
-
-
-@dataclass(frozen=True)
-class Ensemble:
-    """Sharpening as the mean over the 8 ways to turn and mirror a scene (Timofte et al. 2016)."""
-
-    inner: Operation
-    spread: bool = False
-    """Whether one more band tells how much the 8 differ: their standard deviation, as the root
-    mean square over the bands."""
-
-    @property
-    def scale(self) -> int:
-        """That of the inner operation."""
-        return self.inner.scale
-
-    @property
-    def reach(self) -> int | None:
-        """That of the inner operation, which has to be the same in all directions."""
-        return self.inner.reach
-
-    @property
-    def footprint(self) -> int:
-        """All 8 are prepared, and kept."""
-        return len(_TURNS) * self.inner.footprint
-
-    def prepare(self, scene: Tensor, *, kept: Area | None = None) -> Renderer:
-        """The mean (1, B, scale h, scale w), followed by the spread where asked for."""
-        members = [_turned(self.inner, scene, kept, *turn) for turn in _TURNS]
-        return lambda rows, cols: self._mean(render(rows, cols) for render in members)
-
-    def _mean(self, members: Iterator[Tensor]) -> Tensor:
-        first = next(members)
-        # of differences, which are small: squares of values would leave no digits to the spread
-        total, squares = torch.zeros_like(first), torch.zeros_like(first)
-        for member in members:
-            difference = member - first
-            total += difference
-            squares += difference.square()
-        mean = total / len(_TURNS)
-        if not self.spread:
-            return first + mean
-        variance = (squares / len(_TURNS) - mean.square()).clamp_(min=0)
-        return torch.cat((first + mean, _mean_over_bands(variance).sqrt()), 1)
-
-    def missing(self, holes: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """As by the inner operation; the spread is missing where all bands are."""
-        missing = self.inner.missing(holes)
-        if not self.spread:
-            return missing
-        return np.concatenate((missing, missing.all(0, keepdims=True)))
-
-
-def _turned(
-    inner: Operation, scene: Tensor, kept: Area | None, quarters: int, mirrored: bool
-) -> Renderer:
-    """An operation on a scene that is mirrored and turned, and the result back again."""
-    height, width = scene.shape[2:]
-
-    def turned(rows: slice, cols: slice) -> Area:
-        cols = _reversed(cols, width) if mirrored else cols
-        ends = (width, height)
-        for turn in range(quarters):
-            rows, cols = _reversed(cols, ends[turn % 2]), rows
-        return rows, cols
-
-    def upright(rows: slice, cols: slice) -> Tensor:
-        back = render(*turned(rows, cols)).float().rot90(-quarters, (2, 3))
-        return back.flip(3) if mirrored else back
-
-    seen = scene.flip(3) if mirrored else scene
-    render = inner.prepare(seen.rot90(quarters, (2, 3)), kept=kept and turned(*kept))
-    return upright
-
-
-def _reversed(part: slice, size: int) -> slice:
-    """Where a stretch of pixels lies when they are counted from the other end."""
-    return slice(size - part.stop, size - part.start)
+_VALUES = 1 << 22
+"""Of the sharper scene, about as many are unmixed at a time."""
+_NARROWEST = 8
+"""Columns of the scene: pieces of fewer would cost more around them than they hold."""
 
 
 @dataclass(frozen=True)
@@ -281,34 +204,61 @@ class UnmixLinearly:
         return np.asarray(holes.mean(0, keepdims=True) >= 0.5)
 
 
+@dataclass(frozen=True)
+class UnmixSharpened:
+    """Unmixing of the sharper scene, of which no more is there at a time than is being unmixed."""
+
+    sharpen: Operation
+    unmix: UnmixLinearly
+
+    @property
+    def scale(self) -> int:
+        """That of sharpening."""
+        return self.sharpen.scale
+
+    @property
+    def reach(self) -> int | None:
+        """That of sharpening: unmixing looks at no other pixel."""
+        return self.sharpen.reach
+
+    @property
+    def footprint(self) -> int:
+        """That of sharpening."""
+        return self.sharpen.footprint
+
+    def prepare(self, scene: Tensor, *, kept: Area | None = None) -> Renderer:
+        """All maps of `UnmixLinearly` (1, p + 3 or p + 4, scale h, scale w)."""
+        render = self.sharpen.prepare(scene, kept=kept)
+        most = max(1, _VALUES // (scene.shape[1] * self.scale**2))
+
+        def unmixed(rows: slice, cols: slice) -> Tensor:
+            step = max(_NARROWEST, most // (rows.stop - rows.start))
+            parts = (slice(c, min(c + step, cols.stop)) for c in range(cols.start, cols.stop, step))
+            sharper = (render(rows, part).float() for part in parts)
+            return torch.cat([everything(self.unmix.prepare(part), part) for part in sharper], 3)
+
+        return unmixed
+
+    def missing(self, holes: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """As by unmixing, of what sharpening leaves out."""
+        return self.unmix.missing(self.sharpen.missing(holes))
+
+
 def _compared(mixed: Tensor, scene: Tensor) -> tuple[Tensor, Tensor]:
     """Of a reconstruction (1, B, h, w): the root mean square error, and the angle in degrees.
 
     Each (1, 1, h, w); of a spectrum that is zero the angle is NaN.
     """
-    error = _mean_over_bands((mixed - scene).square()).sqrt()
-    u, v = (values / _length(values) for values in (mixed, scene))
+    bands = list(zip(mixed.unbind(1), scene.unbind(1), strict=True))
+    error = (total((m - s).square() for m, s in bands) / len(bands)).sqrt()
+    a, b = (total(band.square() for band in kind).sqrt() for kind in zip(*bands, strict=True))
+    apart = total((m / a - s / b).square() for m, s in bands).sqrt()
+    together = total((m / a + s / b).square() for m, s in bands).sqrt()
     # exact at every angle, unlike the arc cosine of the cosine
-    return error, 2 * torch.rad2deg(atan2(_length(u - v), _length(u + v)))
+    return error[:, None], 2 * torch.rad2deg(atan2(apart, together))[:, None]
 
 
 def _dominant(abundances: Tensor) -> Tensor:
     """The number of the endmember that a pixel has most of (1, 1, h, w); NaN where it has none."""
     most, index = abundances.max(1, keepdim=True)
     return torch.where(most > 0, index + 1.0, torch.nan)
-
-
-def _mean_over_bands(values: Tensor) -> Tensor:
-    """(1, C, h, w) to (1, 1, h, w)."""
-    return _sum_over_bands(values) / values.shape[1]
-
-
-def _length(spectra: Tensor) -> Tensor:
-    """Of spectra (1, B, h, w), (1, 1, h, w)."""
-    return _sum_over_bands(spectra.square()).sqrt()
-
-
-def _sum_over_bands(values: Tensor) -> Tensor:
-    # band after band, because how torch sums up depends on the size of the image
-    total: Tensor = reduce(add, values.unbind(1))
-    return total[:, None]

@@ -27,8 +27,6 @@ from hsisr_models.counts import SHELF as COUNTS
 from hsisr_models.endmembers import SHELF as METHODS
 from hsisr_models.shelf import Shelf
 
-_CLASSES = 255
-"""Materials that a map of bytes tells apart."""
 _SAMPLE = 20_000
 """Pixels of a scene that endmembers are looked for in."""
 _FLAT = 1e-6
@@ -193,11 +191,6 @@ class LinearUnmixing:
             raise UsageError(
                 f"{many} spectra cannot be told apart by {bands} bands",
                 hint=f"--abundances {' or '.join(_SPARSE)}, or fewer spectra",
-            )
-        if len(library.class_names) > _CLASSES:
-            raise UsageError(
-                f"{len(library.class_names)} materials; a map of them holds {_CLASSES}",
-                hint="--class-column NAME, by which they are summed up",
             )
         return self.mixture(library.spectra, spec, library.names, library.classes)
 

@@ -123,7 +123,8 @@ class Job:
         ]
 
     def _operation(self, model: SrModel, machine: Runtime, seen: Survey) -> Operation:
-        from hsisr.operations import Consistent, Ensemble
+        from hsisr.ensemble import Ensemble
+        from hsisr.operations import Consistent
 
         operation: Operation = model.operation(seen, machine, dynamic=self.dynamic)
         if self.enforce:

@@ -6,6 +6,10 @@ it began with. They round differently, so a tile would differ from the whole sce
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import reduce
+from operator import add
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -51,6 +55,11 @@ def softmax(logits: Tensor) -> Tensor:
     """The soft-max over the channels of (N, C, h, w)."""
     last = logits.permute(0, 2, 3, 1).contiguous()
     return last.softmax(-1).permute(0, 3, 1, 2)
+
+
+def total(values: Iterable[Tensor]) -> Tensor:
+    """The sum, from the first to the last whatever their size."""
+    return reduce(add, values)
 
 
 def products(matrix: Tensor, pixels: Tensor) -> Tensor:

@@ -18,10 +18,11 @@ from hsisr.assembly import Assembly, Production, Target
 from hsisr.cube import ArrayCube, CubeSpec, Spectrum
 from hsisr.encoding import encode
 from hsisr.engine import Engine, Worker
+from hsisr.ensemble import Ensemble
 from hsisr.errors import Interrupted
 from hsisr.formats import create_cube, open_cube
 from hsisr.journal import Journal, Share, Unkept
-from hsisr.operations import Ensemble, Operation
+from hsisr.operations import Operation
 from hsisr.run import plan
 from hsisr.runtime import Runtime
 from hsisr.survey import survey

@@ -14,12 +14,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hsisr.check import consistency, consistency_steps, sample, self_check
+from hsisr.check import abundance_consistency, consistency, consistency_steps, sample, self_check
 from hsisr.cube import ArrayCube, Block, CubeSpec
-from hsisr.operations import Ensemble
+from hsisr.ensemble import Ensemble
+from hsisr.operations import UnmixLinearly
 from hsisr.runtime import Runtime
 from hsisr.survey import survey
 from hsisr.window import Window
+from hsisr_models.abundances import SHELF as SOLVERS
 from hsisr_models.imaging import OPERATORS, degrade, upscale_bicubic
 from hsisr_models.rendering import Area, Renderer, cut
 
@@ -241,3 +243,40 @@ def test_of_a_large_scene_windows_spread_over_it_are_compared() -> None:
     assert (steps[-1].write.row_stop, steps[-1].write.col_stop) == (3000, 500)
     rows = sorted(step.write.row for step in steps)
     assert max(after - before for before, after in pairwise(rows)) <= 128
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+@pytest.mark.parametrize("holes", [False, True])
+def test_abundances_are_compared_with_those_of_the_scene(
+    scene: Scene, cpu: Runtime, operator: str, holes: bool
+) -> None:
+    block = scene(6, 90, 70)
+    known = block[:, [3, 40, 80], [5, 60, 33]].T
+    output = np.random.default_rng(1).uniform(0, 1, (3, 360, 280)).astype(np.float32)
+    if holes:
+        block[:, 10:14, 20:25] = np.nan
+        output[:, 80:96, 120:140] = np.nan
+    unmix = UnmixLinearly(SOLVERS["ls"].solve, torch.from_numpy(known), torch.ones(6).bool())
+    cube = cube_of(block)
+    steps, complete = consistency_steps(cube.spec, 4)
+    assert complete
+    found = abundance_consistency(
+        steps, cube_of(output), cube, unmix, survey(cube), operator=operator, runtime=cpu
+    )
+    truth = np.einsum("bp,bij->pij", np.linalg.pinv(known.astype(np.float64)), block)
+    differences = np.abs(low_of(output, 4, operator)[0].numpy() - truth)
+    assert holes == np.isnan(differences).any()
+    assert found.mean == pytest.approx(np.nanmean(differences), rel=1e-4)
+    assert found.worst == pytest.approx(np.nanmax(differences), rel=1e-4)
+
+
+def test_of_no_abundances_there_is_no_difference(cpu: Runtime) -> None:
+    cube = cube_of(np.ones((6, 9, 9), np.float32))
+    output = np.full((2, 18, 18), np.nan, np.float32)
+    unmix = UnmixLinearly(SOLVERS["ls"].solve, torch.eye(2, 6), torch.ones(6).bool())
+    steps, _ = consistency_steps(cube.spec, 2)
+    found = abundance_consistency(
+        steps, cube_of(output), cube, unmix, survey(cube), operator="area", runtime=cpu
+    )
+    assert math.isnan(found.mean)
+    assert math.isnan(found.worst)

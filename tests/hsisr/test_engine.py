@@ -16,8 +16,9 @@ from torch import Tensor
 
 from hsisr.cube import ArrayCube, Block
 from hsisr.engine import Engine, Step, Worker, handed_over
+from hsisr.ensemble import Ensemble
 from hsisr.errors import InputError, OutputError
-from hsisr.operations import Ensemble, Operation
+from hsisr.operations import Operation
 from hsisr.run import freeze, plan, run
 from hsisr.runtime import Runtime
 from hsisr.survey import Survey, survey

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from hsisr import gaps
 from hsisr.cube import ArrayCube, Block
-from hsisr.operations import Consistent, Ensemble, Operation, Sharpen, Unmix, UnmixLinearly
+from hsisr.ensemble import Ensemble
+from hsisr.operations import Consistent, Operation, Sharpen, Unmix, UnmixLinearly, UnmixSharpened
 from hsisr.run import freeze, run
 from hsisr.runtime import Runtime
 from hsisr.survey import survey
@@ -202,6 +203,25 @@ def unmixing(bands: int) -> tuple[Operation, Operation]:
     )
 
 
+@pytest.mark.parametrize(("bands", "scale"), [(5, 3), (128, 8)])
+def test_the_sharper_scene_is_unmixed_pixel_by_pixel(
+    scene: Scene, cpu: Runtime, bands: int, scale: int
+) -> None:
+    block = wedge(scene(bands, 21, 45))
+    sharpen, (_, unmix) = network(bands, scale, block, cpu), unmixing(bands)
+    operation = UnmixSharpened(sharpen, unmix)
+    assert (operation.scale, operation.reach) == (scale, sharpen.reach)
+    sharper = applied(sharpen, block, 10**6, cpu)
+    expected = applied(unmix, gaps.fill(sharper, gaps.band_means(sharper)), 10**6, cpu)
+    # a pixel that lacks one band is unmixed, as the scene is without sharpening
+    expected[:, np.isnan(sharper).all(0)] = np.nan
+    found = applied(operation, block, 10**6, cpu)
+    there = np.isfinite(sharper).all(0)
+    np.testing.assert_array_equal(found[:, there], expected[:, there])
+    np.testing.assert_array_equal(np.isnan(found), np.isnan(expected))
+    np.testing.assert_array_equal(applied(operation, block, 7, cpu), found)
+
+
 @pytest.mark.parametrize("size", [(1, 1), (2, 3), (23, 17)], ids=str)
 def test_a_window_is_that_of_the_whole_to_the_last_bit(
     scene: Scene, cpu: Runtime, size: tuple[int, int]
@@ -212,7 +232,8 @@ def test_a_window_is_that_of_the_whole_to_the_last_bit(
     around = (Consistent(inner, "gaussian"), Consistent(bicubic(3), "bicubic"))
     ensembles = (Ensemble(inner), Ensemble(around[0], spread=True))
     with torch.no_grad():
-        for operation in (bicubic(4), inner, *around, *ensembles, *unmixing(5)):
+        sharper = (UnmixSharpened(sharpen, unmixing(5)[1]) for sharpen in (inner, around[1]))
+        for operation in (bicubic(4), inner, *around, *ensembles, *unmixing(5), *sharper):
             render = operation.prepare(seen)
             whole, scale = everything(render, seen), operation.scale
             assert whole.shape[2:] == (size[0] * scale, size[1] * scale)

@@ -10,7 +10,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from hsisr.cube import Class, CubeSpec
+from hsisr.cube import CubeSpec
 from hsisr.formats._axes import Axes
 from hsisr.formats.tiff.bands import band_items
 from hsisr.formats.tiff.gdal_metadata import Items, render_side_file, render_tag
@@ -75,7 +75,7 @@ def render_header(spec: CubeSpec) -> bytes:
                 shape=shape,
                 dtype=spec.dtype,
                 photometric="minisblack" if spec.classes is None else "palette",
-                colormap=_colours(spec.classes),
+                colormap=_colours(spec),
                 planarconfig=_planar(spec, axes),
                 rowsperstrip=min(spec.rows, max(1, _STRIP // row)),
                 description=(spec.description or "").encode() or None,
@@ -94,12 +94,12 @@ def render_side(spec: CubeSpec) -> bytes | None:
     return render_side_file(crs, names) if crs or names else None
 
 
-def _colours(classes: Sequence[Class] | None) -> NDArray[np.uint16] | None:
-    """The table (3, 256) of the colours of all bytes, from 0 to 65535."""
-    if classes is None:
+def _colours(spec: CubeSpec) -> NDArray[np.uint16] | None:
+    """The table of the colours (3, n) of all numbers that can be stored, from 0 to 65535."""
+    if spec.classes is None:
         return None
-    table = np.zeros((3, 256), np.uint16)
-    table[:, : len(classes)] = np.transpose([kind.colour for kind in classes])
+    table = np.zeros((3, np.iinfo(spec.dtype).max + 1), np.uint16)
+    table[:, : len(spec.classes)] = np.transpose([kind.colour for kind in spec.classes])
     return table * np.uint16(257)
 
 

@@ -17,6 +17,7 @@ from rasterio.warp import transform
 from hsisr.cube import Class, CubeSpec, Geo
 from hsisr.encoding import write_block
 from hsisr.formats import create_cube
+from hsisr.palette import classes, colours
 from tests.hsisr.formats.test_tiff_writing import WKT
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
@@ -85,6 +86,21 @@ def test_tifffile_reads_the_colours_of_a_palette(tmp_path: Path) -> None:
         assert page.photometric == tifffile.PHOTOMETRIC.PALETTE
         np.testing.assert_array_equal(page.colormap[:, :4] / 257, np.transpose(COLOURS))
         np.testing.assert_array_equal(page.asarray(), values[0])
+
+
+@pytest.mark.parametrize(("format_name", "file"), [("envi", "many.img"), ("tiff", "many.tif")])
+def test_more_classes_than_a_byte_counts_are_words(
+    tmp_path: Path, format_name: str, file: str
+) -> None:
+    spec = CubeSpec(4, 2, 200, np.dtype(np.float32)).classified(classes(["rock"] * 399))
+    values = np.arange(400).reshape(1, 2, 200)
+    with create_cube(tmp_path / file, spec, format_name) as writer:
+        write_block(writer, spec.window, np.where(values, values, np.nan).astype(np.float32))
+    with rasterio.open(tmp_path / file) as found:
+        assert found.dtypes == ("uint16",)
+        np.testing.assert_array_equal(found.read(), values)
+        assert found.colormap(1)[399][:3] == colours(399)[-1]
+    assert len(names_by_gdal(tmp_path / file)) == 400
 
 
 def test_without_a_place_on_the_map_names_stay(tmp_path: Path) -> None:
