@@ -182,7 +182,7 @@ def read_library(path: Path, class_column: str | None = None) -> Library:
     values = np.where(found.values > _DELETED, found.values, np.nan)
     names = found.names or [f"spectrum {i}" for i in range(1, len(values) + 1)]
     labels, notes = found.labels, found.notes
-    if class_column is not None and not labels:
+    if class_column is not None and path.suffix.lower() not in _TABLES:
         labels, more = labels_beside(path, names)
         notes += more
     classes = _classes(labels, class_column, path) or names

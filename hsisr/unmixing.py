@@ -62,6 +62,15 @@ class Solver:
         """Of what spectra (B, N) are made, see `AbundanceFile.solve`."""
         return SOLVERS[self.name].solve(spectra, endmembers, **self.numbers)
 
+    def require_fit(self, endmembers: Tensor) -> None:
+        """Raise `UsageError` if it cannot deal with endmembers (p, B), or with its numbers."""
+        try:
+            self(endmembers[:1].T, endmembers)
+        except ValueError as error:
+            raise UsageError(
+                f"{self.name}: {error}", hint="other --abundances, or fewer endmembers"
+            ) from None
+
     @property
     def tells_gain(self) -> bool:
         """Whether it tells how bright a pixel is from what it is made of."""
@@ -168,9 +177,10 @@ class LinearUnmixing:
         return f"{self.source.words}, abundances by {self.solver.name}"
 
     def require_fit(self, spec: CubeSpec) -> None:
-        """Raise `UsageError` if a scene has too few bands for it."""
+        """Raise `UsageError` if a scene has too few bands, or the solver cannot do it."""
         if isinstance(self.source, InScene):
             self.source.require_fit(spec)
+            self.solver.require_fit(torch.eye(self.source.most(spec), spec.bands))
 
     def known(self, spec: CubeSpec) -> LinearMixture | None:
         """What can be told before the scene is read; None if endmembers have yet to be found.
@@ -192,6 +202,7 @@ class LinearUnmixing:
                 f"{many} spectra cannot be told apart by {bands} bands",
                 hint=f"--abundances {' or '.join(_SPARSE)}, or fewer spectra",
             )
+        self.solver.require_fit(torch.from_numpy(library.spectra[:, good_bands(spec)]))
         return self.mixture(library.spectra, spec, library.names, library.classes)
 
     def mixture(
@@ -220,16 +231,6 @@ class LinearMixture:
     solver: Solver
     good: NDArray[np.bool_]
     """Which bands count (B,)."""
-
-    def __post_init__(self) -> None:
-        """Raises `UsageError` if the solver cannot deal with the endmembers."""
-        known = torch.from_numpy(self.endmembers[:, self.good])
-        try:
-            self.solver(known[:1].T, known)
-        except ValueError as error:
-            raise UsageError(
-                f"{self.solver.name}: {error}", hint="other --abundances, or fewer endmembers"
-            ) from None
 
     @property
     def materials(self) -> tuple[str, ...]:

@@ -96,6 +96,21 @@ def test_a_stopped_run_is_continued_to_the_same_result(
     assert not [*tmp_path.glob("*.part"), *tmp_path.glob("*.journal")]
 
 
+@pytest.mark.parametrize(("number", "code"), STOPS)
+def test_a_search_for_endmembers_stops_at_once_and_leaves_nothing(
+    number, code, make_scene, spawned, tmp_path
+):
+    header = _scene(make_scene)
+    before = sorted(tmp_path.iterdir())
+    process = spawned(["unmix", header, "--endmembers", "8", "--threads", "1"])
+    said = iter(process.stderr.readline, "")
+    next(line for line in said if line.startswith("looking for 8 endmembers "))
+    ended, rest = _stopped(process, number)
+    assert ended == code
+    assert rest.startswith("error: interrupted\n")
+    assert sorted(tmp_path.iterdir()) == before
+
+
 def test_an_impatient_user_is_heard_at_once_and_loses_nothing_written(
     make_scene, spawned, hsisr, tmp_path
 ):

@@ -207,20 +207,6 @@ def test_negative_abundances_are_told(world, hsisr, tmp_path):
     assert f"the lowest is {np.nanmin(maps):.2g}" in said
 
 
-def test_an_endmember_that_hardly_occurs_is_warned_of(make_scene, world, hsisr, tmp_path):
-    """A third material in a single pixel of a scene of two."""
-    shares = np.stack([np.tile(np.linspace(0, 1, 48), (64, 1))] * 3)
-    shares[1], shares[2] = 1 - shares[0], 0
-    shares[:, 30, 30] = 0, 0, 1
-    numbers = np.rint(np.einsum("pb,phw->bhw", world.spectra, shares) * 10_000).astype("<i2")
-    scene = make_scene("rare", numbers)
-    said = hsisr("unmix", scene, "--endmembers", 3, "--method", "vca", "-o", tmp_path / "r").err
-    record = json.loads((tmp_path / "r_abundance.run.json").read_text())
-    (dead,) = record["dead_endmembers"]
-    assert record["mean_abundances"][int(dead.removeprefix("endmember ")) - 1] < 0.005
-    assert f"warning: the scene holds next to nothing of {dead} (" in said
-
-
 def test_bands_marked_bad_have_no_part(make_scene, hsisr, tmp_path, world):
     numbers = np.rint(np.einsum("pb,phw->bhw", world.spectra, world.abundances) * 10_000)
     broken = numbers.copy()
