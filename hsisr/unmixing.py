@@ -79,7 +79,8 @@ class Solver:
     @property
     def constraints(self) -> tuple[bool, bool]:
         """Whether abundances are to sum to one, and whether they are to be non-negative."""
-        return (CONSTRAINTS | _OTHERS)[self.name]
+        asc, anc = (CONSTRAINTS | _OTHERS).get(self.name, (False, False))
+        return bool(self.numbers.get("asc", asc)), bool(self.numbers.get("anc", anc))
 
 
 @dataclass(frozen=True)

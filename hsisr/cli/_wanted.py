@@ -18,6 +18,9 @@ AUTO = "auto"
 METHOD, ABUNDANCES = "edaa", "fcls"
 """By which endmembers are found and abundances computed where nothing else is asked for."""
 
+_SPARSE = "sunsal"
+"""The solver that has numbers of its own."""
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -63,18 +66,22 @@ class Wanted:
     def _solver(self) -> Solver:
         from hsisr.unmixing import Solver
 
-        name = self._solver_name()
-        if name != "sunsal":
-            self._refuse(("sparsity",), f"a number of sunsal, but abundances are by {name}")
-        return Solver(name, {} if self.sparsity is None else {"sparsity": self.sparsity})
+        if self.abundances == _SPARSE:
+            numbers = {name: getattr(self, name) for name in ("sparsity", "asc", "anc")}
+            return Solver(
+                _SPARSE, {key: value for key, value in numbers.items() if value is not None}
+            )
+        name = self._least_squares()
+        self._refuse(("sparsity",), f"a number of {_SPARSE}, but abundances are by {name}")
+        return Solver(name)
 
-    def _solver_name(self) -> str:
+    def _least_squares(self) -> str:
         from hsisr.unmixing import CONSTRAINTS
 
         if self.asc is None and self.anc is None:
             return self.abundances or ABUNDANCES
         if self.abundances not in (None, *CONSTRAINTS):
-            self._refuse(("asc", "anc"), f"these choose among {', '.join(CONSTRAINTS)}")
+            self._refuse(("asc", "anc"), f"of {', '.join(CONSTRAINTS)} and {_SPARSE} alone")
         own = CONSTRAINTS[self.abundances or "fcls"]
         asked = tuple(
             kept if switch is None else switch

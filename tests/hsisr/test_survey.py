@@ -16,6 +16,7 @@ from hsisr.survey import (
     Statistics,
     good_bands,
     sample_pixels,
+    statistics_of,
     strips,
     subspace_of,
     survey,
@@ -191,6 +192,38 @@ def test_a_hole_in_a_bad_band_does_not_matter(scene: Scene) -> None:
     assert good_bands(cube.spec).tolist() == [True, True, False, True]
     with pytest.raises(InputError, match="no pixel holds data in all of its bands"):
         sample_pixels(cube_of(block), 100, 0)
+
+
+def test_statistics_are_those_of_numpy_for_complete_pixels_in_good_bands(scene: Scene) -> None:
+    block = scene(5, 30, 20)
+    block[1, 2, 3] = np.nan
+    block[:, :4, 0] = 0
+    block[3, 10:20] = np.nan  # marked bad
+    mean, covariance, count = statistics_of(cube_of(block, (True, True, True, False, True)))
+    used = block[[0, 1, 2, 4]].reshape(4, -1)
+    used = used[:, np.isfinite(used).all(0) & (used != 0).any(0)].astype(np.float64)
+    assert count == used.shape[1] == 30 * 20 - 5
+    np.testing.assert_allclose(mean, used.mean(1), rtol=1e-12)
+    np.testing.assert_allclose(covariance, np.cov(used, bias=True), rtol=1e-10)
+
+
+def test_statistics_are_the_same_however_the_scene_is_read(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cube = cube_of(scene(5, 30, 20))
+    whole = statistics_of(cube)
+    monkeypatch.setattr(surveying, "_STRIP", 5 * 20 * 7)
+    pieces = statistics_of(cube)
+    np.testing.assert_allclose(pieces[0], whole[0], rtol=1e-12)
+    np.testing.assert_allclose(pieces[1], whole[1], rtol=1e-9)
+    assert pieces[2] == whole[2]
+
+
+def test_statistics_need_a_complete_pixel(scene: Scene) -> None:
+    block = scene(5, 9, 7)
+    block[2] = np.nan
+    with pytest.raises(InputError, match="no pixel holds data in all of its bands"):
+        statistics_of(cube_of(block))
 
 
 def test_neighbours_are_compared_as_by_numpy(scene: Scene) -> None:
