@@ -18,7 +18,7 @@ from hsisr.errors import BatchError, HsisrError, InputError, Interrupted, Output
 if TYPE_CHECKING:
     from hsisr.formats import ReadOptions
 
-_RESULTS = ("output", "uncertainty", "error_map", "endmember_files")
+_RESULTS = ("output", "uncertainty", "maps", "error_map", "endmember_files")
 """Keys under which the record of a run names what it wrote."""
 
 
