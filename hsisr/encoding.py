@@ -64,6 +64,7 @@ def encode(block: Block, spec: CubeSpec) -> tuple[NDArray[Any], int]:
     Integers are rounded to the nearest, halves to even; what does not fit the type is clipped to
     its range. NaN becomes the no-data value (0 in an integer cube that has none); a valid sample
     that would land on the no-data value is moved by one step, so that data never turns into a hole.
+    In a map of classes that value is a class, and stays.
     In memory the numbers lie in the order of `block`.
     """
     order = _memory_order(block)
@@ -97,7 +98,7 @@ def _store(values: NDArray[Any], stored: NDArray[Any], spec: CubeSpec) -> int:
         np.clip(values, lowest, highest, out=values)
     np.copyto(stored, values, casting="unsafe")
     fill = _stored_nodata(spec.nodata, spec.dtype)
-    if fill is not None:
+    if fill is not None and spec.classes is None:
         _put(stored, stored == fill, _beside(fill, spec.dtype))
     if missing is not None and (fill is not None or spec.dtype.kind == "f"):
         np.copyto(stored, np.nan if fill is None else fill, where=missing)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -121,6 +121,7 @@ class Consistent:
         return self.inner.missing(holes)
 
 
+_TINY = torch.finfo(torch.float32).tiny
 _VALUES = 1 << 22
 """Of the sharper scene, about as many are unmixed at a time."""
 _NARROWEST = 8
@@ -247,18 +248,23 @@ class UnmixSharpened:
 def _compared(mixed: Tensor, scene: Tensor) -> tuple[Tensor, Tensor]:
     """Of a reconstruction (1, B, h, w): the root mean square error, and the angle in degrees.
 
-    Each (1, 1, h, w); of a spectrum that is zero the angle is NaN.
+    Each (1, 1, h, w). Zero is at right angles to all spectra but itself.
     """
     bands = list(zip(mixed.unbind(1), scene.unbind(1), strict=True))
     error = (total((m - s).square() for m, s in bands) / len(bands)).sqrt()
-    a, b = (total(band.square() for band in kind).sqrt() for kind in zip(*bands, strict=True))
-    apart = total((m / a - s / b).square() for m, s in bands).sqrt()
-    together = total((m / a + s / b).square() for m, s in bands).sqrt()
+    a, b = (_length(kind).clamp_min(_TINY) for kind in zip(*bands, strict=True))
+    apart = _length(m / a - s / b for m, s in bands)
+    together = _length(m / a + s / b for m, s in bands)
     # exact at every angle, unlike the arc cosine of the cosine
     return error[:, None], 2 * torch.rad2deg(atan2(apart, together))[:, None]
 
 
+def _length(bands: Iterable[Tensor]) -> Tensor:
+    """Of spectra that come band by band."""
+    return total(band.square() for band in bands).sqrt()
+
+
 def _dominant(abundances: Tensor) -> Tensor:
-    """The number of the endmember that a pixel has most of (1, 1, h, w); NaN where it has none."""
+    """The number of the endmember that a pixel has most of, from 1 (1, 1, h, w); 0 for none."""
     most, index = abundances.max(1, keepdim=True)
-    return torch.where(most > 0, index + 1.0, torch.nan)
+    return torch.where(most > 0, index + 1.0, 0.0)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from hsisr.cube import Cube, CubeSpec
 from hsisr.files import write_durably
+from hsisr.palette import Colour
 from hsisr.window import Window
 
 Image = NDArray[np.uint8]
@@ -62,6 +63,17 @@ def stretched(values: NDArray[np.float32], like: NDArray[np.float32] | None = No
 def grey(values: NDArray[np.float32], low: float, high: float) -> Image:
     """One band (h, w) as a grey picture from `low` to `high`; holes black."""
     return np.repeat(_shades(values, low, high)[:, :, None], 3, 2)
+
+
+def dominant(abundances: NDArray[np.float32]) -> NDArray[np.intp]:
+    """The number of the endmember that a pixel has most of (p, h, w), from 1; 0 for none."""
+    there = np.nan_to_num(abundances)
+    return np.where(there.max(0) > 0, there.argmax(0) + 1, 0)
+
+
+def classified(classes: NDArray[np.intp], colours: Sequence[Colour]) -> Image:
+    """Numbers (h, w) as a picture: 1 in the first of `colours`, and so on; 0 black."""
+    return np.array([(0, 0, 0), *colours], np.uint8)[classes]
 
 
 def _shades(values: NDArray[np.float32], low: float, high: float) -> NDArray[np.uint8]:

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from hsisr.cli import _shared as shared
-from hsisr.cli._unmixing import Job, names_of, trained
+from hsisr.cli._pictures import draw
+from hsisr.cli._unmixing import Job, kinds_of, names_of, trained
 from hsisr.errors import CheckError
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def finish(
     write_endmembers(results.endmembers, unmixer.endmembers, _spectrum(job), names)
     write_json(results.record, describe(job.begun, outcome))
     if quicklook:
-        _draw(results.abundance, results.picture)
+        draw(job, unmixer, _spectrum(job))
     shared.say(f"wrote {results.abundance} in {shared.duration(about['seconds'])}")
     shared.say(diagnosis.summary)
     _tell_nearest(nearest)
@@ -78,10 +79,11 @@ def _diagnosed(unmixer: Unmixer, abundance: Path) -> Diagnosis:
     with open_cube(abundance) as maps:
         for window in strips(maps.spec):
             tally.note(maps.read(window))
-    kinds, constraints = names, (True, True)
+    constraints = (True, True)
     if isinstance(unmixer, LinearMixture):
-        kinds, constraints = unmixer.classes, unmixer.solver.constraints
-    return Diagnosis(names, materials, twins(unmixer.endmembers, kinds), tally, *constraints)
+        constraints = unmixer.solver.constraints
+    alike = twins(unmixer.endmembers, kinds_of(unmixer))
+    return Diagnosis(names, materials, alike, tally, *constraints)
 
 
 def _nearest(job: Job, unmixer: Unmixer) -> list[dict[str, Any]] | None:
@@ -122,12 +124,3 @@ def _spectrum(job: Job) -> Spectrum | None:
     if spectrum is None and model and model.card.wavelengths_nm:
         return Spectrum(model.card.wavelengths_nm)
     return spectrum
-
-
-def _draw(abundance: Path, picture: Path) -> None:
-    from hsisr.formats import open_cube
-    from hsisr.picture import grey, overview, sheet, write_png
-
-    with open_cube(abundance) as cube:
-        maps = overview(cube, range(cube.spec.bands), longest=512)
-    write_png(picture, sheet([grey(band, 0, 1) for band in maps], across=4))

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from hsisr.cli import _shared as shared
+from hsisr.cli._checks import tell_subspace
 from hsisr.cli._search import endmembers_of
 from hsisr.cli._tiles import Means, journal_of, produce, sized, surveyed, tell
 
@@ -16,9 +17,11 @@ if TYPE_CHECKING:
 
     from hsisr.assembly import Target
     from hsisr.checkpoint import Checkpoint
+    from hsisr.cli._sharper import Sharper
     from hsisr.cube import Cube
     from hsisr.journal import Journal, Unkept
     from hsisr.model import UnmixModel
+    from hsisr.operations import Operation
     from hsisr.survey import Survey
     from hsisr.unmixing import FromLibrary, InScene, LinearMixture, LinearUnmixing
 
@@ -47,6 +50,13 @@ def names_of(unmixer: Unmixer) -> tuple[Sequence[str], Sequence[str]]:
     return names, names
 
 
+def kinds_of(unmixer: Unmixer) -> Sequence[str]:
+    """Of which material each endmember is."""
+    from hsisr.unmixing import LinearMixture
+
+    return unmixer.classes if isinstance(unmixer, LinearMixture) else names_of(unmixer)[0]
+
+
 class Results:
     """The names of everything that is written."""
 
@@ -56,6 +66,7 @@ class Results:
         chosen: UnmixModel | LinearUnmixing,
         output: Path | None,
         format_name: str | None,
+        scale: int = 1,
     ) -> None:
         from hsisr import export
         from hsisr.unmixing import LinearUnmixing
@@ -65,11 +76,14 @@ class Results:
         self.gain = isinstance(chosen, LinearUnmixing) and chosen.solver.tells_gain
         """Whether there is a map of it."""
         stem = export.stem_of(cube, output)
+        if scale > 1:
+            stem = stem.with_name(f"{stem.name}_x{scale}")
         names = export.unmixing_maps(cube.spec, (), gain=self.gain)
         self.maps = {name: export.tagged(stem, name, self.format) for name in names}
         self.abundance = self.maps["abundance"]
         self.endmembers = stem.with_name(f"{stem.name}_endmembers")
         self.picture = export.beside(self.abundance, ".png")
+        self.lines = stem.with_name(f"{stem.name}_endmembers.png")
         self.record = export.beside(self.abundance, ".run.json")
         self.journal = export.beside(self.abundance, ".journal")
 
@@ -81,7 +95,7 @@ class Results:
             *(file for path in self.maps.values() for file in export.outputs_of(path, self.format)),
             *export.library_files(self.endmembers),
             self.record,
-            *([self.picture] if quicklook else []),
+            *([self.picture, self.lines] if quicklook else []),
         ]
 
 
@@ -97,6 +111,8 @@ class Job:
     results: Results
     reference: FromLibrary | None = None
     """What the endmembers are named after."""
+    sharper: Sharper | None = None
+    """By what the scene is sharpened first."""
 
     @classmethod
     def of(
@@ -106,6 +122,7 @@ class Job:
         means: Means,
         results: Results,
         reference: FromLibrary | None,
+        sharper: Sharper | None,
     ) -> Job:
         """Raises `InputError`, `UsageError` or `ModelError` if the scene cannot be unmixed so."""
         from hsisr.unmixing import LinearUnmixing
@@ -114,8 +131,10 @@ class Job:
         chosen.require_fit(spec)
         if reference is not None:
             reference.read(spec)
+        if sharper is not None:
+            sharper.model.require_fit(spec)
         known = chosen.known(spec) if isinstance(chosen, LinearUnmixing) else chosen
-        return cls(cube, chosen, known, means, results, reference)
+        return cls(cube, chosen, known, means, results, reference, sharper)
 
     def target(self, materials: Sequence[str]) -> Target:
         """What is written: all maps, in the order in which they are computed."""
@@ -123,7 +142,8 @@ class Job:
         from hsisr.export import unmixing_maps
 
         paths = self.results.maps
-        maps = unmixing_maps(self.cube.spec, materials, gain=self.results.gain)
+        grid = self.cube.spec.upscaled(self.sharper.model.scale if self.sharper else 1)
+        maps = unmixing_maps(grid, materials, gain=self.results.gain)
         return Target([(paths[name], spec) for name, spec in maps.items()], self.results.format)
 
     @property
@@ -152,19 +172,39 @@ class Job:
         options = {
             "unmixing": _described(self.chosen),
             "identify": self.reference and identity(self.reference.path),
+            "sharpened": self.sharper and self.sharper.record,
             "tile": self.means.tile,
             "outputs": [path.name for path in self.results.maps.values()],
         }
-        return begun("unmix", self.cube, self.means.machine, trained(self.chosen), options)
+        model = self.sharper.model.checkpoint if self.sharper else trained(self.chosen)
+        return begun("unmix", self.cube, self.means.machine, model, options)
+
+    def surveyed(self, *, hasty: bool = False) -> Survey:
+        """What has to be known of the scene."""
+        from hsisr.survey import survey
+
+        return survey(self.cube, self.sharper.model.tokens if self.sharper else 0, hasty=hasty)
+
+    def operations(self, unmixer: Unmixer, seen: Survey) -> Sequence[Operation]:
+        """What is done to tiles, for each device."""
+        from hsisr.unmixing import LinearMixture
+
+        machines = self.means.machines
+        if self.sharper is None:
+            return [unmixer.operation(seen, machine) for machine in machines]
+        assert isinstance(unmixer, LinearMixture)
+        return self.sharper.operations(unmixer, seen, machines)
 
 
 def inputs_of(job: Job) -> list[Path]:
     """All files that are read."""
     from hsisr.unmixing import FromLibrary, LinearUnmixing
 
-    found, model = list(job.cube.files), trained(job.chosen)
-    if model is not None:
-        found.append(model.path)
+    found = list(job.cube.files)
+    sharpening = job.sharper.model.checkpoint if job.sharper else None
+    for model in (trained(job.chosen), sharpening):
+        if model is not None:
+            found.append(model.path)
     if isinstance(job.chosen, LinearUnmixing) and isinstance(job.chosen.source, FromLibrary):
         found.append(job.chosen.source.path)
     if job.reference is not None:
@@ -202,7 +242,6 @@ def unmix(job: Job) -> tuple[Unmixer, dict[str, Any]] | None:
     """
     from hsisr.engine import Engine
     from hsisr.runtime import explained
-    from hsisr.survey import survey
 
     started = time.monotonic()
     cube, means = job.cube, job.means
@@ -211,10 +250,11 @@ def unmix(job: Job) -> tuple[Unmixer, dict[str, Any]] | None:
         shared.stoppable(f"what is done is kept; go on with: {shared.again()}") as stopper,
         journal_of(job.results.journal, job.begun, means, keeps=True) as journal,
     ):
-        seen = surveyed(journal, lambda: survey(cube))
+        seen = surveyed(journal, job.surveyed)
+        tell_subspace(seen.subspace)
         found = _settled(job, seen, journal, stopper)
         target = job.target(names_of(found.unmixer)[1])
-        operations = [found.unmixer.operation(seen, machine) for machine in means.machines]
+        operations = job.operations(found.unmixer, seen)
         sizes = sized(journal, means, target, cube, operations[0])
         engine = Engine(cube, seen, sizes.plan, means.workers(operations, sizes.threads))
         production = produce(target, sizes, engine.run, journal, stopper, "unmixing")
@@ -227,7 +267,19 @@ def unmix(job: Job) -> tuple[Unmixer, dict[str, Any]] | None:
         "seconds": round(time.monotonic() - started, 2),
         "tile": sizes.plan.tile,
         "reach": operations[0].reach,
+        "consistency": _consistency(job, found.unmixer, seen),
     }
+
+
+def _consistency(job: Job, unmixer: Unmixer, seen: Survey) -> dict[str, Any] | None:
+    """How far abundances of the sharper scene are from those of the scene itself."""
+    from hsisr.unmixing import LinearMixture
+
+    if job.sharper is None:
+        return None
+    assert isinstance(unmixer, LinearMixture)
+    abundance, machine = job.results.abundance, job.means.machine
+    return job.sharper.consistency(abundance, job.cube, unmixer, seen, machine)
 
 
 def _settled(job: Job, seen: Survey, journal: Journal | Unkept, stopper: shared.Stopper) -> Found:
@@ -252,15 +304,14 @@ def preview(job: Job) -> None:
     """Tell what the run would take, by a small part of it."""
     import numpy as np
 
-    from hsisr.survey import survey
-
-    seen, target, unmixer = survey(job.cube), job.expected, job.known
+    seen, target, unmixer = job.surveyed(hasty=True), job.expected, job.known
     if unmixer is None:
         # any spectra take as long as the endmembers that have yet to be found
         spec, maps = job.cube.spec, target.cubes[0][1]
         pixels = seen.samples[0].reshape(spec.bands, -1).T
         spectra = np.resize(pixels, (maps.bands, spec.bands))
         unmixer = job.searching[0].mixture(spectra, spec, maps.band_names or ())
-    operations = [unmixer.operation(seen, machine) for machine in job.means.machines]
-    job.means.forecast(target, job.cube, seen, operations, statistics=job.known is None)
+    operations = job.operations(unmixer, seen)
+    statistics = job.known is None or seen.subspace is not None
+    job.means.forecast(target, job.cube, seen, operations, statistics=statistics)
     shared.say("nothing written (--dry-run)")

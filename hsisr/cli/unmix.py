@@ -12,6 +12,7 @@ from hsisr.cli import _cluster, _scenes
 from hsisr.cli import _options as options
 from hsisr.cli import _shared as shared
 from hsisr.cli._findings import faults_in, finish, require_sound
+from hsisr.cli._sharper import Sharper
 from hsisr.cli._tiles import Means
 from hsisr.cli._unmixing import Job, Results, inputs_of, preview, unmix
 from hsisr.cli._wanted import ABUNDANCES, AUTO, METHOD, Wanted
@@ -95,6 +96,24 @@ def command(
         float | None,
         typer.Option(min=0, help="Of sunsal: the weight of the sum of abundances."),
     ] = None,
+    scale: Annotated[
+        int | None,
+        typer.Option(
+            "-s",
+            "--scale",
+            min=2,
+            max=8,
+            help="Unmix the scene sharpened so many times; the sharper scene is not written.",
+        ),
+    ] = None,
+    sr_model: Annotated[
+        str | None,
+        typer.Option(
+            help="What sharpens the scene, as --model of `hsisr upscale`. Default: the pretrained "
+            "one for the scale.",
+            autocompletion=options.models,
+        ),
+    ] = None,
     identify: Annotated[
         Path | None,
         typer.Option(
@@ -171,12 +190,13 @@ def command(
         sparsity=sparsity,
         seed=seed,
     )
+    sharper = Sharper.wanted(scale, sr_model, model)
     chosen, reference = wanted.chosen(), _reference(identify)
 
     def step(path: Path) -> None:
         with shared.open_scene(path, var, axes, bands=bands, window=window, bbox=bbox) as cube:
-            results = Results(cube, chosen, output, format_name)
-            job = Job.of(cube, chosen, means, results, reference)
+            results = Results(cube, chosen, output, format_name, scale or 1)
+            job = Job.of(cube, chosen, means, results, reference, sharper)
             if means.done_before(job.expected, results.record, job.begun):
                 require_sound(faults_in(results.record) if strict else [])
                 return
@@ -207,4 +227,6 @@ def _announce(job: Job, inputs: Sequence[Path], quicklook: bool) -> None:
     export.require_writable(files, inputs, needed, overwrite=job.means.overwrite)
     shared.say(f"device     {job.means.machine.description}")
     shared.say(f"method     {job.chosen.name}")
+    if job.sharper is not None:
+        shared.say(f"sharpened  {job.sharper.model.choice}")
     shared.say(f"output     {job.results.abundance}  {export.size_in_words(specs[0])}")

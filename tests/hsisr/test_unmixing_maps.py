@@ -105,11 +105,19 @@ def test_a_pixel_with_nothing_of_any_endmember_has_no_class(cpu: Runtime) -> Non
     block = -np.tile(known[0].numpy()[:, None, None], (1, 3, 3))
     block[:, 1, 1] = known[1].numpy()
     maps = maps_of(linear("nnls", known), block, cpu)
-    expected = np.full((3, 3), np.nan)
+    expected = np.zeros((3, 3))
     expected[1, 1] = 2
     np.testing.assert_array_equal(maps[-1], expected)
-    # of a mixture that is black there is no angle
-    assert np.isnan(maps[3]).sum() == 8
+    spec = unmixing_maps(cube_of(block).spec, ["a", "b"], gain=False)["class"]
+    np.testing.assert_array_equal(encode(maps[-1:].astype(np.float32), spec)[0][0], expected)
+
+
+def test_zero_is_at_right_angles_to_all_but_itself(cpu: Runtime) -> None:
+    known = spectra(2)
+    block = np.zeros((6, 1, 3), np.float32)
+    block[:, 0, 1], block[:, 0, 2] = -known[0], known[1]
+    angles = maps_of(linear("nnls", known), block, cpu)[3]
+    np.testing.assert_allclose(angles, [[0, 90, 0]], atol=1e-4)
 
 
 @pytest.mark.parametrize("gain", [True, False])

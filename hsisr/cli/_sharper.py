@@ -1,0 +1,93 @@
+"""Of `hsisr unmix --scale`: the sharper scene, which is unmixed but not written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from hsisr.cli import _shared as shared
+from hsisr.errors import UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hsisr.cube import Cube
+    from hsisr.model import SrModel
+    from hsisr.operations import UnmixSharpened
+    from hsisr.runtime import Runtime
+    from hsisr.survey import Survey
+    from hsisr.unmixing import LinearMixture
+
+
+@dataclass(frozen=True)
+class Sharper:
+    """By what a scene is sharpened before it is unmixed."""
+
+    model: SrModel
+
+    @classmethod
+    def wanted(
+        cls, scale: int | None, sr_model: str | None, unmix_model: str | None
+    ) -> Sharper | None:
+        """By the options as a user writes them; raises `UsageError`, and as `load_sr`."""
+        from hsisr.model import load_sr
+        from hsisr.zoo import AUTO
+
+        if scale is None and sr_model is None:
+            return None
+        if scale is None:
+            raise UsageError("--sr-model without --scale sharpens nothing", hint="--scale 4")
+        if unmix_model is not None:
+            raise UsageError(
+                "--scale: a trained model unmixes the scene as it is",
+                hint="--endmembers or --library instead of --model",
+            )
+        return cls(load_sr(sr_model or AUTO, scale))
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What the result depends on."""
+        return {"model": self.model.name, "scale": self.model.scale}
+
+    def operations(
+        self, unmixer: LinearMixture, seen: Survey, machines: Sequence[Runtime]
+    ) -> list[UnmixSharpened]:
+        """Sharpening and unmixing in one, for each device."""
+        from hsisr.operations import UnmixSharpened
+
+        models = [self.model, *(self.model.copied() for _ in machines[1:])]
+        return [
+            UnmixSharpened(model.operation(seen, machine), unmixer.operation(seen, machine))
+            for model, machine in zip(models, machines, strict=True)
+        ]
+
+    def consistency(
+        self, abundance: Path, cube: Cube, unmixer: LinearMixture, seen: Survey, machine: Runtime
+    ) -> dict[str, Any]:
+        """Compare the degraded abundances, as they were written, with the scene's own, and tell."""
+        from hsisr import check
+        from hsisr.formats import open_cube
+
+        tiles, all_of_it = check.consistency_steps(cube.spec, self.model.scale)
+        unfinished = f"{abundance} is written, its check and run.json are not"
+        with shared.stoppable(unfinished) as stopper, open_cube(abundance) as output:
+            steps = shared.progress(stopper.heeded(tiles), len(tiles), "checking")
+            found = check.abundance_consistency(
+                *(steps, output, cube, unmixer.operation(seen, machine), seen),
+                operator=self._operator,
+                runtime=machine,
+            )
+        shared.say(
+            f"consistency degraded ({self._operator}), the abundances differ from those of the "
+            f"scene by {found.mean:.2g} on average, {found.worst:.2g} at most"
+            + ("" if all_of_it else f", in {len(tiles)} windows spread over it")
+        )
+        return {"degradation": self._operator, **asdict(found)}
+
+    @property
+    def _operator(self) -> str:
+        """The degradation that the model was trained to undo."""
+        checkpoint = self.model.checkpoint
+        # a model that was trained on several names them all
+        return checkpoint.card.degradation.partition(",")[0] if checkpoint else "bicubic"
