@@ -183,7 +183,8 @@ def _results(folder: Path) -> set[Path]:
         for key in _RESULTS:
             named: Any = _record(path).get(key) or ()
             names.update([named] if isinstance(named, str) else map(str, named))
-    return {folder / name for name in names}
+    files = {folder / name for name in names}
+    return files | {file.with_suffix(".hdr") for file in files}
 
 
 def _record(path: Path) -> dict[str, Any]:

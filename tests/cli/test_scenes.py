@@ -215,9 +215,9 @@ def test_many_scenes_are_unmixed(folder, hsisr, tmp_path):
     ended = hsisr("unmix", folder, "--endmembers", "2", "-o", tmp_path / "out")
     assert ended.code == 0
     made = _scenes_in(tmp_path / "out")
-    assert made == [f"{name}{end}" for name, end in (
-        ("a_abundance", ".img"), ("a_rmse", ".img"), ("b_abundance", ".tif"), ("b_rmse", ".tif"),
-    )]  # fmt: skip
+    maps = ("abundance", "class", "rmse", "sam")
+    assert made == [f"{name}_{kind}{end}" for name, end in (("a", ".img"), ("b", ".tif"))
+                    for kind in maps]  # fmt: skip
 
 
 def test_a_part_of_a_scene_is_upscaled_in_its_place(world, hsisr, tmp_path):

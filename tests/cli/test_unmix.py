@@ -63,9 +63,12 @@ def test_endmembers_are_a_spectral_library_and_a_table(world, unmixed):
     np.testing.assert_allclose(table[:, 1:].T, library.spectra, rtol=1e-6)
 
 
-def test_the_picture_shows_every_map(unmixed):
-    with Image.open(unmixed / "scene_abundance.png") as picture:
-        assert picture.size == (4 * 48 + 3 * 4, 64)
+def test_the_pictures_show_maps_and_spectra(unmixed):
+    for name, (width, height) in (("abundance", (4 * 48, 2 * 64)), ("endmembers", (300, 200))):
+        with Image.open(unmixed / f"scene_{name}.png") as picture:
+            assert picture.width > width
+            assert picture.height > height
+            assert len(picture.convert("RGB").getcolors(1 << 20)) > 50
 
 
 def test_it_says_how_well_abundances_sum_to_one_and_what_comes_next(world, hsisr, tmp_path):
