@@ -10,18 +10,24 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from scipy.io import loadmat
+from scipy.linalg import null_space
 from scipy.ndimage import gaussian_filter1d
 from scipy.optimize import nnls as reference
 from torch import Tensor
 
-from hsisr_models.abundances import SHELF, fcls, ls, nnls, scls, sclsu
-from hsisr_models.abundances._active_set import MOST
+from hsisr_models.abundances import SHELF, fcls, ls, nnls, scls, sclsu, sunsal
+from hsisr_models.contract import Solution
 
 Array = NDArray[np.float64]
 
+NUMBERS = {
+    "mesma": {"fractions": (-9.0, 9.0), "shades": (-9.0, 9.0), "rmse": np.inf, "fusion": 0.0}
+}
+"""By which a method gives every pixel abundances."""
+
 every_method = pytest.mark.parametrize("name", list(SHELF))
 some_sizes = pytest.mark.parametrize(
-    ("endmembers", "bands"), [(1, 7), (2, 2), (3, 200), (6, 200), (11, 60), (20, 40)]
+    ("endmembers", "bands"), [(1, 7), (2, 2), (3, 200), (6, 200), (11, 60), (20, 40), (80, 120)]
 )
 
 
@@ -34,10 +40,15 @@ def scene(endmembers: int, bands: int, pixels: int, noise: float = 0.05) -> tupl
     return torch.from_numpy(mixed.T).float(), torch.from_numpy(known)
 
 
+def solve(name: str, spectra: Tensor, known: Tensor) -> Solution:
+    return SHELF[name].solve(spectra, known, **NUMBERS.get(name, {}))
+
+
 def downhill(spectra: Tensor, known: Tensor, x: Tensor) -> Array:
     """How fast the error falls with each abundance, relative to the largest there can be."""
     y, e = spectra.double().numpy(), known.numpy()
-    scale = np.linalg.norm(e, axis=1).max() * np.linalg.norm(y, axis=0)
+    longest = np.linalg.norm(e, axis=1).max()
+    scale = longest * np.maximum(np.linalg.norm(y, axis=0), longest)
     return np.asarray(e @ (y - e.T @ x.numpy()) / scale)
 
 
@@ -76,12 +87,12 @@ def test_ls_is_that_of_numpy(endmembers: int, bands: int) -> None:
 def test_scls_is_the_minimum_among_weights_that_sum_to_one(endmembers: int, bands: int) -> None:
     spectra, known = scene(endmembers, bands, 100)
     x = scls.solve(spectra, known).abundances
-    # the system that Lagrange's multiplier gives
-    border = np.ones((endmembers, 1))
-    gram = (known @ known.T).numpy()
-    system = np.block([[gram, border], [border.T, np.zeros((1, 1))]])
-    sides = np.vstack([known.numpy() @ spectra.double().numpy(), np.ones((1, 100))])
-    np.testing.assert_allclose(x, np.linalg.solve(system, sides)[:-1], atol=1e-7)
+    # from the first endmember, along directions that leave the sum as it is
+    start = np.eye(endmembers)[:, :1]
+    along = null_space(np.ones((1, endmembers)))
+    missed = spectra.double().numpy() - known.T.numpy() @ start
+    steps = np.linalg.lstsq(known.T.numpy() @ along, missed, rcond=None)[0]
+    np.testing.assert_allclose(x, start + along @ steps, atol=1e-7)
 
 
 def test_scls_shares_alike_what_equal_endmembers_explain() -> None:
@@ -95,7 +106,7 @@ def test_scls_shares_alike_what_equal_endmembers_explain() -> None:
 @every_method
 def test_gain_is_one_where_it_is_not_told_apart(name: str) -> None:
     spectra, known = scene(4, 50, 20)
-    gain = SHELF[name].solve(spectra, known).gain
+    gain = solve(name, spectra, known).gain
     assert bool((gain == 1).all()) is not SHELF[name].TELLS_GAIN
 
 
@@ -122,24 +133,24 @@ def test_a_black_pixel_has_no_shares() -> None:
     assert (nnls.solve(torch.zeros(20, 2), known).abundances == 0).all()
 
 
-@every_method
+@pytest.mark.parametrize("name", [name for name in SHELF if name not in ("sunsal", "mesma")])
 def test_true_abundances_come_back(name: str) -> None:
     rng = np.random.default_rng(0)
     shares = rng.dirichlet(np.ones(5), 300).T
     _, known = scene(5, 80, 1)
     mixed = known.T @ torch.from_numpy(shares)
-    np.testing.assert_allclose(SHELF[name].solve(mixed, known).abundances, shares, atol=1e-6)
+    np.testing.assert_allclose(solve(name, mixed, known).abundances, shares, atol=1e-6)
 
 
 @every_method
 @pytest.mark.parametrize("endmembers", [1, 2, 6, 13])
 def test_a_pixel_does_not_depend_on_those_beside_it(name: str, endmembers: int) -> None:
     spectra, known = scene(endmembers, 45, 403)
-    whole = SHELF[name].solve(spectra, known).abundances
+    whole = solve(name, spectra, known).abundances
     for part in (slice(0, 1), slice(1, 8), slice(200, 333), slice(402, 403)):
-        found = SHELF[name].solve(spectra[:, part], known).abundances
+        found = solve(name, spectra[:, part], known).abundances
         assert torch.equal(found, whole[:, part])
-    scattered = SHELF[name].solve(spectra.T.contiguous().T.flip(1), known).abundances
+    scattered = solve(name, spectra.T.contiguous().T.flip(1), known).abundances
     assert torch.equal(scattered.flip(1), whole)
 
 
@@ -147,16 +158,16 @@ def test_a_pixel_does_not_depend_on_those_beside_it(name: str, endmembers: int) 
 def test_the_units_of_a_scene_do_not_matter(name: str) -> None:
     spectra, known = scene(4, 30, 50)
     units = 10_000.0
-    other = SHELF[name].solve(spectra.double() * units, known * units).abundances
-    found = SHELF[name].solve(spectra.double(), known).abundances
+    other = solve(name, spectra.double() * units, known * units).abundances
+    found = solve(name, spectra.double(), known).abundances
     np.testing.assert_allclose(other, found, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", ["fcls", "nnls"])
 def test_equal_endmembers_share_alike(name: str) -> None:
     spectra, known = scene(3, 30, 40)
-    single = SHELF[name].solve(spectra, known).abundances
-    found = SHELF[name].solve(spectra, torch.cat((known, known[:1]))).abundances
+    single = solve(name, spectra, known).abundances
+    found = solve(name, spectra, torch.cat((known, known[:1]))).abundances
     np.testing.assert_allclose(found[0] + found[3], single[0], atol=1e-6)
     np.testing.assert_allclose(found[1:3], single[1:], atol=1e-6)
     assert found.min() >= 0
@@ -166,7 +177,7 @@ def test_equal_endmembers_share_alike(name: str) -> None:
 def test_a_pixel_with_a_hole_has_no_abundances(name: str) -> None:
     spectra, known = scene(3, 30, 5)
     spectra[4, 1], spectra[7, 3] = torch.nan, torch.inf
-    found = SHELF[name].solve(spectra, known).abundances
+    found = solve(name, spectra, known).abundances
     assert not found[:, [1, 3]].isfinite().any()
     assert found[:, [0, 2, 4]].isfinite().all()
 
@@ -174,15 +185,99 @@ def test_a_pixel_with_a_hole_has_no_abundances(name: str) -> None:
 @every_method
 def test_no_pixels_have_no_abundances(name: str) -> None:
     _, known = scene(3, 30, 1)
-    assert SHELF[name].solve(torch.empty(30, 0), known).abundances.shape == (3, 0)
+    assert solve(name, torch.empty(30, 0), known).abundances.shape == (3, 0)
 
 
-@pytest.mark.parametrize("name", ["fcls", "nnls", "sclsu"])
-def test_more_endmembers_than_a_set_can_hold_are_refused(name: str) -> None:
-    solve = SHELF[name].solve
-    with pytest.raises(ValueError, match=f"{MOST + 1} endmembers"):
-        solve(torch.rand(80, 2), torch.rand(MOST + 1, 80))
-    assert solve(torch.rand(80, 2), torch.rand(MOST, 80)).abundances.isfinite().all()
+def degenerate() -> dict[str, tuple[Tensor, Tensor]]:
+    """Problems in which sets of endmembers do not determine the abundances, or hardly so."""
+    spectra, known = scene(4, 30, 60)
+    between = 0.3 * known[:1] + 0.7 * known[1:2]
+    nearly = known + 1e-5 * torch.sin(torch.arange(30.0))
+    return {
+        "equal endmembers": (spectra, torch.cat((known, known[:2]))),
+        "a mixture among the endmembers": (spectra, torch.cat((known, between))),
+        "nearly equal endmembers": (spectra, torch.cat((known, nearly))),
+        "a black endmember": (spectra, torch.cat((known, torch.zeros(1, 30)))),
+        "an endmember and its shade": (spectra, torch.cat((known, known[:1] / 3))),
+        "more endmembers than bands": scene(20, 6, 60),
+        "pixels that are endmembers": (known.T.float(), known),
+        "black pixels": (torch.zeros(30, 3), known),
+    }
+
+
+@pytest.mark.parametrize("problem", list(degenerate()))
+def test_the_minimum_is_reached_where_it_is_degenerate(problem: str) -> None:
+    spectra, known = degenerate()[problem]
+    for total, name in ((True, "fcls"), (False, "nnls")):
+        x = solve(name, spectra, known).abundances
+        gradient = downhill(spectra, known, x)
+        if total:
+            np.testing.assert_allclose(x.sum(0), 1, atol=1e-8)
+            gradient -= (gradient * x.numpy()).sum(0)
+        assert x.min() >= 0
+        assert gradient.max() < 1e-6
+        assert np.abs(gradient * x.numpy()).max() < 1e-6
+
+
+@pytest.mark.parametrize("asc", [False, True])
+@pytest.mark.parametrize("anc", [False, True])
+@pytest.mark.parametrize(("endmembers", "bands"), [(5, 60), (40, 60), (200, 90)])
+@pytest.mark.parametrize("sparsity", [1e-4, 1e-2])
+def test_sunsal_meets_the_conditions_of_the_sparse_minimum(
+    endmembers: int, bands: int, sparsity: float, anc: bool, asc: bool
+) -> None:
+    spectra, known = scene(endmembers, bands, 60)
+    x = sunsal.solve(spectra, known, sparsity=sparsity, asc=asc, anc=anc).abundances.numpy()
+    e, y = known.numpy(), spectra.double().numpy()
+    gradient = e @ (y - e.T @ x) / np.square(e).sum(1).mean()
+    if asc:
+        np.testing.assert_allclose(x.sum(0), 1, atol=1e-8)
+        # Lagrange's multiplier, of which an abundance in use tells
+        gradient -= (gradient * x).sum(0) - sparsity * np.abs(x).sum(0)
+    used = x != 0
+    np.testing.assert_allclose(gradient[used], (sparsity * np.sign(x))[used], atol=1e-7)
+    assert gradient.max() < sparsity + 1e-7
+    if anc:
+        assert x.min() >= 0
+    else:
+        assert gradient.min() > -sparsity - 1e-7
+
+
+def test_sunsal_that_is_not_sparse_is_nnls_fcls_or_ls() -> None:
+    spectra, known = scene(12, 60, 50)
+    y = spectra.double().T.numpy()
+    weights = [reference(known.T.numpy(), one)[0] for one in y]
+    found = sunsal.solve(spectra, known, sparsity=0)
+    np.testing.assert_allclose(found.abundances.T, weights, atol=1e-9)
+    shares = sunsal.solve(spectra, known, sparsity=0, asc=True).abundances
+    np.testing.assert_allclose(shares, fcls.solve(spectra, known).abundances, atol=1e-9)
+    free = sunsal.solve(spectra, known, sparsity=0, anc=False).abundances
+    np.testing.assert_allclose(free, ls.solve(spectra, known).abundances, atol=1e-7)
+    free = sunsal.solve(spectra, known, sparsity=0, asc=True, anc=False).abundances
+    np.testing.assert_allclose(free, scls.solve(spectra, known).abundances, atol=1e-7)
+
+
+def test_a_lone_abundance_is_lowered_by_the_sparsity() -> None:
+    known = torch.rand(1, 30).double()
+    found = sunsal.solve(known.T * 0.7, known, sparsity=0.1).abundances
+    np.testing.assert_allclose(found, [[0.6]])
+
+
+def test_the_greater_the_sparsity_the_fewer_spectra_are_used() -> None:
+    spectra, known = scene(200, 90, 60)
+    used = [
+        int((sunsal.solve(spectra, known, sparsity=sparsity).abundances > 0).sum())
+        for sparsity in (0.0, 1e-2, 1e-1, 10.0)
+    ]
+    assert used == sorted(used, reverse=True)
+    assert used[0] > used[1] > used[2] > used[3] == 0
+
+
+def test_many_pixels_of_a_large_library_do_not_depend_on_each_other() -> None:
+    spectra, known = scene(150, 60, 301)
+    whole = sunsal.solve(spectra, known).abundances
+    for part in (slice(0, 1), slice(7, 200), slice(300, 301)):
+        assert torch.equal(sunsal.solve(spectra[:, part], known).abundances, whole[:, part])
 
 
 @every_method

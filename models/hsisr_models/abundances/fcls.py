@@ -14,5 +14,5 @@ TELLS_GAIN = False
 
 def solve(spectra: Tensor, endmembers: Tensor) -> Solution:
     """The point of the simplex (p, N) whose mixture is nearest to spectra (B, N)."""
-    x = minimise(spectra, endmembers, sum_to_one=True)
+    x = minimise(spectra, endmembers, total=torch.ones(len(endmembers)))
     return Solution(x, torch.ones_like(x[0]))

@@ -14,5 +14,5 @@ TELLS_GAIN = False
 
 def solve(spectra: Tensor, endmembers: Tensor) -> Solution:
     """The non-negative weights (p, N) whose mixture is nearest to spectra (B, N)."""
-    x = minimise(spectra, endmembers, sum_to_one=False)
+    x = minimise(spectra, endmembers)
     return Solution(x, torch.ones_like(x[0]))

@@ -20,6 +20,6 @@ def solve(spectra: Tensor, endmembers: Tensor) -> Solution:
 
     NaN where nothing of any endmember is found: a black pixel has no shares.
     """
-    x = minimise(spectra, endmembers, sum_to_one=False)
+    x = minimise(spectra, endmembers)
     gain = reduce(add, x.unbind(0))
     return Solution(torch.where(gain > 0, x / gain, torch.nan), gain)
