@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from torch import Tensor
 from hsisr.agreement import angles
 from hsisr.cube import Cube, CubeSpec
 from hsisr.errors import InputError, UsageError
-from hsisr.library import Library, read_library
+from hsisr.library import Library, read_library, reflectance_of_one
 from hsisr.operations import UnmixLinearly
 from hsisr.runtime import Runtime
 from hsisr.survey import Survey, good_bands, sample_pixels, statistics_of
@@ -41,7 +41,9 @@ CONSTRAINTS = {
 }
 """Least squares: whether abundances sum to one, and whether they are non-negative."""
 _OTHERS = {"mesma": (True, False), "sclsu": (True, True), "sunsal": (False, True)}
-_SPARSE = ("mesma", "sunsal")
+_BY_CLASS = "mesma"
+"""The solver that takes one endmember of a class."""
+_SPARSE = (_BY_CLASS, "sunsal")
 """Solvers that make do with fewer bands than endmembers, as a pixel holds few of them."""
 
 
@@ -51,7 +53,7 @@ class Solver:
 
     name: str
     """On the shelf `abundances/`."""
-    numbers: Mapping[str, float] = field(default_factory=dict)
+    numbers: Mapping[str, Any] = field(default_factory=dict)
     """Its own, where they are not the usual ones."""
 
     def __post_init__(self) -> None:
@@ -62,14 +64,16 @@ class Solver:
         """Of what spectra (B, N) are made, see `AbundanceFile.solve`."""
         return SOLVERS[self.name].solve(spectra, endmembers, **self.numbers)
 
-    def require_fit(self, endmembers: Tensor) -> None:
-        """Raise `UsageError` if it cannot deal with endmembers (p, B), or with its numbers."""
-        try:
-            self(endmembers[:1].T, endmembers)
-        except ValueError as error:
-            raise UsageError(
-                f"{self.name}: {error}", hint="other --abundances, or fewer endmembers"
-            ) from None
+    def told(self, endmembers: NDArray[np.float32], classes: Sequence[str]) -> Solver:
+        """The same, knowing what it has to of endmembers (p, B) and the class of each."""
+        if self.name != _BY_CLASS:
+            return self
+        places = {kind: place for place, kind in enumerate(dict.fromkeys(classes))}
+        known = {
+            "classes": tuple(places[kind] for kind in classes),
+            "white": reflectance_of_one(endmembers),
+        }
+        return replace(self, numbers={**known, **self.numbers})
 
     @property
     def tells_gain(self) -> bool:
@@ -116,28 +120,30 @@ class InScene:
                 hint=f"--endmembers {bands} at most",
             )
 
-    def sample(self, cube: Cube, windows: Iterable[Window] | None = None) -> NDArray[np.float32]:
-        """Pixels of a scene (N, B) to look in, 0 in bands that are marked bad.
+    def sample(
+        self, cube: Cube, count: int, windows: Iterable[Window] | None = None
+    ) -> NDArray[np.float32]:
+        """Pixels of a scene (N, B) to look for `count` endmembers in, 0 in bands marked bad.
 
-        `windows` are the scene's `strips`. Raises `InputError` if there is nothing to unmix.
+        `windows` are the scene's `strips`. Raises `InputError` if there are too few, or all are of
+        one material.
         """
-        good = good_bands(cube.spec)
+        good, where = good_bands(cube.spec), cube.files[0]
         pixels = np.where(good, sample_pixels(cube, _SAMPLE, self.seed, windows), np.float32(0))
-        if self.count != 1:
-            _require_variety(pixels, cube.files[0])
+        if count > len(pixels):
+            raise InputError(
+                f"{count} endmembers of {len(pixels)} pixels with data",
+                where=where,
+                hint="fewer --endmembers",
+            )
+        if count > 1:
+            _require_variety(pixels, where)
         return pixels
 
     def extracted(
         self, pixels: NDArray[np.float32], count: int, progress: Callable[[float], None]
     ) -> NDArray[np.float32]:
-        """`count` endmembers (p, B) of pixels (N, B); `progress` is told the share that is done.
-
-        Raises `InputError` if there are fewer pixels.
-        """
-        if count > len(pixels):
-            raise InputError(
-                f"{count} endmembers of {len(pixels)} pixels with data", hint="fewer --endmembers"
-            )
+        """`count` endmembers (p, B) of pixels (N, B); `progress` is told the share that is done."""
         extract = METHODS[self.method].extract
         found = extract(torch.from_numpy(pixels), count, seed=self.seed, progress=progress)
         return found.numpy()
@@ -178,10 +184,9 @@ class LinearUnmixing:
         return f"{self.source.words}, abundances by {self.solver.name}"
 
     def require_fit(self, spec: CubeSpec) -> None:
-        """Raise `UsageError` if a scene has too few bands, or the solver cannot do it."""
+        """Raise `UsageError` if a scene has too few bands."""
         if isinstance(self.source, InScene):
             self.source.require_fit(spec)
-            self.solver.require_fit(torch.eye(self.source.most(spec), spec.bands))
 
     def known(self, spec: CubeSpec) -> LinearMixture | None:
         """What can be told before the scene is read; None if endmembers have yet to be found.
@@ -203,7 +208,6 @@ class LinearUnmixing:
                 f"{many} spectra cannot be told apart by {bands} bands",
                 hint=f"--abundances {' or '.join(_SPARSE)}, or fewer spectra",
             )
-        self.solver.require_fit(torch.from_numpy(library.spectra[:, good_bands(spec)]))
         return self.mixture(library.spectra, spec, library.names, library.classes)
 
     def mixture(
@@ -214,9 +218,9 @@ class LinearUnmixing:
         classes: tuple[str, ...] = (),
     ) -> LinearMixture:
         """How the pixels of a scene are made of endmembers (p, B)."""
-        good = good_bands(spec)
+        good, kinds = good_bands(spec), classes or names
         known = np.where(good, endmembers, 0).astype(np.float32)
-        return LinearMixture(known, names, classes or names, self.solver, good)
+        return LinearMixture(known, names, kinds, self.solver.told(known, kinds), good)
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ def endmembers_of(
     count = source.count or settled(counts, cube.spec)
 
     def search() -> dict[str, torch.Tensor]:
-        pixels = source.sample(cube, _strips(cube, stopper))
+        pixels = source.sample(cube, count, _strips(cube, stopper))
         label = f"looking for {count} endmembers"
         shared.say(f"{label} in {len(pixels):,} pixels, by {source.method}")
         with shared.advancing(label, _STEPS, stopper) as advanced:

@@ -59,13 +59,6 @@ def more_endmembers_than_pixels(make, world, folder):
     return Bad(make(numbers=numbers), ("-p", 3), INPUT, "3 endmembers of 2 pixels", "fewer")
 
 
-def more_endmembers_than_a_set_holds(make, world, folder):
-    numbers = np.random.default_rng(0).integers(1, 9000, (70, 9, 9)).astype("<i2")
-    scene = make(numbers=numbers, wavelength=None, fwhm=None)
-    said = "fcls: 63 endmembers; at most 62"
-    return Bad(scene, ("-p", 63), USAGE, said, "other --abundances, or fewer")
-
-
 def a_tiny_scene_that_is_to_tell_how_many(make, world, folder):
     scene = make(numbers=_mixed(world)[:, 10:14, 10:16].astype("<i2"))
     said = "24 pixels of 24 bands do not tell how many"

@@ -23,6 +23,12 @@ def _centres(world):
 
 
 @pytest.fixture
+def unmix(world, hsisr):
+    """Unmixes the world's scene, without a picture."""
+    return lambda *options: hsisr("unmix", world.header, "--no-quicklook", *options)
+
+
+@pytest.fixture
 def columns(world, tmp_path):
     """A table with a column for each of the world's materials, in another order of bands."""
     path = tmp_path / "materials.csv"
@@ -49,8 +55,8 @@ def rows(world, tmp_path):
     return path
 
 
-def test_abundances_are_those_of_the_librarys_spectra(world, columns, hsisr, tmp_path):
-    assert hsisr("unmix", world.header, "--library", columns, "-o", tmp_path / "x").code == 0
+def test_abundances_are_those_of_the_librarys_spectra(world, columns, unmix, tmp_path):
+    assert unmix("--library", columns, "-o", tmp_path / "x").code == 0
     maps, names = _maps(tmp_path / "x_abundance.img")
     there = np.isfinite(maps).all(0)
     np.testing.assert_allclose(maps[:, there], world.abundances[:, there], atol=2e-3)
@@ -60,9 +66,9 @@ def test_abundances_are_those_of_the_librarys_spectra(world, columns, hsisr, tmp
     assert names == tuple(written.names) == ("oak", "gravel; wet", "sand")
 
 
-def test_abundances_of_a_class_are_added_up(world, rows, hsisr, tmp_path):
+def test_abundances_of_a_class_are_added_up(world, rows, unmix, tmp_path):
     how = ("--library", rows, "--class-column", "kind", "--abundances", "nnls")
-    assert hsisr("unmix", world.header, *how, "-o", tmp_path / "x").code == 0
+    assert unmix(*how, "-o", tmp_path / "x").code == 0
     maps, names = _maps(tmp_path / "x_abundance.img")
     dominant, _ = _maps(tmp_path / "x_class.img")
     assert names == ("plant", "stone")
@@ -78,48 +84,83 @@ def test_abundances_of_a_class_are_added_up(world, rows, hsisr, tmp_path):
         assert dominant[0, row, col] == 1 + np.argmax(by_class)
 
 
-def test_tiles_of_classes_are_the_whole_scene_bit_for_bit(world, rows, hsisr, tmp_path):
+def test_without_sparsity_sunsal_is_nnls_and_with_it_there_is_less(world, columns, unmix, tmp_path):
+    how = ("--library", columns, "--abundances", "sunsal", "--sparsity")
+    for sparsity in ("0", "0.3"):
+        assert unmix(*how, sparsity, "-o", tmp_path / sparsity).code == 0
+    none, much = (_maps(tmp_path / f"{sparsity}_abundance.img")[0] for sparsity in ("0", "0.3"))
+    scene = _maps(world.data)[0] / 10_000
+    for row, col in ((3, 7), (40, 20), (63, 47)):
+        weights, _ = nnls(world.spectra.T.astype(float), scene[:, row, col])
+        np.testing.assert_allclose(none[:, row, col], weights, atol=1e-4)
+        assert much[:, row, col].sum() < none[:, row, col].sum() - 0.1
+
+
+def test_a_constraint_of_sunsal_is_switched(columns, unmix, tmp_path):
+    how = ("--library", columns, "--abundances", "sunsal", "--asc", "--strict")
+    assert unmix(*how, "-o", tmp_path / "x").code == 0
+    maps, _ = _maps(tmp_path / "x_abundance.img")
+    np.testing.assert_allclose(np.nansum(maps, 0)[3:, 5:], 1, atol=1e-5)
+
+
+def test_mesma_takes_one_spectrum_of_a_class(rows, unmix, tmp_path):
+    how = ("--library", rows, "--abundances", "mesma")
+    assert unmix(*how, "-o", tmp_path / "any").code == 0
+    assert unmix(*how, "--class-column", "kind", "-o", tmp_path / "kinds").code == 0
+    maps, names = _maps(tmp_path / "kinds_abundance.img")
+    there = np.isfinite(maps).all(0)
+    assert names == ("plant", "stone")
+    np.testing.assert_allclose(maps[:, there].sum(0), 1, atol=1e-6)
+    gain, _ = _maps(tmp_path / "kinds_gain.img")
+    assert (np.isfinite(gain[0]) == there).all()
+    # two stones cannot be in one pixel
+    found, by_kind = (_maps(tmp_path / f"{name}_rmse.img")[0][0] for name in ("any", "kinds"))
+    assert (by_kind[there] >= found[there] - 1e-6).all()
+    assert (by_kind[there] > found[there] + 1e-3).any()
+
+
+def test_tiles_of_classes_are_the_whole_scene_bit_for_bit(rows, unmix, tmp_path):
     for name, tile in (("whole", 100), ("tiles", 17)):
         how = ("--library", rows, "--class-column", "kind", "--tile", tile)
-        assert hsisr("unmix", world.header, *how, "-o", tmp_path / name).code == 0
+        assert unmix(*how, "-o", tmp_path / name).code == 0
     for kind in ("abundance", "rmse", "sam", "class"):
         files = [(tmp_path / f"{name}_{kind}.img").read_bytes() for name in ("whole", "tiles")]
         assert files[0] == files[1]
 
 
-def test_a_library_in_other_units_is_brought_to_the_scenes(world, columns, hsisr, tmp_path):
+def test_a_library_in_other_units_is_brought_to_the_scenes(world, columns, unmix, tmp_path):
     table = np.loadtxt(columns, delimiter=",", skiprows=1)
     table[:, 1:] *= 10_000
     np.savetxt(tmp_path / "big.csv", table, delimiter=",", header="nm,a,b,c", comments="")
-    ended = hsisr("unmix", world.header, "--library", tmp_path / "big.csv", "-o", tmp_path / "x")
+    ended = unmix("--library", tmp_path / "big.csv", "-o", tmp_path / "x")
     assert ended.code == 0
     assert "note: the library is divided by 10000" in ended.err
     written = spectral.open_image(str(tmp_path / "x_endmembers.hdr"))
     np.testing.assert_allclose(written.spectra, world.spectra, atol=1e-6)
 
 
-def test_a_dry_run_by_a_library_writes_nothing(world, columns, hsisr, tmp_path):
+def test_a_dry_run_by_a_library_writes_nothing(columns, unmix, tmp_path):
     before = sorted(tmp_path.iterdir())
-    ended = hsisr("unmix", world.header, "--library", columns, "-o", tmp_path, "--dry-run")
+    ended = unmix("--library", columns, "-o", tmp_path, "--dry-run")
     assert ended.code == 0
     assert "the spectra of materials.csv, abundances by fcls" in ended.err
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_a_changed_library_is_another_run(world, columns, hsisr, tmp_path):
-    command = ("unmix", world.header, "--library", columns, "-o", tmp_path / "x")
-    assert hsisr(*command).code == 0
-    assert "was made in this very way before" in hsisr(*command).err
+def test_a_changed_library_is_another_run(columns, unmix, tmp_path):
+    command = ("--library", columns, "-o", tmp_path / "x")
+    assert unmix(*command).code == 0
+    assert "was made in this very way before" in unmix(*command).err
     columns.write_text(columns.read_text().replace("sand", "silt"))
-    assert "already exists" in hsisr(*command).first
+    assert "already exists" in unmix(*command).first
 
 
-def test_spectra_that_are_one_material_are_a_fault(world, columns, hsisr, tmp_path):
+def test_spectra_that_are_one_material_are_a_fault(columns, unmix, tmp_path):
     table = np.loadtxt(columns, delimiter=",", skiprows=1)
     table = np.column_stack((table, table[:, 2] * 1.3))
     np.savetxt(tmp_path / "twins.csv", table, delimiter=",", header="nm,a,b,c,d", comments="")
-    command = ("unmix", world.header, "--library", tmp_path / "twins.csv", "--strict")
-    ended = hsisr(*command, "-o", tmp_path / "x")
+    command = ("--library", tmp_path / "twins.csv", "--strict")
+    ended = unmix(*command, "-o", tmp_path / "x")
     assert ended.code == 7
     assert "b and d are one material: 0.000 rad apart" in ended.first
     record = json.loads((tmp_path / "x_abundance.run.json").read_text())
@@ -128,9 +169,9 @@ def test_spectra_that_are_one_material_are_a_fault(world, columns, hsisr, tmp_pa
     assert twins["angle_rad"] == pytest.approx(0, abs=1e-5)
 
 
-def test_endmembers_are_named_after_the_most_similar_spectra(world, columns, hsisr, tmp_path):
-    command = ("unmix", world.header, "-p", 3, "--method", "vca", "--identify", columns)
-    ended = hsisr(*command, "-o", tmp_path / "x")
+def test_endmembers_are_named_after_the_most_similar_spectra(world, columns, unmix, tmp_path):
+    command = ("-p", 3, "--method", "vca", "--identify", columns)
+    ended = unmix(*command, "-o", tmp_path / "x")
     found = np.asarray(spectral.open_image(str(tmp_path / "x_endmembers.hdr")).spectra, np.float64)
     unit, known = (
         x / np.linalg.norm(x, axis=1, keepdims=True) for x in (found, world.spectra.astype(float))
@@ -148,8 +189,8 @@ def test_endmembers_are_named_after_the_most_similar_spectra(world, columns, hsi
         assert line.endswith(f"{expected[0]:.2f}°")
 
 
-def test_a_trained_models_endmembers_are_named_too(world, columns, hsisr, tmp_path):
-    command = ("unmix", world.header, "--model", world.run, "--identify", columns)
-    assert hsisr(*command, "-o", tmp_path / "x").code == 0
+def test_a_trained_models_endmembers_are_named_too(world, columns, unmix, tmp_path):
+    command = ("--model", world.run, "--identify", columns)
+    assert unmix(*command, "-o", tmp_path / "x").code == 0
     record = json.loads((tmp_path / "x_abundance.run.json").read_text())
     assert {len(entry["nearest"]) for entry in record["identified"]} == {3}
