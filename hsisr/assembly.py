@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -37,6 +38,8 @@ class _Stored:
     """A slab of every cube, as it will be stored."""
 
     arrays: list[NDArray[Any]]
+    memory: list[NDArray[np.uint8]]
+    """That the arrays lie in."""
     clipped: int = 0
 
 
@@ -47,6 +50,8 @@ class Assembly:
         self._writers = writers
         self._ends = np.cumsum([writer.spec.bands for writer in writers])
         self._slabs: dict[range, _Stored] = {}
+        self._spare: list[list[NDArray[np.uint8]]] = []
+        """Memory of slabs that were written: to get new pages costs more than to fill them."""
         self._lock = threading.Lock()
 
     def take(self, slab: Slab, window: Window, block: Block | None) -> None:
@@ -67,16 +72,27 @@ class Assembly:
     def _slab(self, slab: Slab) -> _Stored:
         with self._lock:
             if slab.numbers not in self._slabs:
-                size = slab.write.height, slab.write.width
-                arrays = [np.empty((w.spec.bands, *size), w.spec.dtype) for w in self._writers]
-                self._slabs[slab.numbers] = _Stored(arrays)
+                self._slabs[slab.numbers] = self._begun(slab.write)
             return self._slabs[slab.numbers]
+
+    def _begun(self, window: Window) -> _Stored:
+        memory = self._spare.pop() if self._spare else [np.empty(0, np.uint8)] * len(self._writers)
+        arrays: list[NDArray[Any]] = []
+        for i, spec in enumerate(writer.spec for writer in self._writers):
+            shape = spec.bands, window.height, window.width
+            needed = math.prod(shape) * spec.dtype.itemsize
+            if len(memory[i]) < needed:
+                memory[i] = np.empty(needed, np.uint8)
+            arrays.append(np.ndarray(shape, spec.dtype, memory[i]))
+        return _Stored(arrays, memory)
 
     def store(self, slab: Slab) -> int:
         """Write a complete slab; returns how many samples were clipped."""
         stored = self._slabs.pop(slab.numbers)
         for writer, array in zip(self._writers, stored.arrays, strict=True):
             writer.store(slab.write, array)
+        with self._lock:
+            self._spare.append(stored.memory)
         return stored.clipped
 
 

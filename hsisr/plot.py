@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
@@ -23,14 +24,14 @@ from hsisr.picture import Image, classified, dominant
 _DPI = 120
 _ACROSS, _MOST = 4, 34
 """Maps in a row, and of materials."""
-_LINES = 20
-"""Of a legend, in a column."""
+_LINES, _COLUMNS = 20, 3
+"""Of a legend; it names no more."""
 _LONGEST = 32
-"""Of a title, in characters."""
+"""Of a name, in characters."""
 _WIDTH = 2.6
-"""Of a map, in inches."""
-_HEIGHTS = (0.4, 2.5)
-"""Of a map, in parts of its width, whatever its shape."""
+"""Of a map, in inches; of one that is much wider than high, twice that."""
+_SHAPES = (0.1, 2.5)
+"""Height to width of the room for a map, whatever its shape."""
 _TITLE, _SCALE, _MARGIN = 0.45, 0.75, 0.1
 """Inches around a map, for what stands there."""
 _NO_DATA = "0.88"
@@ -55,7 +56,7 @@ def spectra(
     places, shown = places[order], np.where(good, values, np.nan)[:, order]
     holes = _holes(places[good[order]])
     at = np.searchsorted(places, holes)
-    materials = list(dict.fromkeys(kinds))
+    materials = dict.fromkeys(kinds)
     palette = dict(zip(materials, colours(len(materials)), strict=True))
     for line, kind in zip(shown, kinds, strict=True):
         broken = np.insert(places, at, holes), np.insert(line, at, np.nan)
@@ -64,15 +65,22 @@ def spectra(
     axes.set_ylabel("in the units of the scene")
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25)
-    entries = dict(zip(kinds, axes.lines, strict=True))
-    columns = -(-len(entries) // _LINES)
+    _name(figure, dict(zip(kinds, axes.lines, strict=True)))
+    return figure
+
+
+def _name(figure: Figure, lines: Mapping[str, Line2D]) -> None:
+    """A legend beside the lines."""
+    columns = min(-(-len(lines) // _LINES), _COLUMNS)
+    figure.set_figwidth(6 + 2 * columns)
+    named = list(lines)[: columns * _LINES]
     figure.legend(
-        *(list(entries.values()), list(entries)),
+        *([lines[name] for name in named], [f"{name:.{_LONGEST}}" for name in named]),
         loc="outside right upper",
         frameon=False,
+        fontsize="small",
         ncols=columns,
     )
-    return figure
 
 
 def _holes(places: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -110,24 +118,23 @@ def maps(
 
 def _grid(titles: Sequence[str], size: Sequence[int]) -> tuple[Figure, list[Axes]]:
     """A figure with room for so many maps, each (h, w), and for a scale beside it."""
-    across = min(len(titles), _ACROSS)
+    shape = float(np.clip(size[0] / size[1], *_SHAPES))
+    wide, across = (_WIDTH, _ACROSS) if shape > 0.5 else (2 * _WIDTH, _ACROSS // 2)
+    across, high = min(len(titles), across), wide * shape
     down = -(-len(titles) // across)
-    high = _WIDTH * float(np.clip(size[0] / size[1], *_HEIGHTS))
-    width, height = across * (_WIDTH + _SCALE), down * (high + _TITLE)
+    width, height = across * (wide + _SCALE), down * (high + _TITLE)
     figure = Figure(figsize=(width, height))
     figure.subplots_adjust(
         left=_MARGIN / width,
         right=1 - (_SCALE - _MARGIN) / width,
         bottom=_MARGIN / height,
         top=1 - (_TITLE - _MARGIN) / height,
-        wspace=_SCALE / _WIDTH,
+        wspace=_SCALE / wide,
         hspace=_TITLE / high,
     )
     grid = figure.subplots(down, across, squeeze=False).ravel().tolist()
     for axes, title in zip(grid, titles, strict=False):
-        axes.set_title(
-            title if len(title) <= _LONGEST else title[:_LONGEST] + "…", fontsize="medium"
-        )
+        axes.set_title(f"{title:.{_LONGEST}}", fontsize="medium")
         axes.set(xticks=[], yticks=[], facecolor=_NO_DATA)
     for axes in grid[len(titles) :]:
         axes.set_visible(False)
@@ -137,8 +144,10 @@ def _grid(titles: Sequence[str], size: Sequence[int]) -> tuple[Figure, list[Axes
 def _draw(axes: Axes, values: NDArray[np.float32], name: str, low: float, high: float) -> None:
     """A map with its scale beside it."""
     shown = axes.imshow(values, cmap=name, vmin=low, vmax=high)
-    scale = axes.inset_axes((1.04, 0, 0.05, 1))
-    axes.figure.colorbar(shown, cax=scale, ticks=MaxNLocator(5)).ax.tick_params(labelsize="small")
+    wide, high = (side / axes.figure.dpi for side in (axes.bbox.width, axes.bbox.height))
+    scale = axes.inset_axes((1 + 0.1 / wide, 0, 0.13 / wide, 1))
+    ticks = MaxNLocator(int(np.clip(2 * high, 1, 5)))
+    axes.figure.colorbar(shown, cax=scale, ticks=ticks).ax.tick_params(labelsize="small")
 
 
 def _frame(axes: Axes, colour: str) -> None:

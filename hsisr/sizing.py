@@ -1,8 +1,13 @@
-"""How large tiles and slabs may be: halos make small ones dear, memory forbids large ones."""
+"""How large tiles and slabs may be: halos make small ones dear, memory forbids large ones.
+
+A slab that is as wide as the scene is read and written in few long pieces, any other in a short
+piece for every row of every band. Which of the two costs more depends on the network.
+"""
 
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -14,7 +19,11 @@ from hsisr.operations import Operation
 from hsisr.run import CHUNK, plan
 from hsisr.window import TilePlan
 
-_TILES = (512, 384, 256, 192, 128, 96, 64, 48, 32, 24, 16, 8)
+LAYER, PIXEL, PIECE = 1.2e-3, 1.2, 2.4
+"""Microseconds of a processor, about: for a number in one layer on the scene's grid, for a pixel
+of the output, and for a piece of a file that is read, or written and brought to the disk."""
+
+_TILES = (512, 384, 256, 192, 160, 128, 112, 96, 80, 64, 48, 32, 24, 16, 8)
 _PROGRAM = 350 << 20
 """Bytes that the program itself takes: libraries, a network, what is known of the scene."""
 _ALLOWED = 1200 << 20
@@ -64,17 +73,13 @@ def fit(
     Where the scene has as many rows, each of the `shares` has a row of tiles. Raises `OutputError`
     where even the smallest tiles need more.
     """
-    needs = _Needs(spec, outputs, operation)
+    needs = Needs(spec, outputs, operation)
     sides = [tile] if tile else [side for side in _TILES if -(-spec.rows // side) >= shares]
     sides = sides or [min(_TILES)]
-    choices = [
-        (side, count)
-        for count in _fewer(threads)
-        for side in sides
-        if needs.bytes(side, count) <= budget
-    ]
-    if choices:
-        return needs.sizes(*min(choices, key=lambda choice: needs.time(*choice)), budget)
+    choices = [needs.cut(side, count, budget) for count in _fewer(threads) for side in sides]
+    possible = [sizes for sizes in choices if sizes.memory <= budget]
+    if possible:
+        return min(possible, key=needs.time)
     least = needs.bytes(min(sides), 1)
     raise OutputError(
         f"not enough memory allowed: {human_size(budget)}; this needs {human_size(least)}",
@@ -88,38 +93,65 @@ def _fewer(threads: int) -> Iterator[int]:
         threads //= 2
 
 
-class _Needs:
+class Needs:
     """Of an operation on a scene."""
 
     def __init__(self, spec: CubeSpec, outputs: Sequence[CubeSpec], operation: Operation) -> None:
         self._spec, self._operation = spec, operation
-        # slabs in work, and one that is being written
+        self._bands = sum(s.bands for s in outputs)
         self._stored = sum(s.bands * s.dtype.itemsize for s in outputs) * operation.scale**2
-        self._rendered = 4 * sum(s.bands for s in outputs) * operation.scale**2
+
+    def cut(self, side: int, threads: int, budget: int) -> Sizes:
+        """Into tiles of that side, with the longest slabs that fit; of one tile if none do."""
+        cut = plan(self._spec, self._operation, side)
+        counts = range(1, cut.across + 1)
+        fitting = bisect_right(counts, budget, key=lambda tiles: self.bytes(side, threads, tiles))
+        longest = max(fitting, 1)
+        return Sizes(cut, longest, threads, self.bytes(side, threads, longest))
 
     def bytes(self, side: int, threads: int, tiles: int = 1) -> int:
         """Of memory, about, with slabs of so many tiles."""
-        cut, spec = plan(self._spec, self._operation, side), self._spec
+        spec, operation = self._spec, self._operation
+        around = 2 * plan(spec, operation, side).halo
         height, width = min(side, spec.rows), min(side, spec.cols)
-        halo = (height + 2 * cut.halo) * (width + 2 * cut.halo)
-        read = 4 * spec.bands * halo
-        tile = 4 * self._operation.footprint * halo + 2 * read
-        tile += 3 * self._rendered * min(CHUNK, height) * width
-        slab = tiles * (self._stored * height * width + read)
-        return _PROGRAM + threads * tile + (AHEAD + 1) * slab
+        halo = (height + around) * (width + around)
+        tile = (4 * operation.footprint + 8 * spec.bands) * halo
+        tile += 20 * self._bands * operation.scale**2 * min(CHUNK, height) * width
+        span = min(tiles * side, spec.cols)
+        slab = self._stored * height * span + 4 * spec.bands * (height + around) * (span + around)
+        used = threads * tile + AHEAD * slab
+        # memory that is freed leaves holes, which what comes next does not fill
+        return _PROGRAM + used + used // 6
 
-    def time(self, side: int, threads: int) -> float:
-        """In arbitrary units: the low-resolution work with the halo, the other without."""
-        cut, spec = plan(self._spec, self._operation, side), self._spec
-        height, width = min(side, spec.rows), min(side, spec.cols)
-        halo = (height + 2 * cut.halo) * (width + 2 * cut.halo)
-        return -(-len(cut) // threads) * (halo + height * width)
+    def time(self, sizes: Sizes) -> float:
+        """Of processors that are all busy but for the end, in microseconds, about."""
+        cut = sizes.plan
+        down = len(cut) // cut.across
+        whole = self._work(cut.rows, cut.cols, (down - 1) * cut.halo, (cut.across - 1) * cut.halo)
+        whole += PIECE * self._pieces(sizes)
+        side = min(cut.tile, cut.rows), min(cut.tile, cut.cols)
+        largest = self._work(*side, *(cut.halo for _ in side))
+        # whoever takes the last tile is waited for
+        return whole / sizes.threads + largest * (1 - 1 / sizes.threads)
 
-    def sizes(self, side: int, threads: int, budget: int) -> Sizes:
-        cut = plan(self._spec, self._operation, side)
-        longest = max(
-            tiles
-            for tiles in range(1, cut.across + 1)
-            if tiles == 1 or self.bytes(side, threads, tiles) <= budget
+    def _work(self, rows: int, cols: int, more_rows: int, more_cols: int) -> float:
+        """For a part of the scene that is computed with half of the halo that is read."""
+        operation = self._operation
+        read = (rows + 2 * more_rows) * (cols + 2 * more_cols)
+        # the halo is dropped layer by layer: in the mean, a layer computes half of it
+        seen = (rows + more_rows) * (cols + more_cols)
+        return (
+            # what is read has its holes filled and is turned
+            LAYER * 2 * self._spec.bands * read
+            + LAYER * (operation.reach or 0) * operation.footprint * seen
+            + PIXEL * operation.scale**2 * rows * cols
         )
-        return Sizes(cut, longest, threads, self.bytes(side, threads, longest))
+
+    def _pieces(self, sizes: Sizes) -> int:
+        """In which files are read and written; none worth counting where slabs are full rows."""
+        cut, scale = sizes.plan, self._operation.scale
+        slabs = -(-cut.across // sizes.longest)
+        if slabs == 1:
+            return 0
+        read = cut.rows + 2 * cut.halo * (len(cut) // cut.across)
+        return slabs * (self._spec.bands * read + self._bands * scale * cut.rows)

@@ -6,7 +6,7 @@ import tracemalloc
 from collections.abc import Callable, Generator
 from contextlib import closing, suppress
 from dataclasses import replace
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -309,6 +309,30 @@ def test_a_window_without_data_takes_no_memory_of_its_own(tmp_path: Path) -> Non
         assert assembly.store(slab) == 0
     assert spec.nbytes <= peak < 1.1 * spec.nbytes
     assert (np.load(tmp_path / "out.npy") == -1).all()
+
+
+def test_slabs_lie_in_the_memory_of_earlier_ones(tmp_path: Path) -> None:
+    """Of any size, and the file is right."""
+    spec = CubeSpec(40, 400, 400, np.dtype(np.int16))
+    starts = [0, 50, 200, 350, 400]
+    with create_cube(tmp_path / "out.npy", spec, "npy") as writer:
+        assembly = Assembly([writer])
+        tracemalloc.start()
+        for number, (start, stop) in enumerate(pairwise(starts)):
+            window = Window(start, 0, stop - start, 400)
+            slab = Slab(range(number, number + 1), (Tile(window, window, window),))
+            for row in range(start, stop):
+                line = np.full((40, 1, 400), row, np.float32)
+                assembly.take(slab, Window(row, 0, 1, 400), line)
+            assembly.store(slab)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    # the largest, what is encoded, and what is turned into the order of the file
+    assert peak < 1.5 * spec.nbytes * 150 / 400
+    rows = np.arange(400, dtype=np.int16)[:, None, None]
+    np.testing.assert_array_equal(
+        np.load(tmp_path / "out.npy"), np.broadcast_to(rows, (400, 400, 40))
+    )
 
 
 def test_windows_of_a_slab_are_encoded_as_a_whole_would_be(

@@ -43,6 +43,16 @@ def test_spectra_are_lines_over_the_wavelength(tmp_path: Path) -> None:
     assert set(colours(3)) <= found
 
 
+def test_spectra_of_one_kind_share_a_colour_and_a_name() -> None:
+    values = np.ones((4, 3)) * np.arange(4)[:, None]
+    figure = plot.spectra(values, ["oak", "soil", "oak", "oak"], None, np.ones(3, bool))
+    drawn = [rgb(line.get_color()) for line in figure.axes[0].lines]
+    oak, soil = colours(2)
+    assert drawn == [oak, soil, oak, oak]
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["oak", "soil"]
+
+
 def test_wavelengths_are_put_in_order() -> None:
     spectrum = Spectrum((500.0, 400.0, 450.0))
     figure = plot.spectra(np.array([[3.0, 1, 2]]), ["a"], spectrum, np.ones(3, bool))

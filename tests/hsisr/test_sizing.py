@@ -1,4 +1,4 @@
-"""Tiles and slabs stay within the memory that is allowed, and are no smaller than they must be."""
+"""Tiles and slabs stay within the memory that is allowed, and are the quickest of those."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from torch import Tensor
 
 from hsisr.cube import CubeSpec
 from hsisr.errors import OutputError, UsageError
-from hsisr.sizing import Sizes, allowed, fit, parse_size
+from hsisr.run import plan
+from hsisr.sizing import LAYER, PIECE, PIXEL, Needs, Sizes, allowed, fit, parse_size
 from hsisr_models.rendering import Area, Renderer
 
 SPEC = CubeSpec(50, 3000, 700, np.dtype(np.int16))
@@ -113,32 +114,73 @@ def test_a_plan_stays_within_the_budget(
     assert sizes.plan.halo >= needs["reach"]
 
 
+def time(sizes: Sizes, spec: CubeSpec = SPEC, **needs: int) -> float:
+    operation = Sees(**needs)
+    return Needs(spec, [spec.upscaled(operation.scale)], operation).time(sizes)
+
+
 @given(scenes, st.lists(st.integers(LEAST, MOST), min_size=2, max_size=2), needs)
-def test_more_memory_never_makes_tiles_smaller(
+def test_more_memory_never_makes_a_run_slower(
     spec: CubeSpec, budgets: list[int], needs: dict[str, int]
 ) -> None:
     few, many = sorted(budgets)
     assume(enough(few, spec, needs))
-    before = cut(few, threads=1, spec=spec, **needs)
-    after = cut(many, threads=1, spec=spec, **needs)
-    assert after.plan.tile >= before.plan.tile
-    if after.plan.tile == before.plan.tile:
-        assert after.longest >= before.longest
+    before, after = (cut(budget, threads=8, spec=spec, **needs) for budget in (few, many))
+    assert time(after, spec, **needs) <= time(before, spec, **needs)
 
 
-def work(sizes: Sizes) -> int:
-    """Pixels of the scene that the busiest thread goes through, halos included."""
-    side = min(sizes.plan.tile, SPEC.cols)
-    halo = (side + 2 * sizes.plan.halo) ** 2
-    return -(-len(sizes.plan) // sizes.threads) * (halo + side * side)
-
-
-def test_more_memory_never_makes_more_work() -> None:
+def test_more_memory_makes_more_threads_and_larger_tiles() -> None:
     plans = [cut(size, threads=16) for size in np.geomspace(LEAST, MOST, 60).astype(int)]
-    loads = [work(sizes) for sizes in plans]
-    assert loads == sorted(loads, reverse=True)
+    times = [time(sizes) for sizes in plans]
+    assert times == sorted(times, reverse=True)
     assert plans[0].threads < plans[-1].threads == 16
     assert plans[0].plan.tile < plans[-1].plan.tile
+
+
+@given(scenes, st.integers(LEAST, MOST), st.sampled_from((8, 16, 32, 64, 128, 512)), needs)
+def test_no_other_tile_is_quicker(
+    spec: CubeSpec, budget: int, side: int, needs: dict[str, int]
+) -> None:
+    try:
+        other = cut(budget, tile=side, spec=spec, **needs)
+    except OutputError:
+        return
+    assert time(cut(budget, spec=spec, **needs), spec, **needs) <= time(other, spec, **needs)
+
+
+@pytest.mark.parametrize("longest", [1, 2, 5])
+def test_time_is_for_what_is_computed_and_for_pieces_of_files(longest: int) -> None:
+    operation = Sees(scale=2, reach=10)
+    spec = replace(SPEC, rows=150, cols=250)
+    cut = plan(spec, operation, 50)
+    computed, pieces = 0.0, 0
+    for tile in cut:
+        # each layer needs one pixel less of the halo than the one before
+        seen = (tile.read.height + tile.kept.height) * (tile.read.width + tile.kept.width) / 4
+        computed += LAYER * 10 * operation.footprint * seen
+        computed += LAYER * 2 * spec.bands * tile.read.height * tile.read.width
+        computed += PIXEL * tile.write.height * tile.write.width
+    for slab in cut.slabs(longest, lambda _: True):
+        if slab.write.width < 2 * spec.cols:
+            # those above and below the scene are counted as well
+            pieces += spec.bands * (50 + 2 * cut.halo + slab.write.height)
+    found = time(Sizes(cut, longest, 1, 0), spec, scale=2, reach=10)
+    assert found == pytest.approx(computed + PIECE * pieces)
+
+
+@pytest.mark.parametrize("cols", [300, 700, 2000])
+def test_what_has_hardly_a_halo_is_stored_in_full_rows(cols: int) -> None:
+    sizes = cut(allowed(2), spec=replace(SPEC, bands=128, cols=cols), footprint=0, reach=2)
+    assert sizes.longest == sizes.plan.across
+
+
+def test_full_rows_are_not_bought_with_too_much_halo() -> None:
+    spec = replace(SPEC, bands=128, cols=2500)
+    sizes = cut(allowed(2), spec=spec, footprint=1500)
+    narrow = cut(allowed(2), spec=spec, footprint=1500, tile=16)
+    assert narrow.longest == narrow.plan.across
+    assert sizes.plan.tile > 16
+    assert sizes.longest < sizes.plan.across
 
 
 @pytest.mark.parametrize("tile", [1, 20, 64, 100])
