@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from hsisr_models.counts._noise import energies
+from hsisr_models.noise import energies
 
 SOURCE = "Bioucas-Dias and Nascimento, IEEE TGRS 46(8), 2008"
 

@@ -11,7 +11,7 @@ from statistics import NormalDist
 import torch
 from torch import Tensor
 
-from hsisr_models.counts._noise import energies
+from hsisr_models.noise import energies
 
 SOURCE = "Chang and Du, IEEE TGRS 42(3), 2004"
 

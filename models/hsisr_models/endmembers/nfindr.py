@@ -34,17 +34,23 @@ def extract(
     del seed
     require_enough(pixels, endmembers)
     points = _projected(pixels.double(), endmembers)
-    chosen = torch.tensor(extremes(points, endmembers, unwatched))
-    exchanges = _SWEEPS * endmembers**2
+    return pixels[corners(points, progress)].float()
+
+
+def corners(points: Tensor, progress: Callable[[float], None] = unwatched) -> Tensor:
+    """Which of points (N, p), the last coordinate of which is constant, are the vertices (p,)."""
+    size = points.shape[1]
+    chosen = torch.tensor(extremes(points, size, unwatched))
+    exchanges = _SWEEPS * size**2
     for done in range(exchanges):
         progress(done / exchanges)
         gains = (points @ torch.linalg.pinv(points[chosen])).abs()
         if gains.max() <= 1 + _LARGER:
             break
-        pixel, vertex = divmod(int(gains.argmax()), endmembers)
+        pixel, vertex = divmod(int(gains.argmax()), size)
         chosen[vertex] = pixel
     progress(1.0)
-    return pixels[chosen].float()
+    return chosen
 
 
 def _projected(pixels: Tensor, endmembers: int) -> Tensor:
