@@ -20,12 +20,12 @@ from hsisr.formats._raw import RawCube
 from hsisr.formats.envi.compose import list_names, spectrum_entries
 from hsisr.formats.envi.fields import Fields
 from hsisr.formats.envi.header import EnviHeader, braced, normal, read_header, shown
-from hsisr.formats.envi.pair import HEADER
+from hsisr.formats.envi.pair import DATA, HEADER, is_file
 from hsisr.formats.envi.spec import read_layout, read_spec
 from hsisr.formats.envi.spectrum import read_spectrum
 from hsisr.formats.envi.table import SpectraFile, name_column, read_labels
 
-_LIBRARY = (".sli", ".lib", ".esl")
+_LIBRARY = (".sli", ".lib", ".esl", *DATA)
 _TABLE = ".csv"
 _MISSPELT = 0.01
 """Of the names: so many may differ in a table whose rows are in the order of the spectra."""
@@ -68,7 +68,7 @@ def labels_beside(
     Its rows are in the order of the spectra, or have their names; raises `InputError`.
     """
     table = path.with_name(path.name.removesuffix(HEADER)).with_suffix(_TABLE)
-    if not table.is_file():
+    if not is_file(table):
         return {}, ()
     labels = read_labels(table)
     named = labels[name_column(labels)]
@@ -95,8 +95,8 @@ def _pair(path: Path) -> tuple[Path, Path]:
 
 
 def _existing(tried: Sequence[Path], what: str, path: Path) -> Path:
-    found = [other for other in tried if other.is_file()]
-    if not path.is_file():
+    found = [other for other in tried if is_file(other)]
+    if not is_file(path):
         raise InputError("no such library of spectra", where=path)
     if not found:
         names = ", ".join(other.name for other in tried)

@@ -93,12 +93,13 @@ def _distinct(paths: list[Path]) -> list[Path]:
     """The files among `paths`, each once where the system does not tell upper from lower case."""
     found: list[Path] = []
     for path in paths:
-        if _is_file(path) and not any(path.samefile(other) for other in found):
+        if is_file(path) and not any(path.samefile(other) for other in found):
             found.append(path)
     return found
 
 
-def _is_file(path: Path) -> bool:
+def is_file(path: Path) -> bool:
+    """Whether there is a file of that name."""
     try:
         return path.is_file()
     except OSError:  # with an ending added, a name can be too long for the system

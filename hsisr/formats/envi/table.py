@@ -48,8 +48,8 @@ def read_spectra_table(path: Path) -> SpectraFile:
     Wavelengths are nanometres or micrometres by the heading of their column, else by their size.
     """
     head, rows = read_cells(path)
-    places = [to_number(cell) is not None for cell in head]
-    if _PLACE.match(head[0]) or sum(places) < 2:
+    places = {i: place for i, cell in enumerate(head) if (place := to_number(cell)) is not None}
+    if _PLACE.match(head[0]) or len(places) < 2:
         return _by_columns(head, rows, path)
     return _by_rows(head, rows, places, path)
 
@@ -57,7 +57,7 @@ def read_spectra_table(path: Path) -> SpectraFile:
 def read_labels(path: Path) -> dict[str, tuple[str, ...]]:
     """The columns of a table of words, by their headings; raises `InputError`."""
     head, rows = read_cells(path)
-    return _columns(head, rows)
+    return _columns(head, rows, range(len(head)))
 
 
 def read_cells(path: Path) -> tuple[list[str], list[list[str]]]:
@@ -99,20 +99,18 @@ def _by_columns(head: list[str], rows: list[list[str]], path: Path) -> SpectraFi
 
 
 def _by_rows(
-    head: list[str], rows: list[list[str]], places: Sequence[bool], path: Path
+    head: list[str], rows: list[list[str]], places: dict[int, float], path: Path
 ) -> SpectraFile:
-    which = np.flatnonzero(places)
-    labels = _columns(head, rows, np.flatnonzero(~np.array(places)))
-    values = _numbers([[row[i] for i in which] for row in rows], path)
-    spectrum, notes = _spectrum([float(head[i]) for i in which], None, path)
+    labels = _columns(head, rows, [i for i in range(len(head)) if i not in places])
+    values = _numbers([[row[i] for i in places] for row in rows], path)
+    spectrum, notes = _spectrum(list(places.values()), None, path)
     names = labels[name_column(labels)] if labels else None
     return SpectraFile(values, names, spectrum, labels, notes)
 
 
 def _columns(
-    head: list[str], rows: list[list[str]], which: Sequence[int] | NDArray[np.intp] | None = None
+    head: list[str], rows: list[list[str]], which: Sequence[int]
 ) -> dict[str, tuple[str, ...]]:
-    which = range(len(head)) if which is None else which
     return {head[i]: tuple(row[i].strip() for row in rows) for i in which}
 
 
