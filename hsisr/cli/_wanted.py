@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 AUTO = "auto"
 """As many endmembers as the scene tells."""
-METHOD, ABUNDANCES = "edaa", "fcls"
+METHOD, ABUNDANCES = "auto", "sclsu"
 """By which endmembers are found and abundances computed where nothing else is asked for."""
 
 _SPARSE = "sunsal"

@@ -48,8 +48,8 @@ def command(
     method: Annotated[
         str | None,
         typer.Option(
-            help="How endmembers are looked for: edaa, vca, nfindr, atgp or sivm. "
-            f"Default: {METHOD}.",
+            help="How endmembers are looked for: auto (what suits the scene), edaa, sisal, vca, "
+            f"nfindr, atgp or sivm. Default: {METHOD}.",
             autocompletion=_methods,
         ),
     ] = None,

@@ -82,10 +82,6 @@ def unwatched(done: float) -> None:
     """Let a search go on that nobody watches."""
 
 
-def unwatched(done: float) -> None:
-    """Let a search go on that nobody watches."""
-
-
 class EndmemberFile(Protocol):
     """A file on the shelf `endmembers/`: one way to find the endmembers of a scene."""
 

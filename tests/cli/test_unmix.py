@@ -131,7 +131,7 @@ def _pixels(world):
     return _maps(world.data).astype(np.float64) / 10_000
 
 
-@pytest.mark.parametrize("method", ["edaa", "vca"])
+@pytest.mark.parametrize("method", ["auto", "edaa", "vca"])
 def test_without_a_model_the_materials_are_found(world, blind, method):
     maps, _, spectra, record = blind(method=method)
     unit, truth = (
@@ -145,7 +145,7 @@ def test_without_a_model_the_materials_are_found(world, blind, method):
     assert np.sqrt(np.mean(error**2)) < 0.1
     assert record["options"]["unmixing"] == {
         "source": {"method": method, "count": 3, "seed": 0},
-        "solver": {"name": "fcls", "numbers": {}},
+        "solver": {"name": "sclsu", "numbers": {}},
     }
     assert record["model"] is None
     assert record["faults"] == []
@@ -237,5 +237,5 @@ def test_what_cannot_be_asked_for_is_refused(world, hsisr, tmp_path, options, co
 def test_a_dry_run_without_a_model_writes_nothing(world, hsisr, tmp_path):
     ended = hsisr("unmix", world.header, "-p", 3, "-o", tmp_path, "--dry-run")
     assert ended.code == 0
-    assert "3 endmembers by edaa, abundances by fcls" in ended.err
+    assert "3 endmembers by auto, abundances by sclsu" in ended.err
     assert not list(tmp_path.iterdir())

@@ -143,7 +143,7 @@ def test_a_dry_run_by_a_library_writes_nothing(columns, unmix, tmp_path):
     before = sorted(tmp_path.iterdir())
     ended = unmix("--library", columns, "-o", tmp_path, "--dry-run")
     assert ended.code == 0
-    assert "the spectra of materials.csv, abundances by fcls" in ended.err
+    assert "the spectra of materials.csv, abundances by sclsu" in ended.err
     assert sorted(tmp_path.iterdir()) == before
 
 

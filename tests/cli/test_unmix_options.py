@@ -71,7 +71,7 @@ def test_there_may_be_very_many_endmembers(make_scene, hsisr, tmp_path):
 def test_a_dry_run_does_not_count(unmix, tmp_path):
     ended = unmix("-p", "auto", "-o", tmp_path, "--dry-run")
     assert ended.code == 0
-    assert "up to 12 endmembers by edaa, abundances by fcls" in ended.err
+    assert "up to 12 endmembers by auto, abundances by sclsu" in ended.err
     assert not list(tmp_path.iterdir())
 
 
@@ -109,7 +109,7 @@ def test_constraints_choose_the_least_squares(unmix, tmp_path, switches, solver)
             "--no-asc: of fcls, nnls, scls, ls and sunsal",
             "--no-asc",
         ),
-        ("-p 3 --sparsity 0.1", "--sparsity: a number of sunsal, .* by fcls", "--sparsity"),
+        ("-p 3 --sparsity 0.1", "--sparsity: a number of sunsal, .* by sclsu", "--sparsity"),
         ("--model RUN -p 3 --asc", "--endmembers and --asc: a model has .* of its own", "leave"),
         ("--model RUN --library x.csv", "--library: a model has", "leave out --library"),
     ],
