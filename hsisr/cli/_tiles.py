@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from hsisr.cli import _shared as shared
@@ -83,6 +83,11 @@ class Means:
     def machine(self) -> Runtime:
         """The device for what is done once."""
         return self.machines[0]
+
+    @property
+    def exact(self) -> Means:
+        """The same in full precision, for what gains nothing from less."""
+        return replace(self, machines=[machine.exact for machine in self.machines])
 
     def sizes(self, target: Target, cube: Cube, operation: Operation, tile: int | None) -> Sizes:
         """How a scene is cut; raises `OutputError` if memory does not allow it."""

@@ -133,8 +133,11 @@ class Job:
             reference.read(spec)
         if sharper is not None:
             sharper.model.require_fit(spec)
-        known = chosen.known(spec) if isinstance(chosen, LinearUnmixing) else chosen
-        return cls(cube, chosen, known, means, results, reference, sharper)
+        if not isinstance(chosen, LinearUnmixing):
+            return cls(cube, chosen, chosen, means, results, reference)
+        if sharper is None:
+            means = means.exact
+        return cls(cube, chosen, chosen.known(spec), means, results, reference, sharper)
 
     def target(self, materials: Sequence[str]) -> Target:
         """What is written: all maps, in the order in which they are computed."""

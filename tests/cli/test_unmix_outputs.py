@@ -103,6 +103,23 @@ def test_all_maps_are_the_same_whatever_the_tile(unmixed, tmp_path):
         np.testing.assert_array_equal(tiles, whole)
 
 
+def test_algebra_is_exact_in_any_precision_also_where_a_scene_is_black(
+    world, make_scene, hsisr, tmp_path
+):
+    numbers = np.array(read(world.data))
+    numbers[:, :9], numbers[:, 50:, 40:] = 0, 0
+    scene = make_scene("dark", numbers, data_ignore_value=None)
+    for precision in ("fp32", "bf16"):
+        how = ("-p", 3, "--method", "vca", "--abundances", "sclsu", "--precision", precision)
+        ended = hsisr("unmix", scene, *how, "-o", tmp_path / precision)
+        assert ended.code == 0
+        assert "bfloat16" not in ended.err
+    for name in ("abundance", *SCALARS, "class"):
+        one, other = (read(tmp_path / f"{kind}_{name}.img") for kind in ("fp32", "bf16"))
+        np.testing.assert_array_equal(one, other)
+    assert not read(tmp_path / "fp32_class.img")[0, :9].any()
+
+
 def test_pictures_show_maps_and_spectra_in_one_palette(unmixed, tmp_path):
     unmixed()
     for name in ("abundance", "endmembers"):
