@@ -68,10 +68,15 @@ class Agreement:
     """What an unmixing is worth, for each true endmember and on the whole."""
 
     matched: list[int | None]
+    """By true endmember: the found one it is matched to."""
+    false: list[int]
+    """The found endmembers that nothing is matched to."""
     angles: list[float]
     """Of the matched spectra, in radians."""
     errors: dict[str, list[float]]
     """By convention: the root mean square error of each abundance map."""
+    lengths: dict[str, list[float]]
+    """By convention: the root mean square of each true abundance map, where it was compared."""
 
     @property
     def angle(self) -> float:
@@ -80,7 +85,23 @@ class Agreement:
 
     def error(self, convention: str) -> float:
         """The root mean square over all pixels and endmembers."""
-        return float(np.sqrt(np.mean(np.square(self.errors[convention]))))
+        return _root_mean_square(self.errors[convention])
+
+    def mean_error(self, convention: str) -> float:
+        """The mean over endmembers of their root mean square errors: never above `error`."""
+        return float(np.mean(self.errors[convention]))
+
+    def ratio(self, convention: str) -> float:
+        """The signal to reconstruction error of the abundances in dB; infinite without error.
+
+        Iordache, Bioucas-Dias, Plaza, IEEE TGRS 49(6), 2011.
+        """
+        length, error = _root_mean_square(self.lengths[convention]), self.error(convention)
+        return float(20 * np.log10(length / error)) if error else np.inf
+
+
+def _root_mean_square(values: list[float]) -> float:
+    return float(np.sqrt(np.mean(np.square(values))))
 
 
 class Comparison:
@@ -89,7 +110,8 @@ class Comparison:
     def __init__(self, truth: Matrix, found: Matrix) -> None:
         self._truth, self._found = truth, found
         self._matched = matching(truth, found)
-        self._squares = {name: np.zeros(len(truth)) for name in CONVENTIONS}
+        self._errors = {name: np.zeros(len(truth)) for name in CONVENTIONS}
+        self._lengths = {name: np.zeros(len(truth)) for name in CONVENTIONS}
         self._pixels = dict.fromkeys(CONVENTIONS, 0)
 
     def update(self, truth: Block, found: Block) -> None:
@@ -101,15 +123,39 @@ class Comparison:
                 [np.zeros_like(truth[0]) if i is None else values[i] for i in self._matched]
             )
             there = np.isfinite(truth).all(0) & np.isfinite(values).all(0)
-            self._squares[name] += np.square(matched - truth)[:, there].sum(1)
+            self._errors[name] += np.square(matched - truth)[:, there].sum(1)
+            self._lengths[name] += np.square(truth[:, there], dtype=np.float64).sum(1)
             self._pixels[name] += int(there.sum())
 
     def result(self) -> Agreement:
         """The agreement of everything taken in so far; NaN where no pixel has data in both."""
         every = angles(self._truth, self._found)
         found = [_MISSED if i is None else float(every[t, i]) for t, i in enumerate(self._matched)]
-        errors = {
+        false = sorted(set(range(len(self._found))) - set(self._matched))
+        errors, lengths = (self._roots(sums) for sums in (self._errors, self._lengths))
+        return Agreement(self._matched, false, found, errors, lengths)
+
+    def _roots(self, sums: dict[str, Matrix]) -> dict[str, list[float]]:
+        return {
             name: np.sqrt(squares / (self._pixels[name] or np.nan)).tolist()
-            for name, squares in self._squares.items()
+            for name, squares in sums.items()
         }
-        return Agreement(self._matched, found, errors)
+
+
+class Residual:
+    """What mixtures of endmembers (p, B) leave of a scene, piece by piece."""
+
+    def __init__(self, endmembers: Matrix) -> None:
+        self._endmembers = endmembers
+        self._squares, self._samples = 0.0, 0
+
+    def update(self, scene: Block, weights: Block) -> None:
+        """Take in pixels (B, h, w) and how much of each endmember is in them (p, h, w)."""
+        errors = scene - np.einsum("phw,pb->bhw", weights, self._endmembers)
+        there = errors[np.isfinite(errors)]
+        self._squares += float(np.square(there).sum())
+        self._samples += there.size
+
+    def result(self) -> float:
+        """The root mean square over all samples, in the units of the scene."""
+        return float(np.sqrt(self._squares / (self._samples or np.nan)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,43 +11,35 @@ import typer
 
 from hsisr.cli import _options as options
 from hsisr.cli import _shared as shared
-from hsisr.errors import InputError, UsageError
+from hsisr.cli import _truth
 
 if TYPE_CHECKING:
-    from hsisr.agreement import Agreement, Matrix
-    from hsisr.cube import Cube
+    from hsisr.truth import Score
 
-_MAPS, _SPECTRA = "_abundance", "_endmembers.csv"
-
-
-def _conventions() -> list[str]:
-    # to ask hsisr.agreement for them would import scipy
-    return ["physical", "max", "l2"]
+_ESTIMATE = "the estimate"
 
 
 def command(
-    estimate: Annotated[Path, typer.Argument(help="The abundances that `hsisr unmix` wrote.")],
-    truth: Annotated[
-        Path,
-        typer.Option(
-            help="True abundances, of any format; a MAT file may hold the endmembers too."
-        ),
+    estimate: Annotated[
+        Path, typer.Argument(help="The abundances that `hsisr unmix` wrote, or any others.")
     ],
+    truth: _truth.File,
     spectra: Annotated[
         Path | None,
-        typer.Option(help="Estimated endmembers, CSV. Default: SCENE_endmembers.csv beside."),
-    ] = None,
-    true_spectra: Annotated[
-        Path | None,
-        typer.Option(help="True endmembers, CSV or MAT. Default: with the true abundances."),
-    ] = None,
-    convention: Annotated[
-        str | None,
         typer.Option(
-            help="What abundances of the truth refer to: physical, max or l2. Default: all three.",
-            autocompletion=_conventions,
+            help="Estimated endmembers, CSV, .sli or MAT. Default: SCENE_endmembers.csv beside."
         ),
     ] = None,
+    true_spectra: _truth.Spectra = None,
+    scene: Annotated[
+        Path | None,
+        typer.Option(
+            help="What was unmixed: for the error of the reconstruction, and for what the true "
+            "endmembers would have scored. Default: the scene in the truth's MAT file, if any."
+        ),
+    ] = None,
+    unit: _truth.Unit = 1.0,
+    convention: _truth.Convention = None,
     json: options.Json = False,
     var: options.Var = None,
     axes: options.Axes = None,
@@ -54,66 +47,58 @@ def command(
     """Score the result of an unmixing against a truth.
 
     Endmembers are matched once, by their spectra; abundances are compared as physical ones, and as
-    those of endmembers scaled to a maximum (max) or to a length (l2) of 1.
+    those of endmembers scaled to a maximum (max) or to a length (l2) of 1. Where the scene is at
+    hand, rows beside tell what the true endmembers score, by FCLS and by NNLS.
 
     Example: hsisr evaluate-unmix scene_abundance.img --truth truth.mat --convention max
     """
-    if convention not in (None, *_conventions()):
-        raise UsageError(f"no convention '{convention}'", hint="physical, max or l2")
-    chosen = [convention] if convention else _conventions()
-    with (
-        shared.open_scene(estimate, None, None) as found,
-        shared.open_scene(truth, var, axes) as true,
-    ):
-        result = _compared(
-            true,
-            found,
-            _spectra_of(true_spectra or truth, true.spec.bands),
-            _spectra_of(spectra or _beside(estimate), found.spec.bands),
-        )
+    conventions = _truth.chosen(convention)
+    asked = _truth.Asked(truth, true_spectra, scene, unit, var, axes)
+    with ExitStack() as files:
+        scores = _scores(asked, estimate, spectra, files)
     if json:
-        shared.print_json(_record(result, chosen, estimate, truth))
+        shared.print_json(_record(scores, conventions, estimate, truth))
     else:
-        shared.print_lines(_table(result, chosen))
+        shared.print_lines(_tables(scores, conventions))
 
 
-def _beside(abundances: Path) -> Path:
-    """The table of endmembers that `hsisr unmix` writes with a file of abundances."""
-    return abundances.with_name(abundances.stem.removesuffix(_MAPS) + _SPECTRA)
+def _scores(
+    asked: _truth.Asked, estimate: Path, spectra: Path | None, files: ExitStack
+) -> dict[str, Score]:
+    """By name: of the estimate, then of the true endmembers where there is a scene."""
+    from hsisr.errors import InputError
+    from hsisr.formats import ReadOptions
+    from hsisr.truth import open_maps
 
-
-def _spectra_of(path: Path, count: int) -> Matrix:
-    """`count` spectra from a table, a MAT file, or the table beside a file of abundances."""
-    from hsisr.formats import mat5
-    from hsisr.formats.envi.library import read_table
-
-    if path.suffix.lower() == ".mat":
-        return mat5.read_spectra(path, count)
-    table = path if path.suffix.lower() == ".csv" else _beside(path)
-    spectra = read_table(table)
-    if len(spectra) != count:
+    grid = asked.grid(estimate)
+    truth = asked.opened(grid, files)
+    found = files.enter_context(open_maps(estimate, grid, ReadOptions()))
+    endmembers = _truth.spectra_of(spectra or estimate, found.spec.bands)
+    if endmembers.shape[1] != truth.spectra.shape[1]:
         raise InputError(
-            f"holds {len(spectra)} spectra, there are abundances of {count}", where=table
+            f"spectra of {endmembers.shape[1]} bands, the true ones have {truth.spectra.shape[1]}",
+            where=estimate,
         )
-    return spectra
+    scores = {_ESTIMATE: truth.score(endmembers, truth.written(found))}
+    if truth.scene is not None:
+        scores |= {_truth.oracle(name): truth.oracle(name) for name in _truth.ORACLES}
+    return scores
 
 
-def _compared(true: Cube, found: Cube, true_spectra: Matrix, spectra: Matrix) -> Agreement:
-    from hsisr.agreement import Comparison
-    from hsisr.evaluate import strips_of
-
-    if true_spectra.shape[1] != spectra.shape[1]:
-        raise InputError(
-            f"spectra of {spectra.shape[1]} bands, the true ones have {true_spectra.shape[1]}",
-            where=found.files[0],
-        )
-    comparison = Comparison(true_spectra, spectra)
-    for window, block in strips_of(found, true.spec.rows, true.spec.cols):
-        comparison.update(true.read(window), block)
-    return comparison.result()
+def _tables(scores: dict[str, Score], conventions: list[str]) -> list[str]:
+    return [
+        *_endmembers(scores[_ESTIMATE], conventions),
+        "",
+        *_abundances(scores, conventions),
+        "",
+        *_residuals(scores),
+        "  SAD: spectral angle, mean over endmembers; SRE: signal to reconstruction error",
+        "  RMSE: over all pixels and endmembers; mean RMSE: the mean of the endmembers' own",
+    ]
 
 
-def _table(result: Agreement, conventions: list[str]) -> list[str]:
+def _endmembers(score: Score, conventions: list[str]) -> list[str]:
+    result = score.agreement
     headings = ["true endmember", "matched to", "SAD rad", "SAD deg"]
     headings += [f"RMSE {name}" for name in conventions]
     rows = [
@@ -128,24 +113,57 @@ def _table(result: Agreement, conventions: list[str]) -> list[str]:
     ]
     overall = [f"{result.angle:.4f}", f"{math.degrees(result.angle):.2f}"]
     rows.append(["all", "", *overall, *(f"{result.error(name):.4f}" for name in conventions)])
+    false = ", ".join(str(index + 1) for index in result.false)
     return [
         *shared.table(headings, rows),
-        "  SAD: spectral angle, mean over endmembers; RMSE: of abundances, over all pixels and "
-        "endmembers",
+        *([f"  found, but matched to nothing: {false}"] if false else []),
     ]
 
 
+def _abundances(scores: dict[str, Score], conventions: list[str]) -> list[str]:
+    rows = [
+        [
+            name,
+            convention,
+            f"{score.agreement.error(convention):.4f}",
+            f"{score.agreement.mean_error(convention):.4f}",
+            f"{score.agreement.ratio(convention):.2f}",
+        ]
+        for name, score in scores.items()
+        for convention in conventions
+    ]
+    return shared.table(["abundances of", "convention", "RMSE", "mean RMSE", "SRE dB"], rows)
+
+
+def _residuals(scores: dict[str, Score]) -> list[str]:
+    """What is left of the scene, where there is one."""
+    rows = [
+        [name, f"{score.residual:.6g}"]
+        for name, score in scores.items()
+        if score.residual is not None
+    ]
+    return [*shared.table(["reconstruction by", "RMSE"], rows), ""] if rows else []
+
+
 def _record(
-    result: Agreement, conventions: list[str], estimate: Path, truth: Path
+    scores: dict[str, Score], conventions: list[str], estimate: Path, truth: Path
 ) -> dict[str, Any]:
+    score = scores[_ESTIMATE]
+    result = score.agreement
     return {
-        "schema": "hsisr/evaluate-unmix/1",
+        "schema": "hsisr/evaluate-unmix/2",
         "estimate": str(estimate),
         "truth": str(truth),
         "matched": [None if match is None else match + 1 for match in result.matched],
+        "false": [index + 1 for index in result.false],
         "sad_rad": result.angles,
         "mean_sad_rad": result.angle,
         "mean_sad_deg": math.degrees(result.angle),
         "rmse": {name: result.errors[name] for name in conventions},
-        "pooled_rmse": {name: result.error(name) for name in conventions},
+        **_truth.overall(score, conventions),
+        "oracles": {
+            name: _truth.overall(other, conventions)
+            for name, other in scores.items()
+            if name != _ESTIMATE
+        },
     }

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from hsisr.agreement import CONVENTIONS, Comparison, angles, converted, matching
+from hsisr.agreement import CONVENTIONS, Comparison, Residual, angles, converted, matching
 
 Array = NDArray[np.float64]
 
@@ -109,6 +109,7 @@ def test_a_false_endmember_is_matched_to_nothing() -> None:
     more = np.concatenate((shares[:1] * 0, shares))
     result = compared((known, shares), (np.vstack((spectra(1, seed=9), known)), more)).result()
     assert result.matched == [1, 2, 3]
+    assert result.false == [0]
     assert result.error("physical") < 1e-6
 
 
@@ -121,3 +122,32 @@ def test_pixels_without_data_on_either_side_do_not_count() -> None:
     assert result.error("physical") == pytest.approx(0.5 / (12 * 12 - 2) ** 0.5, rel=1e-5)
     empty = compared((known, truth * np.nan), (known, found)).result()
     assert np.isnan(empty.error("max"))
+
+
+def test_pooled_and_mean_errors_and_the_ratio_are_what_they_are_called() -> None:
+    """Papers give either error; they differ where endmembers are not found equally well."""
+    known, shares = spectra(3), maps(3)
+    found = shares + np.array([0.1, -0.2, 0.01])[:, None, None]
+    result = compared((known, shares), (known, found)).result()
+    assert result.errors["physical"] == pytest.approx([0.1, 0.2, 0.01], rel=1e-4)
+    assert result.mean_error("physical") == pytest.approx(0.31 / 3, rel=1e-4)
+    assert result.error("physical") == pytest.approx((0.0501 / 3) ** 0.5, rel=1e-4)
+    decibels = 10 * np.log10(np.sum(shares**2) / (0.0501 * 12 * 12))
+    assert result.ratio("physical") == pytest.approx(decibels, rel=1e-5)
+
+
+def test_without_error_the_ratio_is_infinite() -> None:
+    known, shares = spectra(2), np.round(maps(2) * 8) / 8
+    assert compared((known, shares), (known, shares)).result().ratio("physical") == np.inf
+
+
+def test_the_residual_is_what_mixtures_leave_of_a_scene() -> None:
+    known, shares = spectra(3), maps(3)
+    scene = np.einsum("phw,pb->bhw", shares, known)
+    noise = np.random.default_rng(1).normal(0, 0.01, scene.shape)
+    noise[:, 3, 4], noise[2, 5, 5] = np.nan, np.nan
+    residual = Residual(known)
+    for row in range(0, 12, 5):
+        residual.update((scene + noise)[:, row : row + 5], shares[:, row : row + 5])
+    assert residual.result() == pytest.approx(np.sqrt(np.nanmean(noise**2)), rel=1e-9)
+    assert np.isnan(Residual(known).result())

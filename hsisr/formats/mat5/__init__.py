@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hsisr.cube import Cube, CubeSpec, CubeWriter
-from hsisr.errors import InputError
 from hsisr.files import explained, require_room
 from hsisr.formats import ReadOptions
 from hsisr.formats._axes import MATLAB
@@ -24,7 +23,7 @@ from hsisr.formats._metadata import as_matlab, candidates, cube_name, describe
 from hsisr.formats._variable_cube import Found
 from hsisr.formats._variables import choose
 from hsisr.formats._writer import PartsWriter, not_shared
-from hsisr.formats.mat5.decoder import extract, list_variables
+from hsisr.formats.mat5.decoder import dtype_of, extract, list_variables
 from hsisr.window import Window
 
 NAME = "mat5"
@@ -34,9 +33,6 @@ _LARGEST = 256 * 2**20
 """Beyond this a cube is written as v7.3: SciPy needs several times the cube in memory at once,
 and only v7.3 can be written, and read again, piece by piece."""
 _BYTE_ORDERS = {b"IM": "<", b"MI": ">"}
-_SPECTRA = frozenset({"gt", "m", "e", "endmembers"})
-"""What the matrix of the endmembers is called beside the well-known truths."""
-_CLASSES = {"double": "float64", "single": "float32"}
 
 
 def sniff(path: Path, head: bytes) -> bool:
@@ -68,33 +64,12 @@ def read(path: Path, options: ReadOptions) -> Cube:
     with Confined(path) as decoder:
         variables = list_variables(decoder, path)
         variable, why = choose(variables, options.var, path)
-        dtype = np.dtype(_CLASSES.get(variable.kind, variable.kind))
+        dtype = dtype_of(variable)
         size = prod(variable.shape) * dtype.itemsize
         described = candidates(variables, variable)
         stored, metadata = extract(decoder, path, variable, size, described)
     found = Found(variable, why, dtype, metadata, order="F")
     return found.cube(NAME, path, stored.T, options, release=lambda: None)
-
-
-def read_spectra(path: Path, count: int) -> NDArray[np.float64]:
-    """The spectra (count, B) of as many materials that a file holds; raises `InputError`.
-
-    The only matrix with `count` rows or columns and a name that endmembers are known by.
-    """
-    with Confined(path) as decoder:
-        variables = list_variables(decoder, path)
-        fitting = [v for v in variables if v.is_numeric and len(v.shape) == 2 and count in v.shape]
-        known = [v for v in fitting if v.base.lower() in _SPECTRA]
-        if len(known) != 1:
-            raise InputError(
-                f"{len(known)} matrices that could be the spectra of {count} materials",
-                where=path,
-                hint=f"one with {count} rows, called {' or '.join(sorted(_SPECTRA))}",
-            )
-        dtype = np.dtype(_CLASSES.get(known[0].kind, known[0].kind))
-        stored, _ = extract(decoder, path, known[0], prod(known[0].shape) * dtype.itemsize, {})
-        matrix = np.array(stored, np.float64)
-    return matrix if matrix.shape[0] == count else np.ascontiguousarray(matrix.T)
 
 
 def write(path: Path, spec: CubeSpec, *, resume: bool = False, shared: bool = False) -> CubeWriter:

@@ -23,6 +23,12 @@ _LARGEST = 2**31
 """The format's limit for one variable in bytes."""
 _INFLATION = 1032 * 8
 """Deflate's best ratio, and a double that is stored as one byte."""
+_CLASSES = {"double": "float64", "single": "float32"}
+
+
+def dtype_of(variable: Variable) -> np.dtype[Any]:
+    """The type of a numeric variable's numbers, of which the file has MATLAB's name."""
+    return np.dtype(_CLASSES.get(variable.kind, variable.kind))
 
 
 def list_variables(decoder: Confined, path: Path) -> list[Variable]:

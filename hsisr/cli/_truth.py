@@ -1,0 +1,157 @@
+"""What the commands share that judge an unmixing by a truth."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hsisr.cli import _shared as shared
+from hsisr.errors import InputError, UsageError
+
+if TYPE_CHECKING:
+    from hsisr.agreement import Matrix
+    from hsisr.truth import Score, Truth
+
+ORACLES = ("fcls", "nnls")
+"""How the true endmembers are unmixed with, for comparison."""
+
+_MAPS, _TABLE = "_abundance", "_endmembers.csv"
+_ODD = 10
+"""A scene that is so many times brighter or darker than its mixture is in other units."""
+
+
+def _conventions() -> list[str]:
+    # to ask hsisr.agreement for them would import scipy
+    return ["physical", "max", "l2"]
+
+
+File = Annotated[
+    Path,
+    typer.Option(
+        "--truth",
+        help="True abundances, of any format; a MAT file may hold the endmembers too, and the "
+        "scene. Matrices are unfolded column by column (--axes XYB: row by row).",
+    ),
+]
+Spectra = Annotated[
+    Path | None,
+    typer.Option(
+        help="True endmembers, CSV, .sli or MAT. Default: with or beside the true abundances."
+    ),
+]
+Unit = Annotated[
+    float,
+    typer.Option(
+        help="What true endmembers are multiplied with to be in the units of the scene.",
+    ),
+]
+Convention = Annotated[
+    str | None,
+    typer.Option(
+        help="What abundances of the truth refer to: physical, max or l2. Default: all three.",
+        autocompletion=_conventions,
+    ),
+]
+
+
+def chosen(convention: str | None) -> list[str]:
+    """The conventions to tell of; raises `UsageError`."""
+    if convention not in (None, *_conventions()):
+        raise UsageError(f"no convention '{convention}'", hint="physical, max or l2")
+    return [convention] if convention else _conventions()
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Which truth a user named."""
+
+    maps: Path
+    spectra: Path | None
+    scene: Path | None
+    unit: float
+    var: str | None
+    axes: str | None
+
+    def grid(self, *others: Path) -> tuple[int, int]:
+        """Rows and columns, by whichever of the files tells them; raises `InputError`."""
+        from hsisr.formats import ReadOptions
+        from hsisr.truth import grid_of
+
+        told = [(path, ReadOptions()) for path in others]
+        told.append((self.maps, ReadOptions(self.var, self.axes)))
+        found = next((grid for path, asked in told if (grid := grid_of(path, asked))), None)
+        if found is None:
+            raise InputError(
+                "does not tell how many rows and columns the scene has",
+                where=self.maps,
+                hint="save the abundances as an array of rows x columns x materials",
+            )
+        return found
+
+    def opened(self, grid: tuple[int, int], files: ExitStack) -> Truth:
+        """The truth for a scene of `grid`; raises `InputError`."""
+        from hsisr.formats import ReadOptions
+        from hsisr.truth import Truth, open_maps, open_pixels, scene_within
+
+        maps = files.enter_context(open_maps(self.maps, grid, ReadOptions(self.var, self.axes)))
+        spectra = self.unit * spectra_of(self.spectra or self.maps, maps.spec.bands)
+        axes = ReadOptions(axes=self.axes)
+        opened = open_pixels if self.scene else scene_within
+        scene = opened(self.scene or self.maps, grid, axes)
+        for cube in (maps, scene):
+            for note in cube.notes if cube else ():
+                shared.say(f"note: {note}")
+        truth = Truth(maps, spectra, scene and files.enter_context(scene))
+        if scene is not None:
+            _tell_units(truth)
+        return truth
+
+
+def _tell_units(truth: Truth) -> None:
+    ratio = truth.brightness()
+    if not 1 / _ODD < ratio < _ODD:
+        shared.warn(
+            f"the scene is {ratio:.3g} times as bright as what it is said to be made of; "
+            "--unit tells what true endmembers have to be multiplied with"
+        )
+
+
+def spectra_of(path: Path, count: int) -> Matrix:
+    """`count` spectra from a table, a MAT file, or the table beside a file of abundances."""
+    from hsisr.formats.envi.library import read_table
+    from hsisr.formats.mat5.matrices import read_spectra
+
+    if path.suffix.lower() == ".mat":
+        return read_spectra(path, count)
+    table = path if path.suffix.lower() == ".csv" else _beside(path)
+    spectra = read_table(table)
+    if len(spectra) != count:
+        raise InputError(
+            f"holds {len(spectra)} spectra, there are abundances of {count}", where=table
+        )
+    return spectra
+
+
+def _beside(abundances: Path) -> Path:
+    """The table of endmembers that `hsisr unmix` writes with a file of abundances."""
+    return abundances.with_name(abundances.stem.removesuffix(_MAPS) + _TABLE)
+
+
+def oracle(solver: str) -> str:
+    """What the score of the true endmembers is called."""
+    return f"true endmembers, {solver}"
+
+
+def overall(score: Score, conventions: list[str]) -> dict[str, Any]:
+    """What a score is on the whole, for JSON."""
+    result = score.agreement
+    return {
+        "pooled_rmse": {name: result.error(name) for name in conventions},
+        "mean_rmse": {name: result.mean_error(name) for name in conventions},
+        "sre_db": {name: result.ratio(name) for name in conventions},
+        "reconstruction_rmse": score.residual,
+    }
