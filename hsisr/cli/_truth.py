@@ -98,7 +98,7 @@ class Asked:
         from hsisr.truth import Truth, open_maps, open_pixels, scene_within
 
         maps = files.enter_context(open_maps(self.maps, grid, ReadOptions(self.var, self.axes)))
-        spectra = self.unit * spectra_of(self.spectra or self.maps, maps.spec.bands)
+        spectra = self.unit * spectra_of(self.spectra, self.maps, maps.spec.bands)
         axes = ReadOptions(axes=self.axes)
         opened = open_pixels if self.scene else scene_within
         scene = opened(self.scene or self.maps, grid, axes)
@@ -120,18 +120,22 @@ def _tell_units(truth: Truth) -> None:
         )
 
 
-def spectra_of(path: Path, count: int) -> Matrix:
-    """`count` spectra from a table, a MAT file, or the table beside a file of abundances."""
-    from hsisr.formats.envi.library import read_table
-    from hsisr.formats.mat5.matrices import read_spectra
+def spectra_of(given: Path | None, maps: Path, count: int) -> Matrix:
+    """`count` spectra from a library or a MAT file, by default from what goes with the maps."""
+    import numpy as np
 
-    if path.suffix.lower() == ".mat":
-        return read_spectra(path, count)
-    table = path if path.suffix.lower() == ".csv" else _beside(path)
-    spectra = read_table(table)
-    if len(spectra) != count:
+    from hsisr.formats.mat5.matrices import read_spectra
+    from hsisr.library import read_library
+
+    source = given or (maps if maps.suffix.lower() == ".mat" else _beside(maps))
+    if source.suffix.lower() == ".mat":
+        return read_spectra(source, count)
+    spectra = read_library(source).spectra
+    if len(spectra) != count or not np.isfinite(spectra).all():
         raise InputError(
-            f"holds {len(spectra)} spectra, there are abundances of {count}", where=table
+            f"holds {np.isfinite(spectra).all(1).sum()} whole spectra, "
+            f"there are abundances of {count}",
+            where=source,
         )
     return spectra
 

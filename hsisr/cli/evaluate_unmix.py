@@ -73,7 +73,7 @@ def _scores(
     grid = asked.grid(estimate)
     truth = asked.opened(grid, files)
     found = files.enter_context(open_maps(estimate, grid, ReadOptions()))
-    endmembers = _truth.spectra_of(spectra or estimate, found.spec.bands)
+    endmembers = _truth.spectra_of(spectra, estimate, found.spec.bands)
     if endmembers.shape[1] != truth.spectra.shape[1]:
         raise InputError(
             f"spectra of {endmembers.shape[1]} bands, the true ones have {truth.spectra.shape[1]}",

@@ -159,8 +159,11 @@ def test_spectra_can_lie_elsewhere(hsisr, unmixed, truth, tmp_path, world):
     savemat(bare, {"A": world.abundances.transpose(1, 2, 0).astype(float)})
     table = unmixed.with_name("mine_endmembers.csv").rename(tmp_path / "moved.csv")
     whole = _json(hsisr, unmixed, "--truth", truth, "--spectra", table)
-    parts = ("--truth", bare, "--true-spectra", truth, "--spectra", table)
-    assert _json(hsisr, unmixed, *parts)["rmse"] == whole["rmse"]
+    library = unmixed.with_name("mine_endmembers.sli")
+    for mine in (table, library, library.with_suffix(".hdr")):
+        parts = ("--truth", bare, "--true-spectra", truth, "--spectra", mine)
+        parted = _json(hsisr, unmixed, *parts)
+        assert parted["rmse"]["max"] == pytest.approx(whole["rmse"]["max"], rel=1e-5)
 
 
 def test_what_cannot_be_compared_is_refused(hsisr, unmixed, truth, tmp_path, world):
@@ -184,13 +187,13 @@ def test_what_cannot_be_compared_is_refused(hsisr, unmixed, truth, tmp_path, wor
 @pytest.mark.parametrize(
     ("content", "what"),
     [
-        (None, "no such table"),
-        (b"band,a\n1,2\n", "holds 1 spectra, there are abundances of 3"),
-        (b"band,a\n1,x\n", "not a table of numbers"),
-        (b"band,a\n1,2\n3\n", "not a table of numbers"),
-        (b"band,a\n1,nan\n", "not a table of spectra"),
+        (None, "cannot be read"),
+        (b"band,a\n1,2\n", "holds 1 whole spectra, there are abundances of 3"),
+        (b"band,a,b,c\n1,x,1,1\n", "'x' in the row that begins with '1'"),
+        (b"band,a\n1,2\n3\n", "row 3 has 1 cells; 2 expected"),
+        (b"band,a,b,c\n1,nan,1,2\n", "holds 2 whole spectra"),
         (b"", "not a table of spectra"),
-        (b"\xff\xfe\x00", "not a table of numbers"),
+        (b"\xff\xfe\x00", "not a table of spectra"),
     ],
     ids=str,
 )

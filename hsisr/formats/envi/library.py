@@ -147,22 +147,3 @@ def write_table(
         table.writerow([place, *values])
     write_durably(path, text.getvalue().encode())
     return path
-
-
-def read_table(path: Path) -> NDArray[np.float64]:
-    """The spectra (p, bands) of a table as `write_table` writes it; raises `InputError`."""
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.reader(file))
-        values = np.array([[float(cell) for cell in row] for row in rows[1:]])
-    except FileNotFoundError:
-        raise InputError("no such table of spectra", where=path) from None
-    except (OSError, UnicodeDecodeError, csv.Error, ValueError) as error:
-        raise InputError(f"not a table of numbers: {error}", where=path) from None
-    if values.ndim != 2 or values.shape[1] < 2 or not np.isfinite(values).all():
-        raise InputError(
-            "not a table of spectra",
-            where=path,
-            hint="a line of names, then a line per band: wavelength, value, value, ...",
-        )
-    return np.ascontiguousarray(values[:, 1:].T)
