@@ -102,7 +102,7 @@ def coarser(fine: Mixture, scale: int, operator: str) -> Mixture:
 def noisy(scene: Array, snr: float, rng: np.random.Generator) -> Array:
     """The scene with white noise of `snr` dB: the mean square of the scene over the noise's."""
     deviation = np.sqrt(np.mean(np.square(scene)) / 10 ** (snr / 10))
-    return scene + deviation * rng.standard_normal(scene.shape)
+    return np.asarray(scene + deviation * rng.standard_normal(scene.shape), np.float64)
 
 
 def smooth_spectra(count: int, bands: int, seed: int) -> Array:
@@ -172,7 +172,7 @@ def _limited(abundances: Array, purity: float) -> Array:
     for index, pixel in enumerate(_purest(flat)):
         flat[:, pixel] = rest
         flat[index, pixel] = purity
-    return limited
+    return np.asarray(limited, np.float64)
 
 
 def _purest(flat: Array) -> list[int]:

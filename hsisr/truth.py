@@ -68,13 +68,14 @@ class Truth:
 
     def score(self, spectra: Matrix, parts: Iterable[Part]) -> Score:
         """What endmembers (p, B) and their abundances are worth."""
-        comparison, residual = Comparison(self.spectra, spectra), Residual(spectra)
+        good = slice(None) if self.scene is None else good_bands(self.scene.spec)
+        comparison = Comparison(self.spectra[:, good], spectra[:, good])
+        residual = Residual(spectra[:, good])
         for window, abundances, gain in parts:
             comparison.update(self.maps.read(window), abundances)
             if self.scene is not None:
-                block = self.scene.read(window)
-                block[~good_bands(self.scene.spec)] = np.nan
-                residual.update(block, abundances if gain is None else abundances * gain)
+                weights = abundances if gain is None else abundances * gain
+                residual.update(self.scene.read(window)[good], weights)
         return Score(comparison.result(), None if self.scene is None else residual.result())
 
     def written(self, maps: Cube, gain: Cube | None = None) -> Iterator[Part]:
@@ -85,10 +86,10 @@ class Truth:
     def brightness(self) -> float:
         """How many times brighter the scene is than what it is said to be a mixture of."""
         assert self.scene is not None
-        there, mixed = 0.0, 0.0
+        there, mixed, good = 0.0, 0.0, good_bands(self.scene.spec)
         for window, abundances, _ in self.written(self.maps):
-            mixture = np.einsum("phw,p->hw", abundances, self.spectra.mean(1))
-            block = self.scene.read(window).mean(0)
+            mixture = np.einsum("phw,p->hw", abundances, self.spectra[:, good].mean(1))
+            block = self.scene.read(window)[good].mean(0)
             both = np.isfinite(mixture) & np.isfinite(block)
             there, mixed = there + float(block[both].sum()), mixed + float(mixture[both].sum())
         return there / mixed if mixed else np.nan

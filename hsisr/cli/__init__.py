@@ -15,6 +15,7 @@ import typer
 from hsisr import __version__
 from hsisr.cli import _shared as shared
 from hsisr.cli import (
+    compare_unmix,
     completion,
     demo,
     evaluate,
@@ -47,6 +48,7 @@ for module in (
     unmix,
     evaluate,
     evaluate_unmix,
+    compare_unmix,
     info,
     speed,
     demo,

@@ -131,7 +131,8 @@ def _write(
     from hsisr.files import write_json
     from hsisr.formats.envi.library import write_library, write_table
 
-    spec = CubeSpec(*seen.shape, np.dtype(np.float32), spectrum=spectrum)
+    bands, rows, cols = seen.shape
+    spec = CubeSpec(bands, rows, cols, np.dtype(np.float32), spectrum=spectrum)
     _store(_image(stem), spec, seen)
     maps = spec.with_bands(names, description="true abundances")
     _store(_image(stem, "_truth_abundance"), maps, made.abundances)

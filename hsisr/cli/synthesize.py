@@ -78,7 +78,7 @@ def command(
     degradation: Annotated[
         str | None,
         typer.Option(
-            help="How the coarser scene is made: area (the mean), bicubic or gaussian. Default: area.",
+            help="How the coarser scene is made: area (the default), bicubic or gaussian.",
             autocompletion=options.operators,
         ),
     ] = None,
