@@ -80,8 +80,10 @@ class Truth:
 
     def written(self, maps: Cube, gain: Cube | None = None) -> Iterator[Part]:
         """An unmixing from its files; raises `InputError` if these have another size."""
-        for window, block in strips_of(maps, self.maps.spec.rows, self.maps.spec.cols):
-            yield Part(window, block, None if gain is None else gain.read(window))
+        rows, cols = self.maps.spec.rows, self.maps.spec.cols
+        gains = None if gain is None else strips_of(gain, rows, cols)
+        for window, block in strips_of(maps, rows, cols):
+            yield Part(window, block, None if gains is None else next(gains)[1])
 
     def brightness(self) -> float:
         """How many times brighter the scene is than what it is said to be a mixture of."""

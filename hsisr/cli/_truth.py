@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 ORACLES = ("fcls", "nnls")
 """How the true endmembers are unmixed with, for comparison."""
 
-_MAPS, _TABLE = "_abundance", "_endmembers.csv"
+_MAPS, _TABLE, _GAIN = "_abundance", "_endmembers.csv", "_gain"
+"""What the names of the files end with that `hsisr unmix` writes."""
 _ODD = 10
 """A scene that is so many times brighter or darker than its mixture is in other units."""
 
@@ -97,6 +99,8 @@ class Asked:
         from hsisr.formats import ReadOptions
         from hsisr.truth import Truth, open_maps, open_pixels, scene_within
 
+        if not 0 < self.unit < math.inf:
+            raise UsageError(f"a unit of {self.unit}", hint="--unit 10000, for example")
         maps = files.enter_context(open_maps(self.maps, grid, ReadOptions(self.var, self.axes)))
         spectra = self.unit * spectra_of(self.spectra, self.maps, maps.spec.bands)
         axes = ReadOptions(axes=self.axes)
@@ -127,7 +131,7 @@ def spectra_of(given: Path | None, maps: Path, count: int) -> Matrix:
     from hsisr.formats.mat5.matrices import read_spectra
     from hsisr.library import read_library
 
-    source = given or (maps if maps.suffix.lower() == ".mat" else _beside(maps))
+    source = given or (maps if maps.suffix.lower() == ".mat" else _beside(maps, _TABLE))
     if source.suffix.lower() == ".mat":
         return read_spectra(source, count)
     spectra = read_library(source).spectra
@@ -140,9 +144,14 @@ def spectra_of(given: Path | None, maps: Path, count: int) -> Matrix:
     return spectra
 
 
-def _beside(abundances: Path) -> Path:
-    """The table of endmembers that `hsisr unmix` writes with a file of abundances."""
-    return abundances.with_name(abundances.stem.removesuffix(_MAPS) + _TABLE)
+def gain_beside(abundances: Path) -> Path | None:
+    """The map of the gain that `hsisr unmix` writes with a file of abundances, if it does."""
+    gain = _beside(abundances, _GAIN + abundances.suffix)
+    return gain if gain != abundances and gain.is_file() else None
+
+
+def _beside(abundances: Path, ending: str) -> Path:
+    return abundances.with_name(abundances.stem.removesuffix(_MAPS) + ending)
 
 
 def oracle(solver: str) -> str:

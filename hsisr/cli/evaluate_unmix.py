@@ -67,7 +67,7 @@ def _scores(
 ) -> dict[str, Score]:
     """By name: of the estimate, then of the true endmembers where there is a scene."""
     from hsisr.errors import InputError
-    from hsisr.formats import ReadOptions
+    from hsisr.formats import ReadOptions, open_cube
     from hsisr.truth import open_maps
 
     grid = asked.grid(estimate)
@@ -79,7 +79,9 @@ def _scores(
             f"spectra of {endmembers.shape[1]} bands, the true ones have {truth.spectra.shape[1]}",
             where=estimate,
         )
-    scores = {_ESTIMATE: truth.score(endmembers, truth.written(found))}
+    beside = _truth.gain_beside(estimate)
+    gain = files.enter_context(open_cube(beside)) if beside else None
+    scores = {_ESTIMATE: truth.score(endmembers, truth.written(found, gain))}
     if truth.scene is not None:
         scores |= {_truth.oracle(name): truth.oracle(name) for name in _truth.ORACLES}
     return scores

@@ -80,6 +80,7 @@ def test_a_scene_in_other_units_than_the_true_spectra_is_told(hsisr, unmixed, wo
     savemat(path, {"A": shares, "M": 100 * world.spectra.T.astype(float)})
     command = ("evaluate-unmix", unmixed, "--truth", path, "--scene", world.header)
     assert "the scene is 0.01 times as bright" in hsisr(*command).err
+    assert hsisr(*command, "--unit", 0).code == 2
     right = hsisr(*command, "--unit", 0.01, "--json")
     assert "times as bright" not in right.err
     oracle = json.loads(right.out)["oracles"]["true endmembers, fcls"]

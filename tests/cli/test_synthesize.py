@@ -82,6 +82,15 @@ def test_the_truth_can_be_scored_against_at_both_resolutions(hsisr, tmp_path):
         assert 20 * np.log10(power**0.5 / record["reconstruction_rmse"]) == pytest.approx(40, abs=1)
 
 
+def test_a_gain_beside_abundances_belongs_to_the_reconstruction(hsisr, tmp_path):
+    assert hsisr(*MIXTURES, "-o", tmp_path, "--gain", "0.5,1.5").code == 0
+    scene, truth = tmp_path / "mixtures_000.img", tmp_path / "mixtures_000_truth_abundance.img"
+    command = ("evaluate-unmix", truth, "--truth", truth, "--scene", scene, "--json")
+    assert json.loads(hsisr(*command).out)["reconstruction_rmse"] < 1e-6
+    (tmp_path / "mixtures_000_truth_gain.img").unlink()
+    assert json.loads(hsisr(*command).out)["reconstruction_rmse"] > 0.01
+
+
 def test_endmembers_are_drawn_from_a_library(hsisr, tmp_path):
     rows = [[400 + 10 * i, 0.1, 0.9 - 0.02 * i, 0.1 + 0.02 * i] for i in range(30)]
     library = tmp_path / "library.csv"
