@@ -19,20 +19,11 @@ from hsisr.errors import InputError
 from hsisr.mixtures import noisy
 from hsisr.survey import good_bands, sample_pixels
 from hsisr.truth import Score, Truth, solved
-from hsisr_models.abundances import SHELF as SOLVERS
 from hsisr_models.endmembers import SHELF as METHODS
 
 _SAMPLE = 20_000
 """Pixels of a scene that endmembers are looked for in."""
-_NEEDS_CLASSES = "mesma"
-"""Chooses among spectra of the same material, of which one scene gives one each."""
-
 Measures = dict[str, float]
-
-
-def solvers() -> list[str]:
-    """What abundances of one endmember for each material can be computed by."""
-    return [name for name in SOLVERS if name != _NEEDS_CLASSES]
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     Rows = Mapping[tuple[str | None, str], Row]
 
 
+_NEEDS_CLASSES = "mesma"
+"""Chooses among several spectra of a material, of which a scene gives one each."""
+
+
 def _methods() -> Iterator[str]:
     from hsisr_models.endmembers import SHELF
 
@@ -28,9 +32,9 @@ def _methods() -> Iterator[str]:
 
 
 def _solvers() -> list[str]:
-    from hsisr.contest import solvers
+    from hsisr_models.abundances import SHELF
 
-    return solvers()
+    return [name for name in SHELF if name != _NEEDS_CLASSES]
 
 
 def command(
@@ -124,12 +128,10 @@ def _plan(
 def _compared(truth: Truth, plan: Plan) -> Rows:
     from hsisr.contest import compare
 
-    rows: Rows = {}
     total = len(plan.seeds) * len(plan.methods)
     with shared.stoppable() as stopper:
         steps = compare(truth, plan, lambda _: stopper.check())
-        for rows in shared.progress(stopper.heeded(steps), total, "unmixing"):  # noqa: B007
-            pass
+        *_, rows = shared.progress(stopper.heeded(steps), total, "unmixing")
     return rows
 
 
