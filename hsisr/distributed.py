@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import torch
@@ -62,7 +62,8 @@ class World:
             # every process has all of them, so each answers for its part of their gradient
             fixed = endmembers.detach()
             endmembers = fixed + (endmembers - fixed) / self.size
-        return Outcome(
+        return replace(
+            outcome,
             truth=self._gathered(outcome.truth, rows),
             estimate=self._gathered(outcome.estimate, rows),
             endmembers=endmembers,

@@ -13,6 +13,7 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
+from zlib import crc32
 
 import torch
 from torch import Tensor, nn
@@ -135,6 +136,7 @@ class _Trainer:
         self._module = task.trainable.to(runtime.device)
         self._module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._parameters = dict(self._module.named_parameters())
+        self._buffers = dict(self._module.named_buffers())
         self._average = {k: v.detach().clone() for k, v in self._parameters.items()}
         self._optimiser = torch.optim.Adam(
             self._module.parameters(), lr=training.learning_rate, betas=training.betas
@@ -165,6 +167,8 @@ class _Trainer:
     def _descend(self, batch: tuple[Tensor, ...]) -> Scores:
         self._module.train()
         self._optimiser.zero_grad()
+        # a resumed run drops out what an uninterrupted one would have
+        torch.manual_seed(crc32(f"{self._identity} {self.step}".encode()))
         share = [self._world.share(part).to(self._runtime.device) for part in batch]
         with self._runtime.precision():
             outcome = self._task.outcome(*share)
@@ -220,6 +224,7 @@ class _Trainer:
             return
         tensors: dict[str, Tensor] = {f"weight.{k}": v for k, v in self._parameters.items()}
         tensors |= {f"average.{k}": v for k, v in self._average.items()}
+        tensors |= {f"buffer.{k}": v for k, v in self._buffers.items()}
         for name, parameter in self._parameters.items():
             for key, value in self._optimiser.state.get(parameter, {}).items():
                 tensors[f"{key}.{name}"] = value
@@ -260,12 +265,14 @@ class _Trainer:
                 hint="keep the run in a folder that all machines share",
             )
         # machines may differ in the last bits of what they initialise
-        self._world.follow(self._parameters.values())
+        self._world.follow([*self._parameters.values(), *self._buffers.values()])
 
     @torch.no_grad()
     def _restore(self, tensors: dict[str, Tensor]) -> None:
-        if {name.partition(".")[2] for name in tensors} != set(self._parameters):
+        if {name.partition(".")[2] for name in tensors} != {*self._parameters, *self._buffers}:
             raise KeyError("other layers")
+        for name, buffer in self._buffers.items():
+            buffer.copy_(tensors[f"buffer.{name}"])
         keys = ("step", "exp_avg", "exp_avg_sq")
         for name, parameter in self._parameters.items():
             parameter.copy_(tensors[f"weight.{name}"])

@@ -57,7 +57,7 @@ class UnmixRecipe:
     method: str
     endmembers: int
     initialise: str
-    """`vca` or `random`."""
+    """A method on the shelf `endmembers/`, the path of a library, or `random`."""
     numbers: dict[str, Any]
     """Passed to the method's `build`."""
     loss: dict[str, float]

@@ -20,10 +20,10 @@ from hsisr import checkpoint, gaps
 from hsisr.checkpoint import Card, Checkpoint, Part
 from hsisr.cube import Block
 from hsisr.errors import ModelError, UsageError
+from hsisr.initial import RANDOM, initial_endmembers
 from hsisr.patches import PatchSet
 from hsisr.recipe import Recipe, SrRecipe
 from hsisr_models.contract import Outcome
-from hsisr_models.endmembers import vca
 from hsisr_models.losses import SHELF as LOSSES
 from hsisr_models.metrics import SHELF as METRICS
 from hsisr_models.networks import SrNetwork
@@ -33,40 +33,46 @@ from hsisr_models.sr import SHELF as NETWORKS
 from hsisr_models.sr import bicubic
 from hsisr_models.unmix import SHELF as METHODS
 
-_POOLED_PIXELS = 100_000
+RESOLUTIONS = ("low", "high")
+"""Of the two that are prepared, those that can be unmixed."""
 Scores = dict[str, float]
 
 
 class UnmixStep:
-    """Step I: reconstruct the low-resolution scene from its abundances (Eq. 8)."""
+    """Step I: reconstruct a scene from its abundances (Eq. 8); in the paper that of low resolution.
 
-    def __init__(self, patches: PatchSet, recipe: Recipe, seed: int) -> None:
+    `resolution` is one of `RESOLUTIONS`.
+    """
+
+    def __init__(
+        self, patches: PatchSet, recipe: Recipe, seed: int, resolution: str = "low"
+    ) -> None:
         numbers = recipe.unmix
-        self._patches, self._recipe = patches, recipe
+        self._patches, self._recipe, self._resolution = patches, recipe, resolution
+        self._which = RESOLUTIONS.index(resolution)
         with _explained(numbers.method):
-            _require_terms(numbers.loss)
             self.network = METHODS[numbers.method].build(
                 bands=patches.bands, endmembers=numbers.endmembers, **numbers.numbers
             )
-        if numbers.initialise == "vca":
-            pixels = _pooled_pixels(patches, seed)
+            _require_terms(numbers.loss, self.network.terms)
+        if numbers.initialise != RANDOM:
             with _explained(numbers.initialise):
-                spectra = vca.extract(pixels, numbers.endmembers, seed=seed)
+                spectra = initial_endmembers(patches, self._which, numbers, seed)
             self.network.set_endmembers(spectra.clamp_min(0))
-        elif numbers.initialise != "random":
-            raise UsageError(f"no initialisation '{numbers.initialise}'", hint="vca or random")
         self.trainable: nn.Module = self.network
-        self.identity = f"{numbers} {seed}"
+        self.identity = f"{numbers} {seed} {resolution}"
 
     def outcome(self, low: Tensor, high: Tensor) -> Outcome:
-        """The reconstruction of `low`; the high resolution is not looked at."""
-        del high
-        abundances = self.network.encode(low)
+        """The reconstruction of one resolution; the other is not looked at."""
+        scene = (low, high)[self._which]
+        abundances, own = self.network.encode_with_terms(scene)
         return Outcome(
-            truth=low,
+            truth=scene,
             estimate=self.network.decode(abundances),
             endmembers=self.network.endmembers,
+            start=self.network.start,
             abundances=abundances,
+            own=own,
         )
 
     def after_step(self) -> None:
@@ -79,13 +85,13 @@ class UnmixStep:
         `rarest` is the mean abundance of the least used endmember; a dead one has next to none.
         """
         device = self.network.endmembers.device
-        lows = [low for low, _ in self._patches.blocks("validation")]
-        scenes = [_tensor(_without_holes(low), self._patches.peak).to(device) for low in lows]
+        blocks = [pair[self._which] for pair in self._patches.blocks("validation")]
+        scenes = [_tensor(_without_holes(block), self._patches.peak).to(device) for block in blocks]
         outcomes = [self.outcome(scene, scene) for scene in scenes]
         losses = [float(total_loss(outcome, self._recipe.unmix.loss)[0]) for outcome in outcomes]
         pairs = (
-            (_tensor(low, self._patches.peak)[0], outcome.estimate[0])
-            for low, outcome in zip(lows, outcomes, strict=True)
+            (_tensor(block, self._patches.peak)[0], outcome.estimate[0].cpu())
+            for block, outcome in zip(blocks, outcomes, strict=True)
         )
         shares = torch.stack([_shares(outcome) for outcome in outcomes]).mean(0)
         return {
@@ -116,6 +122,7 @@ class UnmixStep:
             **_provenance(self._patches, self._recipe),
             scores=scores,
         )
+        card.data["resolution"] = self._resolution
         checkpoint.save(path, card, {"unmixer": self.network})
 
 
@@ -238,7 +245,8 @@ def total_loss(outcome: Outcome, weights: dict[str, float]) -> tuple[Tensor, Sco
     values = {}
     for name, weight in weights.items():
         if weight:
-            term = LOSSES[name].loss(outcome)
+            own = outcome.own.get(name)
+            term = LOSSES[name].loss(outcome) if own is None else own
             total = total + weight * term
             values[name] = float(term.detach())
     return total, values
@@ -267,8 +275,8 @@ def _explained(name: str) -> Iterator[None]:
         raise UsageError(f"cannot build '{name}': {error.args[0]}") from error
 
 
-def _require_terms(loss: dict[str, float]) -> None:
-    for name in loss:
+def _require_terms(loss: dict[str, float], own: Sequence[str] = ()) -> None:
+    for name in set(loss).difference(own):
         LOSSES[name]
 
 
@@ -299,17 +307,3 @@ def _tensor(block: Block, peak: float) -> Tensor:
 
 def _without_holes(block: Block) -> Block:
     return gaps.fill(block, gaps.band_means(block))
-
-
-def _pooled_pixels(patches: PatchSet, seed: int) -> Tensor:
-    """Low-resolution training pixels of all blocks, complete and not dark, (N, B)."""
-    pixels = np.concatenate(
-        [np.asarray(low).reshape(len(low), -1).T for low, _ in patches.blocks("train")]
-    )
-    norms = np.linalg.norm(pixels, axis=1)
-    usable = np.isfinite(norms)
-    pixels = pixels[usable & (norms > 0.01 * np.median(norms[usable]))]
-    if len(pixels) > _POOLED_PIXELS:
-        rng = np.random.default_rng(seed)
-        pixels = pixels[rng.choice(len(pixels), _POOLED_PIXELS, replace=False)]
-    return torch.from_numpy(np.ascontiguousarray(pixels)) / patches.peak

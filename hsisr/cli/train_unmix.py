@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,8 +12,22 @@ from hsisr.cli import _options as options
 from hsisr.cli import _shared as shared
 from hsisr.cli import _training as training
 
+if TYPE_CHECKING:
+    from hsisr.distributed import World
+    from hsisr.model import UnmixModel
+    from hsisr_models.networks import UnmixNetwork
+
 _DEAD = 0.01
 """Mean abundance below which an endmember is as good as absent."""
+_FAR = 5.0
+"""Degrees by which endmembers may move before it is worth a note."""
+
+
+class Resolution(StrEnum):
+    """Which of the two prepared resolutions is unmixed."""
+
+    low = "low"
+    high = "high"
 
 
 def command(
@@ -22,6 +37,10 @@ def command(
         int | None,
         typer.Option("-p", "--endmembers", min=2, help="Materials. Default: the recipe's."),
     ] = None,
+    on: Annotated[
+        Resolution,
+        typer.Option("--on", help="The resolution that is unmixed: step I of the paper, low."),
+    ] = Resolution.low,
     epochs: options.Epochs = None,
     settings: options.Settings = None,
     seed: options.Seed = 0,
@@ -53,7 +72,8 @@ def command(
         numbers = replace(numbers, unmix=replace(numbers.unmix, endmembers=count, training=lasting))
         patches, folder = open_patches(run), run / "unmix"
         runtime = training.runtime_for(device, precision, threads, seed)
-        task = UnmixStep(patches, numbers, seed)
+        task = UnmixStep(patches, numbers, seed, on.value)
+        _require_alone(task.network, world, numbers.unmix.method)
         shared.say(f"device     {runtime.description}")
         training.clear(folder, world, overwrite=overwrite)
         best = training.train(
@@ -75,9 +95,36 @@ def command(
         f"{count} endmembers in {files[0]}; reconstruction RMSE {best['rmse']:.4g} of the peak, "
         f"spectral angle {best['sam']:.3g} degrees on the validation blocks"
     )
+    _tell_movement(model, numbers.unmix.initialise)
     if best["rarest"] < _DEAD and count > 2:
         shared.say(
             f"note: the rarest endmember makes up {best['rarest']:.2%} of the validation blocks; "
             f"{count - 1} may do: --endmembers {count - 1} --overwrite"
         )
     shared.say(f"Next: hsisr train-sr {run}")
+
+
+def _require_alone(network: UnmixNetwork, world: World, method: str) -> None:
+    from hsisr.errors import UsageError
+
+    if world.size > 1 and not network.independent:
+        raise UsageError(
+            f"'{method}' needs whole batches and cannot be trained by {world.size} processes",
+            hint="without torchrun",
+        )
+
+
+def _tell_movement(model: UnmixModel, initialise: str) -> None:
+    """How far training took the endmembers from where they began: too far is off the data."""
+    import numpy as np
+
+    from hsisr.agreement import angles
+
+    start, end = (x.double().numpy() for x in (model.network.start, model.network.endmembers))
+    moved = np.degrees(angles(start, end).diagonal())
+    shared.say(
+        f"endmembers moved by {moved.mean():.2g} degrees from their start ({initialise}), "
+        f"{moved.max():.2g} at most"
+    )
+    if moved.mean() > _FAR and initialise != "random":
+        shared.say("note: that is far; to hold them: --set unmix.loss.anchor=0.1 --overwrite")

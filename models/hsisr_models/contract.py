@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
@@ -28,10 +29,14 @@ class Outcome:
     """(N, B, h, w)."""
     endmembers: Tensor | None = None
     """(p, B), the spectra the abundances refer to."""
+    start: Tensor | None = None
+    """(p, B), the spectra they were before training."""
     abundances: Tensor | None = None
     """(N, p, h, w), on the simplex."""
     expected: Tensor | None = None
     """(N, p, h, w), what the abundances should be by the low-resolution scene."""
+    own: Mapping[str, Tensor] = field(default_factory=dict)
+    """Loss terms that a network computes by itself, as scalars by their name."""
 
 
 class SrFile(Protocol):

@@ -65,9 +65,16 @@ class UnmixNetwork(nn.Module, ABC):
     """Takes a scene (N, B, h, w) apart into abundances (N, p, h, w), and mixes it again."""
 
     reach: int | None
-    """As that of `SrNetwork`."""
+    """As that of `SrNetwork`; None also where it matters at which pixel an image begins."""
     footprint: int = 0
     """As that of `SrNetwork`."""
+    terms: tuple[str, ...] = ()
+    """The names of the loss terms that are its own."""
+    independent: bool = True
+    """Whether several processes can share a batch in training: no scene acts on another, nothing is
+    drawn at random, and there are no `terms`."""
+    start: Tensor
+    """The endmember spectra (p, B) before training, a buffer."""
     __call__: Callable[..., Tensor]
 
     @property
@@ -82,6 +89,10 @@ class UnmixNetwork(nn.Module, ABC):
     @abstractmethod
     def encode(self, scene: Tensor) -> Tensor:
         """Scene (N, B, h, w) to abundances (N, p, h, w): non-negative, summing to one."""
+
+    def encode_with_terms(self, scene: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """The abundances, as `encode`, and the loss `terms` of its own, as scalars."""
+        return self.encode(scene), {}
 
     @abstractmethod
     def decode(self, abundances: Tensor) -> Tensor:

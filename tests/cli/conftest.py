@@ -120,6 +120,7 @@ def options_for(command: str) -> list[str]:
         return [*threads, "--precision", "fp32"]
     step = command.removeprefix("train-")
     numbers = ["training.steps=4", "numbers.width=8", "numbers.depth=1"]
+    numbers += ["initialise=vca"] if step == "unmix" else []
     settings = [part for number in numbers for part in ("--set", f"{step}.{number}")]
     return [*threads, "--precision", "fp32", *settings]
 

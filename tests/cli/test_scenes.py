@@ -215,7 +215,7 @@ def test_many_scenes_are_unmixed(folder, hsisr, tmp_path):
     ended = hsisr("unmix", folder, "--endmembers", "2", "-o", tmp_path / "out")
     assert ended.code == 0
     made = _scenes_in(tmp_path / "out")
-    maps = ("abundance", "class", "rmse", "sam")
+    maps = ("abundance", "class", "gain", "rmse", "sam")
     assert made == [f"{name}_{kind}{end}" for name, end in (("a", ".img"), ("b", ".tif"))
                     for kind in maps]  # fmt: skip
 

@@ -8,6 +8,10 @@ import numpy as np
 import pytest
 import spectral
 
+from hsisr.checkpoint import load
+from hsisr.errors import UsageError
+from hsisr_models.unmix import SHELF
+
 
 def _angles(found, true):
     """The angles in degrees between spectra in the order that fits best."""
@@ -35,6 +39,43 @@ def test_it_writes_a_model_its_history_and_the_endmembers(run_copy, hsisr):
     assert (folder / "endmembers.csv").read_text().startswith("wavelength_nm,endmember 1,")
     assert (folder / "progress.png").read_bytes().startswith(b"\x89PNG")
     assert ended.err.splitlines()[-1] == f"Next: hsisr train-sr {run_copy}"
+
+
+def test_it_tells_how_far_the_endmembers_moved(run_copy, hsisr):
+    """Against the angles between what it starts from, and what it writes."""
+    known = run_copy / "unmix" / "endmembers.csv"
+    begun = np.loadtxt(known, delimiter=",", skiprows=1, usecols=(1, 2, 3)).T
+    kept = known.rename(run_copy / "known.csv")
+    start = ("--set", f"unmix.initialise={kept}")
+    ended = hsisr("train-unmix", run_copy, "-p", "3", "--epochs", "3", "--overwrite", *start)
+    assert ended.code == 0
+    found = np.loadtxt(known, delimiter=",", skiprows=1, usecols=(1, 2, 3)).T
+    cosines = (begun * found).sum(1) / np.linalg.norm(begun, axis=1) / np.linalg.norm(found, axis=1)
+    told = re.search(r"moved by ([\d.e-]+) degrees from their start", ended.err)
+    assert float(told[1]) == pytest.approx(np.degrees(np.arccos(cosines)).mean(), rel=0.1)
+
+
+def test_it_unmixes_the_high_resolution_where_asked(run_copy, hsisr):
+    command = ("train-unmix", run_copy, "-p", "3", "--epochs", "1", "--overwrite")
+    low, high = (hsisr(*command, "--on", which) for which in ("low", "high"))
+    assert (low.code, high.code) == (0, 0)
+    rows = [line for ended in (low, high) for line in ended.err.splitlines() if "RMSE" in line]
+    assert len(set(rows)) == 2
+    assert load(run_copy / "unmix" / "model.safetensors").card.data["resolution"] == "high"
+
+
+def test_what_needs_whole_batches_is_not_shared_among_processes():
+    from hsisr.cli.train_unmix import _require_alone
+    from hsisr.distributed import World
+
+    for name, shared in (("gram_autoencoder", True), ("cnnaeu", False)):
+        network = SHELF[name].build(bands=4, endmembers=2)
+        _require_alone(network, World(size=1), name)
+        if shared:
+            _require_alone(network, World(size=2), name)
+        else:
+            with pytest.raises(UsageError, match="'cnnaeu' needs whole batches"):
+                _require_alone(network, World(size=2), name)
 
 
 def test_the_materials_of_the_scene_are_found(world, run_copy, hsisr):
@@ -79,7 +120,7 @@ def test_max_time_stops_it_and_says_how_to_go_on(run_copy, hsisr):
         (["--set", "unmix.training.batch=many"], "should be int"),
         (["--set", "nothing"], "sets nothing"),
         (["--set", "unmix.method=pca"], "no unmix called 'pca'"),
-        (["--set", "unmix.initialise=nfindr"], "no initialisation 'nfindr'"),
+        (["--set", "unmix.initialise=corners"], "no initialisation 'corners'"),
         (["--set", "unmix.loss.l7=1.0"], "no losses called 'l7'"),
         (["--set", "unmix.numbers.colour=3"], "colour"),
         (["--set", "unmix.numbers.width=-1"], "negative"),

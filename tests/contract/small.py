@@ -9,7 +9,16 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-SMALL = {"width": 8, "depth": 1, "reduction": 2, "group": 2, "overlap": 1}
+SMALL = {
+    "width": 8,
+    "depth": 1,
+    "reduction": 2,
+    "group": 2,
+    "overlap": 1,
+    "token": 8,
+    "patch": 2,
+    "heads": 2,
+}
 Network = TypeVar("Network", bound=nn.Module)
 
 

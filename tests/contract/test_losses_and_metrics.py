@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -21,6 +22,7 @@ def outcome(*, perfect: bool) -> Outcome:
         truth=truth,
         estimate=truth if perfect else torch.rand(2, 5, 8, 6) + 0.1,
         endmembers=endmembers,
+        start=endmembers if perfect else torch.rand(3, 5),
         abundances=shares,
         expected=shares if perfect else torch.rand(2, 3, 8, 6).softmax(1),
     )
@@ -32,7 +34,7 @@ def tracked(given: Outcome) -> tuple[Outcome, dict[str, torch.Tensor]]:
         key: getattr(given, key).clone().requires_grad_()
         for key in ("estimate", "endmembers", "abundances")
     }
-    return Outcome(truth=given.truth, expected=given.expected, **made), made
+    return replace(given, **made), made
 
 
 @pytest.mark.parametrize("name", list(LOSSES))

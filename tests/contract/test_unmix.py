@@ -12,6 +12,7 @@ from torch import Tensor
 from hsisr import checkpoint
 from hsisr.checkpoint import Card, Part
 from hsisr_models.blocks import attention_layers, freeze_attention, thaw_attention
+from hsisr_models.losses import SHELF as LOSSES
 from hsisr_models.networks import UnmixNetwork
 from hsisr_models.unmix import SHELF
 from tests.contract.small import numbers_for
@@ -82,10 +83,46 @@ def test_every_weight_is_trained(
 ) -> None:
     network = unmix_network(name, **numbers).train()
     network.set_endmembers(torch.rand(2, 3) + 0.1)
-    network.decode(network.encode(torch.rand(2, 3, 6, 6))).square().sum().backward()
+    shares, terms = network.encode_with_terms(torch.rand(2, 3, 6, 6))
+    total = network.decode(shares).square().sum() + sum(terms.values())
+    total.backward()
     for key, value in network.named_parameters():
         assert value.grad is not None, key
         assert value.grad.abs().max() > 0, key
+
+
+def test_its_own_terms_are_finite_scalars(unmix_network: Build, name: str) -> None:
+    network, scene = unmix_network(name), torch.rand(2, 3, 6, 7)
+    with torch.no_grad():
+        shares, terms = network.encode_with_terms(scene)
+        assert torch.equal(shares, network.encode(scene))
+    assert tuple(terms) == network.terms
+    assert not set(terms).intersection(LOSSES)
+    for value in terms.values():
+        assert value.shape == ()
+        assert value.isfinite()
+        assert value >= 0
+
+
+def test_it_remembers_where_its_endmembers_began(unmix_network: Build, name: str) -> None:
+    network, spectra = unmix_network(name), torch.rand(2, 3) + 0.1
+    network.set_endmembers(spectra)
+    with torch.no_grad():
+        for value in network.parameters():
+            value.mul_(1.5)
+    torch.testing.assert_close(network.start, spectra, rtol=1e-5, atol=1e-6)
+    assert (network.endmembers - network.start).abs().max() > 0.01
+
+
+def test_scenes_of_a_batch_are_independent_where_it_says_so(
+    unmix_network: Build, name: str
+) -> None:
+    network, batch = unmix_network(name).train(), torch.rand(3, 3, 6, 6)
+    if not network.independent:
+        return
+    assert not network.terms
+    with torch.no_grad():
+        torch.testing.assert_close(network.encode(batch)[:1], network.encode(batch[:1]))
 
 
 def test_the_same_scene_gives_the_same_bits(unmix_network: Build, name: str) -> None:
@@ -96,7 +133,7 @@ def test_the_same_scene_gives_the_same_bits(unmix_network: Build, name: str) -> 
 
 
 def test_a_method_survives_its_file(unmix_network: Build, name: str, tmp_path: Path) -> None:
-    network = unmix_network(name, bands=3, endmembers=2)
+    network = trained(unmix_network(name, bands=3, endmembers=2))
     part = Part(name, numbers_for(SHELF[name].build))
     card = Card("unmix", bands=3, scale=1, peak=1.0, unmixer=part, endmembers=2)
     checkpoint.save(tmp_path / "model.safetensors", card, {"unmixer": network})
@@ -105,6 +142,14 @@ def test_a_method_survives_its_file(unmix_network: Build, name: str, tmp_path: P
     with torch.no_grad():
         assert torch.equal(back.encode(scene), network.encode(scene))
         assert torch.equal(back.endmembers, network.endmembers)
+        assert torch.equal(back.start, network.start)
+
+
+def trained(network: UnmixNetwork) -> UnmixNetwork:
+    """The same after it has seen a batch in training, for what it keeps of that."""
+    with torch.no_grad():
+        network.train().encode(torch.rand(2, 3, 8, 8))
+    return network.eval()
 
 
 def sees(network: UnmixNetwork, side: int) -> Tensor:
@@ -125,11 +170,34 @@ def test_the_reach_is_what_a_gradient_sees(
 ) -> None:
     network = unmix_network(name, **numbers)
     freeze_attention(network, torch.rand(2, 3, 6, 7))
-    assert network.reach is not None
+    if network.reach is None:
+        return
     side = 2 * network.reach + 5
     gradient, away = sees(network, side), rings(side, network.reach)
     assert gradient[away > network.reach].max() == 0
     assert gradient[away == network.reach].max() > 0
+
+
+def test_tiles_agree_with_the_whole_in_every_bit(unmix_network: Build, name: str) -> None:
+    network, scene = trained(unmix_network(name)), torch.rand(1, 3, 23, 29)
+    freeze_attention(network, scene)
+    if network.reach is None:
+        return
+    reach, inner = network.reach, slice(12, 17)
+    seen = slice(inner.start - reach, inner.stop + reach)
+    with torch.no_grad():
+        whole, tile = network.encode(scene), network.encode(scene[..., seen, seen])
+    own = slice(reach, reach + 5)
+    assert torch.equal(tile[..., own, own], whole[..., inner, inner])
+
+
+def test_without_a_reach_it_matters_where_an_image_begins(unmix_network: Build, name: str) -> None:
+    network, scene = trained(unmix_network(name)), torch.rand(1, 3, 41, 41)
+    if network.reach is not None:
+        return
+    with torch.no_grad():
+        whole, moved = network.encode(scene), network.encode(scene[..., 1:, 1:])
+    assert (whole[..., 20, 20] - moved[..., 19, 19]).abs().max() > 1e-5
 
 
 def test_attention_that_is_not_frozen_sees_the_whole_scene(unmix_network: Build, name: str) -> None:

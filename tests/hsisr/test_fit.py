@@ -15,6 +15,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from hsisr import recipe as recipes
 from hsisr.checkpoint import Checkpoint, load, read_tensors, write_tensors
 from hsisr.errors import ModelError
 from hsisr.fit import METRICS, MODEL, STATE, fit, read_history
@@ -55,6 +56,23 @@ def test_stopping_once_changes_no_bit(prepared: PatchSet, tmp_path: Path, stop: 
         for steps in pieces:
             advance(reports(kind, prepared, tmp_path / folder), steps)
     assert ending(tmp_path / "parts") == ending(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("name", ["cnnaeu", "aaenet"])
+def test_chance_and_running_means_survive_a_stop(
+    prepared: PatchSet, tmp_path: Path, name: str
+) -> None:
+    """Of networks that drop out at random and normalise batches."""
+    schedule = ["epochs=3", "steps=4", "batch=2", "patch=5", "validate_every=2"]
+    changes = [f"unmix.training.{number}" for number in schedule]
+    recipe = recipes.load(name, ["unmix.endmembers=3", *changes])
+    for folder, pieces in (("whole", [12]), ("parts", [3, 2, 7])):
+        for seed, steps in enumerate(pieces):
+            running = reports("unmix", prepared, tmp_path / folder, recipe=recipe, seed=seed)
+            advance(running, steps)
+    assert ending(tmp_path / "parts") == ending(tmp_path / "whole")
+    tensors = load(tmp_path / "whole" / MODEL).tensors
+    assert any(key.endswith(".variance") and (x != 1).any() for key, x in tensors.items())
 
 
 def test_an_older_state_leads_to_the_same_end(
@@ -174,7 +192,7 @@ def test_the_state_holds_what_was_promised(prepared: PatchSet, tmp_path: Path) -
     advance(reports("unmix", prepared, tmp_path / "run"), 3)
     tensors, about, _ = read_tensors(tmp_path / "run" / STATE)
     kinds = {name.partition(".")[0] for name in tensors}
-    assert kinds == {"weight", "average", "step", "exp_avg", "exp_avg_sq"}
+    assert kinds == {"weight", "average", "buffer", "step", "exp_avg", "exp_avg_sq"}
     assert about["step"] == 3
 
 

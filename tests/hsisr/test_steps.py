@@ -15,7 +15,7 @@ from torch.nn.functional import avg_pool2d
 
 from hsisr import recipe as recipes
 from hsisr.checkpoint import Checkpoint, load
-from hsisr.errors import ModelError, UsageError
+from hsisr.errors import InputError, ModelError, UsageError
 from hsisr.fit import MODEL
 from hsisr.patches import PatchSet
 from hsisr.runtime import Runtime
@@ -51,6 +51,51 @@ def test_unmixing_reconstructs_the_low_resolution(
     assert outcome.endmembers is not None
     torch.testing.assert_close(outcome.estimate, mix(outcome.abundances, outcome.endmembers))
     torch.testing.assert_close(outcome.abundances.sum(1), torch.ones(3, 5, 5))
+
+
+def test_the_high_resolution_can_be_unmixed_instead(
+    prepared: PatchSet, batch: tuple[Tensor, Tensor]
+) -> None:
+    low, high = batch
+    step = UnmixStep(prepared, small(), seed=0, resolution="high")
+    outcome = step.outcome(low, high)
+    assert outcome.truth is high
+    assert outcome.abundances is not None
+    assert outcome.abundances.shape == (3, 3, 10, 10)
+    assert step.identity != UnmixStep(prepared, small(), seed=0).identity
+    block = np.array(prepared.blocks("validation")[0][1]) / prepared.peak
+    scene = torch.from_numpy(block)
+    with torch.no_grad():
+        step.network.eval()
+        estimate = step.network.decode(step.network.encode(scene[None]))[0]
+        expected = score([(scene, estimate)], ("rmse",), ratio=1)["rmse"]
+        assert step.validate()["rmse"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_terms_of_a_network_are_weighed_like_all_others(
+    prepared: PatchSet, batch: tuple[Tensor, Tensor]
+) -> None:
+    recipe = recipes.load("msnet", ["unmix.endmembers=3"])
+    step = UnmixStep(prepared, recipe, seed=0)
+    with torch.no_grad():
+        step.network.eval()
+        outcome = step.outcome(*batch)
+        total, values = total_loss(outcome, recipe.unmix.loss)
+    assert values["edge"] == pytest.approx(float(outcome.own["edge"]))
+    expected = sum(weight * values[name] for name, weight in recipe.unmix.loss.items())
+    assert float(total) == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_start_of_the_endmembers_is_kept_for_the_anchor(prepared: PatchSet) -> None:
+    step = UnmixStep(prepared, small(), seed=0)
+    begun = step.network.endmembers.detach().clone()
+    with torch.no_grad():
+        dict(step.network.named_parameters())["weights"].mul_(1.5)
+        scene = torch.rand(1, 5, 6, 6)
+        outcome = step.outcome(scene, scene)
+    assert outcome.start is not None
+    torch.testing.assert_close(outcome.start, begun)
+    assert total_loss(outcome, {"anchor": 1.0})[1]["anchor"] > 0.01
 
 
 def test_vertices_of_the_data_begin_the_unmixing(prepared: PatchSet) -> None:
@@ -260,10 +305,12 @@ def test_a_mistake_in_the_recipe_of_sharpening_is_explained(
         "unmix.initialise=pca",
         "unmix.endmembers=9",
         "unmix.loss.l2=1.0",
+        "unmix.loss.edge=1.0",
+        "unmix.initialise=missing.csv",
     ],
 )
 def test_a_mistake_in_the_recipe_of_unmixing_is_explained(prepared: PatchSet, mistake: str) -> None:
-    with pytest.raises(UsageError):
+    with pytest.raises((UsageError, InputError)):
         UnmixStep(prepared, small("default", mistake), seed=0)
 
 

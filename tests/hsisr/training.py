@@ -24,6 +24,8 @@ _SCHEDULE = (
     "epochs=5 steps=4 batch=2 patch=5 warm_up=3 halve_every=2 validate_every=2 learning_rate=2e-3"
 )
 _NUMBERS = "sr.numbers.width=8 sr.numbers.depth=1 unmix.numbers.width=8 unmix.numbers.depth=1"
+# the default one takes seconds
+_START = "unmix.initialise=vca"
 CPU = Runtime(torch.device("cpu"), torch.float32)
 
 
@@ -32,7 +34,7 @@ def small(name: str = "default", *more: str) -> Recipe:
     schedule = [
         f"{part}.training.{number}" for part in ("sr", "unmix") for number in _SCHEDULE.split()
     ]
-    return recipes.load(name, [*_NUMBERS.split(), "unmix.endmembers=3", *schedule, *more])
+    return recipes.load(name, [*_NUMBERS.split(), _START, "unmix.endmembers=3", *schedule, *more])
 
 
 def task_of(
