@@ -69,6 +69,8 @@ class World:
             endmembers=endmembers,
             abundances=self._gathered_if_any(outcome.abundances, rows),
             expected=self._gathered_if_any(outcome.expected, rows),
+            auxiliary=self._gathered_if_any(outcome.auxiliary, rows),
+            auxiliary_truth=self._gathered_if_any(outcome.auxiliary_truth, rows),
         )
 
     def _gathered_if_any(self, own: Tensor | None, rows: int) -> Tensor | None:

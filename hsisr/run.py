@@ -45,9 +45,12 @@ def run(
 
 
 def plan(spec: CubeSpec, operation: Operation, tile: int) -> TilePlan:
-    """How a scene is cut into tiles for a local operation, with the halo that it needs."""
-    assert operation.reach is not None
-    halo = operation.reach + gaps.REACH
+    """How a scene is cut into tiles, with the halo that an operation needs.
+
+    For one that is not local this is the whole scene, around every tile.
+    """
+    reach = max(spec.rows, spec.cols) if operation.reach is None else operation.reach
+    halo = reach + gaps.REACH
     return TilePlan(spec.rows, spec.cols, tile, halo, operation.scale)
 
 

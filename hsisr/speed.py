@@ -120,8 +120,10 @@ def model_of(name: str, scale: int, bands: int) -> SrModel:
         known = ", ".join(map(str, chosen.SCALES))
         raise UsageError(f"'{name}' is not made for scale {scale}", hint=f"one of {known}")
     torch.manual_seed(0)
-    own = numbers.sr.numbers if name == numbers.sr.network else {}
-    count = numbers.unmix.endmembers
+    # networks of others are measured as they are published, without unmixing
+    own, count = {}, 0
+    if name == numbers.sr.network:
+        own, count = numbers.sr.numbers, numbers.unmix.endmembers
     network = chosen.build(bands=bands, scale=scale, endmembers=count, **own).eval()
     unmixer = None
     if network.uses_abundances:
@@ -165,10 +167,12 @@ class Load:
 
 
 def tile_of(model: SrModel, bands: int, side: int, runtime: Runtime, *, halo: bool = True) -> Load:
-    """A tile of `side` pixels in the midst of a scene, or without `halo` one that is a scene."""
+    """A tile of `side` pixels in the midst of a scene, or without `halo` one that is a scene.
+
+    What no halo makes exact has none.
+    """
     reach = model.network.reach
-    assert reach is not None
-    around = reach + gaps.REACH if halo else 0
+    around = reach + gaps.REACH if halo and reach is not None else 0
     block = made_up(max(side + 2 * around, _SAMPLE), bands)
     spectra = Statistics(bands)
     spectra.add(block)

@@ -167,7 +167,15 @@ class SrStep:
         """Nothing to keep in bounds."""
 
     def outcome(self, low: Tensor, high: Tensor) -> Outcome:
-        """The sharpened scene, and the abundances of both resolutions."""
+        """The sharpened scene, the abundances of both resolutions, and another task's results."""
+        found = self._sharpened(low, high)
+        other = self.network.auxiliary(low, high) if self.loss.get("auxiliary") else None
+        if other is None:
+            return found
+        truth, estimate = other
+        return replace(found, auxiliary=estimate, auxiliary_truth=truth)
+
+    def _sharpened(self, low: Tensor, high: Tensor) -> Outcome:
         if self._unmixer is None or self._relation is None:
             return Outcome(truth=high, estimate=self.network(low))
         with torch.no_grad():

@@ -140,6 +140,9 @@ def command(
         overwrite=overwrite,
     )
     chosen = load_sr(model, scale)
+    if chosen.network.reach is None:
+        # no halo makes its tiles the whole
+        dynamic, enforce = _chosen("dynamic", consistency)
     operator = _operator(degradation, chosen)
     adaptation = _adaptation(adapt, keep, operator)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import cast
@@ -23,20 +24,24 @@ LEAK = 0.2
 class Conv(nn.Conv2d):
     """A convolution that keeps the size, with zeros beyond the border.
 
-    Raises `ValueError` for a kernel without a middle.
+    The kernel's weights lie `dilation` pixels apart. Raises `ValueError` for a kernel without a
+    middle.
     """
 
     __call__: Callable[..., Tensor]
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, *, bias: bool = True) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int, *, bias: bool = True, dilation: int = 1
+    ) -> None:
         if kernel % 2 == 0:
             raise ValueError(f"a kernel of {kernel} has no middle, it should be odd")
-        super().__init__(inputs, outputs, kernel, padding=kernel // 2, bias=bias)
-        self.reach = kernel // 2
+        reach = dilation * (kernel // 2)
+        super().__init__(inputs, outputs, kernel, padding=reach, bias=bias, dilation=dilation)
+        self.reach = reach
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, inputs, h, w) to (N, outputs, h, w)."""
-        return convolve(features, self.weight, self.bias)
+        return convolve(features, self.weight, self.bias, dilation=self.dilation[0])
 
 
 def zero(layer: nn.Conv2d) -> None:
@@ -66,14 +71,25 @@ class ChannelNorm(nn.LayerNorm):
         return super().forward(features.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
-class ChannelAttention(nn.Module):
-    """Weighs the channels by their mean over the image (paper III-C; Zhang et al. 2018).
+class Attention(nn.Module, ABC):
+    """A layer that pools over the image, so that every output pixel depends on every input pixel.
 
-    Pooling over the image makes every output pixel depend on every input pixel. `freeze` fixes the
-    pooled mean to a given one, after which the layer is local.
+    Once what it pooled is `frozen` it is local.
     """
 
     frozen: Tensor | None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("frozen", None, persistent=False)
+
+    @abstractmethod
+    def survey(self, *inputs: Tensor) -> None:
+        """Freeze it to what it sees, on average, in what `forward` is given."""
+
+
+class ChannelAttention(Attention):
+    """Weighs the channels by their mean over the image (paper III-C; Zhang et al. 2018)."""
 
     def __init__(self, channels: int, reduction: int) -> None:
         super().__init__()
@@ -84,7 +100,6 @@ class ChannelAttention(nn.Module):
             nn.Conv2d(hidden, channels, 1),
             nn.Sigmoid(),
         )
-        self.register_buffer("frozen", None, persistent=False)
 
     def forward(self, features: Tensor) -> Tensor:
         """Scale the channels of (N, C, h, w)."""
@@ -94,9 +109,22 @@ class ChannelAttention(nn.Module):
         return features * weights
 
     @torch.no_grad()
-    def freeze(self, pooled: Tensor | None) -> None:
-        """Fix the pooled mean (1, C, 1, 1); None pools over the image again."""
-        self.frozen = None if pooled is None else self.weigh(pooled)
+    def survey(self, *inputs: Tensor) -> None:
+        """Freeze the weights of the channels to those of the mean of (N, C, h, w)."""
+        (features,) = inputs
+        pooled = features.float().mean((0, 2, 3), keepdim=True)
+        self.frozen = self.weigh(pooled.to(features.dtype))
+
+
+class AttentionAgain(ChannelAttention):
+    """A channel attention that a network runs once more, frozen to what it sees there.
+
+    Its weights are those of the first one, which keeps them; a model file holds them once.
+    """
+
+    def __init__(self, first: ChannelAttention) -> None:
+        Attention.__init__(self)
+        self.__dict__["weigh"] = first.weigh
 
 
 class GRAM(nn.Module):
@@ -226,9 +254,9 @@ def coarse_reach(factors: list[int], reach: int) -> int:
     return reach
 
 
-def attention_layers(network: nn.Module) -> Iterator[ChannelAttention]:
-    """The channel attention layers of a network, in the order in which they are run."""
-    return (layer for layer in network.modules() if isinstance(layer, ChannelAttention))
+def attention_layers(network: nn.Module) -> Iterator[Attention]:
+    """The attention layers of a network, in the order in which they are run."""
+    return (layer for layer in network.modules() if isinstance(layer, Attention))
 
 
 def is_local(network: nn.Module) -> bool:
@@ -239,7 +267,7 @@ def is_local(network: nn.Module) -> bool:
 def thaw_attention(network: nn.Module) -> None:
     """Let every attention layer pool over its image again."""
     for layer in attention_layers(network):
-        layer.freeze(None)
+        layer.frozen = None
 
 
 @torch.no_grad()
@@ -253,8 +281,8 @@ def freeze_attention(network: nn.Module, *samples: Tensor) -> None:
     layers = list(attention_layers(network))
 
     def fix(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        assert isinstance(layer, ChannelAttention)
-        layer.freeze(inputs[0].float().mean((0, 2, 3), keepdim=True).to(inputs[0].dtype))
+        assert isinstance(layer, Attention)
+        layer.survey(*inputs)
         if is_local(network):
             raise _AllFixed
 

@@ -37,6 +37,10 @@ class Outcome:
     """(N, p, h, w), what the abundances should be by the low-resolution scene."""
     own: Mapping[str, Tensor] = field(default_factory=dict)
     """Loss terms that a network computes by itself, as scalars by their name."""
+    auxiliary: Tensor | None = None
+    """(N, ...), the estimate of another task of the network (`SrNetwork.auxiliary`)."""
+    auxiliary_truth: Tensor | None = None
+    """Of the same shape."""
 
 
 class SrFile(Protocol):

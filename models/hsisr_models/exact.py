@@ -6,7 +6,7 @@ it began with. They round differently, so a tile would differ from the whole sce
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import reduce
 from operator import add
 
@@ -20,22 +20,24 @@ _VECTORS = 64
 """So many values, and multiples of them, torch computes with vector instructions alone."""
 
 
-def convolve(features: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+def convolve(
+    features: Tensor, weight: Tensor, bias: Tensor | None = None, *, dilation: int = 1
+) -> Tensor:
     """The convolution of (N, C, h, w) with an odd kernel (D, C, k, k), zeros beyond the border.
 
-    Under autocast in its precision. Exact on a CPU in float32, and in bfloat16 where the CPU has
-    instructions for it; elsewhere torch's own.
+    The kernel's weights lie `dilation` pixels apart. Under autocast in its precision. Exact on a
+    CPU in float32, and in bfloat16 where the CPU has instructions for it; elsewhere torch's own.
     """
-    padding = [size // 2 for size in weight.shape[2:]]
+    padding, apart = [dilation * (size // 2) for size in weight.shape[2:]], (dilation, dilation)
     dtype = _dtype(features)
     if not _is_exact(features.device, dtype):
-        return F.conv2d(features, weight, bias, padding=padding)
+        return F.conv2d(features, weight, bias, padding=padding, dilation=apart)
     if features.shape[1] == 1:
         # a single channel has no channels-last form of its own, and gets other kernels
         features, weight = (F.pad(x, (0, 0, 0, 0, 0, 1)) for x in (features, weight))
     features = features.to(dtype, memory_format=torch.channels_last)
     bias = None if bias is None else bias.to(dtype)
-    return torch.mkldnn_convolution(features, weight.to(dtype), bias, padding, (1, 1), (1, 1), 1)
+    return torch.mkldnn_convolution(features, weight.to(dtype), bias, padding, (1, 1), apart, 1)
 
 
 def linear(vectors: Tensor, matrix: Tensor) -> Tensor:
@@ -76,18 +78,26 @@ def sigmoid_(values: Tensor) -> Tensor:
 
     Computed in their place where no gradient is wanted.
     """
-    if values.requires_grad:
-        return torch.sigmoid(values)
+    return torch.sigmoid(values) if values.requires_grad else _changed(values, torch.sigmoid_)
+
+
+def gelu_(values: Tensor) -> Tensor:
+    """The Gaussian error linear unit (Hendrycks and Gimpel 2016), as `sigmoid_`."""
+    return F.gelu(values) if values.requires_grad else _changed(values, torch.ops.aten.gelu_)
+
+
+def _changed(values: Tensor, change_: Callable[[Tensor], Tensor]) -> Tensor:
+    """Values changed in their place by a function of each."""
     if values.device.type != "cpu":
-        return values.sigmoid_()
+        return change_(values)
     values = values if _is_dense(values) else values.contiguous()
     flat = values.as_strided((values.numel(),), (1,))
     full = len(flat) // _VECTORS * _VECTORS
     for first in range(0, full, _PIECE):
-        flat[first : min(first + _PIECE, full)].sigmoid_()
+        change_(flat[first : min(first + _PIECE, full)])
     # what is left after the last full vectors torch would compute by another exponential
     rest = flat[full:]
-    rest.copy_(F.pad(rest, (0, _VECTORS)).sigmoid_()[: len(rest)])
+    rest.copy_(change_(F.pad(rest, (0, _VECTORS)))[: len(rest)])
     return values
 
 

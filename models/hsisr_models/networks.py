@@ -45,6 +45,14 @@ class SrNetwork(nn.Module):
         """The sharper scene as a whole."""
         return everything(self.prepare(scene, abundances), scene)
 
+    def auxiliary(self, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Another task that it is trained for, made of a scene (N, B, h, w) at both resolutions.
+
+        The truth and the estimate of that task; None where there is none.
+        """
+        del low, high
+        return None
+
 
 class TokenNetwork(SrNetwork):
     """Sharpens the tokens of a scene, so it fits scenes of any number of bands.

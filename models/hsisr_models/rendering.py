@@ -104,6 +104,11 @@ class Image:
         height, width = scene.shape[2:]
         return cls((height * scale, width * scale), window)
 
+    def whole(self) -> Tensor:
+        """All of it."""
+        height, width = self.size
+        return self.window(slice(0, height), slice(0, width))
+
     def through(
         self, layer: Callable[[Tensor], Tensor], *, reach: int = 0, factor: int = 1
     ) -> Image:

@@ -55,7 +55,7 @@ def test_without_files_nothing_is_said_of_them(hsisr):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--model", "sspsr", "--scale", 3], "'sspsr' is not made for scale 3"),
+        (["--model", "sspsr", "--scale", 5], "'sspsr' is not made for scale 5"),
         (["--size", "much"], "no size 'much'"),
         (["--interleave", "bpi"], "no interleave 'bpi'"),
         (["--format", "mat5"], "no format 'mat5'"),

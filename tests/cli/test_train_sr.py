@@ -130,9 +130,11 @@ def test_an_unmixing_model_is_refused_where_it_could_not_be_used(tokens, world, 
     assert "--unmix" in ended.err
 
 
-@pytest.mark.parametrize("network", ["sspsr", "mcnet"])
+@pytest.mark.parametrize("network", ["sspsr", "mcnet", "snlsr", "deepshare"])
 def test_networks_of_others_are_trained_and_used(network, run_copy, world, hsisr, tmp_path):
     chosen = ("--network", network, "--unmix", "none", "--name", network)
+    if network == "deepshare":
+        chosen += ("--set", "sr.loss.auxiliary=1", "--set", "sr.numbers.width=8")
     assert hsisr("train-sr", run_copy, *chosen, "--epochs", "1").code == 0
     output = tmp_path / "sharper.img"
     ended = hsisr("upscale", world.header, "--model", run_copy / network, "-o", output)

@@ -12,9 +12,10 @@ from torch import nn
 SMALL = {
     "width": 8,
     "depth": 1,
-    "reduction": 2,
+    "reduction": 1,
     "group": 2,
     "overlap": 1,
+    "materials": 3,
     "token": 8,
     "patch": 2,
     "heads": 2,

@@ -17,7 +17,7 @@ def outcome(*, perfect: bool) -> Outcome:
     """Of a scene that was estimated perfectly, or by something else."""
     torch.manual_seed(0)
     truth, shares = torch.rand(2, 5, 8, 6) + 0.1, torch.rand(2, 3, 8, 6).softmax(1)
-    endmembers = torch.rand(3, 5)
+    endmembers, other = torch.rand(3, 5), torch.rand(2, 3, 8, 6)
     return Outcome(
         truth=truth,
         estimate=truth if perfect else torch.rand(2, 5, 8, 6) + 0.1,
@@ -25,6 +25,8 @@ def outcome(*, perfect: bool) -> Outcome:
         start=endmembers if perfect else torch.rand(3, 5),
         abundances=shares,
         expected=shares if perfect else torch.rand(2, 3, 8, 6).softmax(1),
+        auxiliary=other if perfect else torch.rand(2, 3, 8, 6),
+        auxiliary_truth=other,
     )
 
 
@@ -32,7 +34,7 @@ def tracked(given: Outcome) -> tuple[Outcome, dict[str, torch.Tensor]]:
     """The same with everything that a network makes asking for its gradient."""
     made = {
         key: getattr(given, key).clone().requires_grad_()
-        for key in ("estimate", "endmembers", "abundances")
+        for key in ("estimate", "endmembers", "abundances", "auxiliary")
     }
     return replace(given, **made), made
 

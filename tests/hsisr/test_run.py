@@ -24,6 +24,7 @@ from hsisr_models.imaging import upscale_bicubic
 from hsisr_models.networks import TokenNetwork
 from hsisr_models.rendering import Area, Renderer, cut
 from hsisr_models.resolver import SuperResolver
+from hsisr_models.unmix import SHELF as METHODS
 from tests.hsisr.tiles import PEAK, Pointwise, any_sensor, cube_of, operations, whole, with_holes
 
 TILES = (1, 7, 16, 31, 32, 33, 48, 64, 97, 128, 200, 10**6)
@@ -199,6 +200,20 @@ def test_holes_are_the_holes_of_the_input_and_all_else_is_finite(
     np.testing.assert_array_equal(np.isnan(maps), np.broadcast_to(mostly, maps.shape))
     assert not np.isinf(sharp).any()
     np.testing.assert_allclose(np.nansum(maps[:3], 0)[~mostly], 1, rtol=1e-5)
+
+
+def test_what_is_not_local_sees_the_whole_scene_from_every_tile(scene: Scene, cpu: Runtime) -> None:
+    cube = cube_of(scene(5, 30, 26))
+    network = METHODS["deeptrans"].build(bands=5, endmembers=2).eval().requires_grad_(False)
+    assert network.reach is None
+    unmix = Unmix(network.encode, network.decode, network.reach, PEAK)
+    seen = survey(cube)
+    first, *others = (
+        whole(run(cube, unmix, seen, tile=tile, runtime=cpu), cube, 1) for tile in (100, 16, 7)
+    )
+    assert np.std(first[0]) > 0
+    for other in others:
+        np.testing.assert_array_equal(other, first)
 
 
 def test_unmixing_tells_its_error_in_the_units_of_the_scene(scene: Scene, cpu: Runtime) -> None:

@@ -126,7 +126,7 @@ def test_networks_of_the_shelf_are_models_with_made_up_weights():
 
 
 def test_what_cannot_be_measured_is_refused():
-    with pytest.raises(UsageError, match="'sspsr' is not made for scale 3"):
-        model_of("sspsr", 3, 6)
+    with pytest.raises(UsageError, match="'sspsr' is not made for scale 5"):
+        model_of("sspsr", 5, 6)
     with pytest.raises(ModelError, match="no such model"):
         model_of("ssprs", 4, 6)

@@ -56,17 +56,17 @@ def test_channel_attention_weighs_channels_by_their_mean() -> None:
 def test_frozen_attention_is_that_of_the_pooled_mean() -> None:
     attention, features = ChannelAttention(8, 2), torch.randn(1, 8, 5, 6)
     expected = attention(features)
-    attention.freeze(features.mean((2, 3), keepdim=True))
+    attention.survey(features.mean((2, 3), keepdim=True))
     assert torch.equal(attention(features), expected)
     assert torch.equal(attention(features[..., 2:4, 1:2]), expected[..., 2:4, 1:2])
-    attention.freeze(None)
+    attention.frozen = None
     assert not torch.equal(attention(features[..., 2:4, 1:2]), expected[..., 2:4, 1:2])
 
 
 def test_freezing_is_no_part_of_a_model() -> None:
     attention = ChannelAttention(8, 2)
     before = list(attention.state_dict())
-    attention.freeze(torch.randn(1, 8, 1, 1))
+    attention.survey(torch.randn(1, 8, 1, 1))
     assert list(attention.state_dict()) == before
 
 
@@ -101,7 +101,7 @@ def test_later_layers_are_frozen_to_what_frozen_ones_let_through() -> None:
             for scene in scenes:
                 network(scene[None])
         hook.remove()
-        layer.freeze(torch.stack([x.mean((2, 3), keepdim=True) for x in seen]).mean(0))
+        layer.survey(torch.stack([x.mean((2, 3), keepdim=True) for x in seen]).mean(0))
         assert found[index] is not None
         torch.testing.assert_close(found[index], layer.frozen)
 

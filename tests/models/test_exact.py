@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor
-from torch.nn.functional import conv2d
+from torch.nn.functional import conv2d, gelu
 
-from hsisr_models.exact import atan2, convolve, linear, sigmoid_, softmax
+from hsisr_models.exact import atan2, convolve, gelu_, linear, sigmoid_, softmax
 from hsisr_models.imaging import mix
 from tests.windows import windows
 
+Change = Callable[[Tensor], Tensor]
+CHANGES = [(sigmoid_, torch.sigmoid), (gelu_, gelu)]
 SIZES = [(1, 40), (37, 1), (13, 57), (41, 29), (64, 64), (2, 3)]
 
 
@@ -51,6 +55,23 @@ def test_a_cut_out_is_convolved_to_the_bits_of_the_whole(
         torch.set_num_threads(before)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("dilation", [3, 5])
+@pytest.mark.parametrize("inputs", [1, 8, 31])
+def test_a_cut_out_is_convolved_to_the_bits_of_the_whole_by_a_wide_kernel(
+    inputs: int, dilation: int, dtype: torch.dtype
+) -> None:
+    torch.manual_seed(inputs)
+    for outputs, size in zip((8, 240, 64), ((37, 1), (41, 29), (2, 3)), strict=True):
+        scene = torch.randn(1, inputs, *size, dtype=dtype)
+        weight, bias = torch.randn(outputs, inputs, 3, 3, dtype=dtype), torch.ones(outputs)
+        whole = convolve(scene, weight, bias.to(dtype), dilation=dilation)
+        for rows, cols in windows(size, 6):
+            part, down, across = crop(scene, rows, cols, dilation)
+            found = convolve(part, weight, bias.to(dtype), dilation=dilation)[..., down, across]
+            assert torch.equal(found, whole[..., rows, cols]), (outputs, size, rows, cols)
+
+
 @pytest.mark.parametrize("channels", [1, 2, 3, 5, 8, 17])
 def test_a_cut_out_has_the_soft_max_of_the_whole(channels: int) -> None:
     for size in SIZES:
@@ -63,30 +84,34 @@ def test_a_cut_out_has_the_soft_max_of_the_whole(channels: int) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("threads", [1, 2, 3])
-def test_a_value_has_the_same_sigmoid_wherever_it_lies(threads: int, dtype: torch.dtype) -> None:
+@pytest.mark.parametrize(("change_", "plain"), CHANGES)
+def test_a_value_is_changed_alike_wherever_it_lies(
+    change_: Change, plain: Change, threads: int, dtype: torch.dtype
+) -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
         for size in (1, 7, 31, 33, 1000, 70_001, 200_017):
             logits = 6 * torch.randn(size, generator=torch.Generator().manual_seed(size))
             logits = logits.to(dtype)
-            whole = sigmoid_(logits.clone())
-            torch.testing.assert_close(whole, torch.sigmoid(logits))
+            whole = change_(logits.clone())
+            torch.testing.assert_close(whole, plain(logits))
             for first in {size // 3, size // 2 + 1, size - 5} & set(range(size)):
-                assert torch.equal(sigmoid_(logits[first:].clone()), whole[first:])
-                assert torch.equal(sigmoid_(logits[:first].clone()), whole[:first])
+                assert torch.equal(change_(logits[first:].clone()), whole[first:])
+                assert torch.equal(change_(logits[:first].clone()), whole[:first])
     finally:
         torch.set_num_threads(before)
 
 
-def test_a_sigmoid_is_that_of_its_values_in_any_layout() -> None:
+@pytest.mark.parametrize(("change_", "plain"), CHANGES)
+def test_values_are_changed_alike_in_any_layout(change_: Change, plain: Change) -> None:
     values = torch.randn(2, 5, 7, 9)
-    expected = torch.sigmoid(values)
-    torch.testing.assert_close(sigmoid_(values.mT.clone()).mT, expected)
+    expected = plain(values)
+    torch.testing.assert_close(change_(values.mT.clone()).mT, expected)
     last = values.contiguous(memory_format=torch.channels_last)
-    torch.testing.assert_close(sigmoid_(last.clone()), expected)
+    torch.testing.assert_close(change_(last.clone()), expected)
     # a part of a larger tensor is no run of memory, and what lies around it stays as it is
-    torch.testing.assert_close(sigmoid_(last[:, 1:4, 2:, 3:]), expected[:, 1:4, 2:, 3:])
+    torch.testing.assert_close(change_(last[:, 1:4, 2:, 3:]), expected[:, 1:4, 2:, 3:])
     assert torch.equal(last[:, 0], values[:, 0])
 
 

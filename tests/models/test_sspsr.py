@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from hsisr_models.blocks import attention_layers, freeze_attention
+from hsisr_models.groups import branched
 from hsisr_models.sr.sspsr import SSPSR
 from tests.contract.small import shaken
 
@@ -44,7 +45,7 @@ def test_bands_of_several_groups_get_their_mean() -> None:
     network.branch = torch.nn.Sequential(_FirstBand())
     scene = torch.arange(5.0).reshape(1, 5, 1, 1).expand(1, 5, 2, 2)
     assert [(group.start, group.stop) for group in network.groups] == [(0, 3), (2, 5)]
-    assert network._grouped(scene)[0, :, 0, 0].tolist() == [0, 0, 1, 2, 2]
+    assert branched(network.branch, scene, network.groups)[0, :, 0, 0].tolist() == [0, 0, 1, 2, 2]
 
 
 class _FirstBand(torch.nn.Module):

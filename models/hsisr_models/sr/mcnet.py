@@ -18,6 +18,7 @@ from torch.nn.utils.parametrizations import weight_norm
 from hsisr_models.blocks import Conv
 from hsisr_models.exact import convolve
 from hsisr_models.networks import SrNetwork
+from hsisr_models.plugin import MaterialPlugIn
 from hsisr_models.rendering import Area, Image, Renderer
 
 SOURCE = "Li, Wang, Li, MCNet, Remote Sensing 12(10), 2020; layers of the authors' code"
@@ -34,27 +35,33 @@ class MCNet(SrNetwork):
     of memory.
     """
 
-    abundance_reach = 0
-    uses_abundances = False
-
     def __init__(
-        self, *, bands: int, scale: int, endmembers: int = 0, width: int = 64, depth: int = 4
+        self,
+        *,
+        bands: int,
+        scale: int,
+        endmembers: int = 0,
+        width: int = 64,
+        depth: int = 4,
+        material: str = "film",
     ) -> None:
-        del endmembers  # none are used
         super().__init__()
         self.scale = scale
         self.stem = weight_norm(_InPlane(3, width, 3))
         self.body = nn.ModuleList(MixedBlock(width) for _ in range(depth))
         self.enlarge = weight_norm(_Enlarge(width, scale))
+        self.material = MaterialPlugIn(width, endmembers, material)
         self.head = weight_norm(_Collect(width))
         self.reach = 2 + depth * (_UNITS + 3)
+        self.uses_abundances = self.material.is_on
+        self.abundance_reach = self.material.reach(1, scale)
         self.footprint = _LIVE * width * bands
 
     def prepare(
         self, scene: Tensor, abundances: Tensor | None = None, *, kept: Area | None = None
     ) -> Renderer:
-        """As every network, from a scene (N, B, h, w); abundances are ignored."""
-        del abundances, kept
+        """As every network, from a scene (N, B, h, w); abundances steer the last stage."""
+        del kept
         bands = scene.shape[1]
         features = shallow = self.stem(_with_neighbours(scene[:, :, None]))
         for block in self.body:
@@ -69,7 +76,10 @@ class MCNet(SrNetwork):
             return sharp.float()
 
         fine = Image.of(features.flatten(0, 1)).through(enlarged, reach=1, factor=self.scale)
-        return fine.through(collected, reach=1).renderer(self.scale)
+        if abundances is not None:
+            # the features of every band are an image of the batch
+            abundances = abundances.repeat_interleave(bands, 0)
+        return self.material(fine, abundances).through(collected, reach=1).renderer(self.scale)
 
 
 class MixedBlock(nn.Module):
