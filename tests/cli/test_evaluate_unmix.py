@@ -225,42 +225,16 @@ def test_the_published_truth_of_samson_can_be_scored_against(shared_data, hsisr,
     assert record["oracles"]["true endmembers, fcls"]["pooled_rmse"]["max"] > 0.4
 
 
-def _vca(pixels, count, rng, draws):
-    """The published algorithm for clear scenes, and of so many draws the one of most volume."""
-    axes = np.linalg.svd(pixels.T @ pixels)[0][:, :count]
-    seen = pixels @ axes
-    points = seen / np.maximum(seen @ seen.mean(0), 1e-12)[:, None]
-
-    def draw():
-        vertices, chosen = np.zeros((count, count)), []
-        vertices[-1, 0] = 1
-        for index in range(count):
-            direction = rng.normal(size=count)
-            direction -= vertices @ np.linalg.pinv(vertices) @ direction
-            chosen.append(int(abs(points @ direction).argmax()))
-            vertices[:, index] = points[chosen[-1]]
-        return chosen
-
-    chosen = max((draw() for _ in range(draws)), key=lambda rows: abs(np.linalg.det(points[rows])))
-    return seen[chosen] @ axes.T
-
-
 def test_the_published_baseline_on_samson_is_reproduced(shared_data, hsisr, tmp_path):
     """VCA and FCLS have .1387 and .0925 rad in the published results of DeepTrans-HSU."""
-    import torch
-    from scipy.io import loadmat
-
-    from hsisr_models.abundances import SHELF
-
-    paths = {name: shared_data(f"unmixing/samson/misicnet_{name}.mat") for name in ("A_true", "E")}
-    path = shared_data("unmixing/samson/misicnet_Y_clean.mat")
-    pixels = loadmat(path)["Y_clean"].reshape(-1, 156).astype(float)
-    pixels_with_light = pixels[pixels.any(1)]
-    spectra = _vca(pixels_with_light, 3, np.random.default_rng(0), draws=20)
-    maps, _, *_ = SHELF["fcls"].solve(torch.from_numpy(pixels.T.copy()), torch.from_numpy(spectra))
-    savemat(tmp_path / "found.mat", {"A": maps.numpy().T.reshape(95, 95, 3), "E": spectra})
-    truth = ("--truth", paths["A_true"], "--true-spectra", paths["E"], "--scene", path)
-    record = _json(hsisr, tmp_path / "found.mat", *truth, "--convention", "physical")
+    paths = {
+        name: shared_data(f"unmixing/samson/misicnet_{name}.mat")
+        for name in ("Y_clean", "A_true", "E")
+    }
+    classical = ("--method", "vca", "--abundances", "fcls", "--no-quicklook")
+    assert hsisr("unmix", paths["Y_clean"], "-p", 3, *classical, "-o", tmp_path / "x").code == 0
+    truth = ("--truth", paths["A_true"], "--true-spectra", paths["E"], "--scene", paths["Y_clean"])
+    record = _json(hsisr, tmp_path / "x_abundance.img", *truth, "--convention", "physical")
     assert record["pooled_rmse"]["physical"] == pytest.approx(0.1387, abs=2e-4)
     assert record["mean_rmse"]["physical"] == pytest.approx(0.1304, abs=2e-4)
     assert record["mean_sad_rad"] == pytest.approx(0.0925, abs=2e-4)
