@@ -15,7 +15,7 @@ from hsisr.cli import _truth
 from hsisr.errors import UsageError
 
 if TYPE_CHECKING:
-    from hsisr.contest import Plan, Row
+    from hsisr.comparison import Plan, Row
     from hsisr.truth import Truth
 
     Rows = Mapping[tuple[str | None, str], Row]
@@ -105,7 +105,7 @@ def _plan(
     seeds: tuple[int, int],
     snr: float | None,
 ) -> Plan:
-    from hsisr.contest import Plan
+    from hsisr.comparison import Plan
 
     known = list(_methods()), _solvers()
     for chosen, names, what in zip(
@@ -126,7 +126,7 @@ def _plan(
 
 
 def _compared(truth: Truth, plan: Plan) -> Rows:
-    from hsisr.contest import compare
+    from hsisr.comparison import compare
 
     total = len(plan.seeds) * len(plan.methods)
     with shared.stoppable() as stopper:

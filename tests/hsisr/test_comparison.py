@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hsisr.contest import Plan, Row, compare, found
+from hsisr.comparison import Plan, Row, compare, found
 from hsisr.cube import ArrayCube, Spectrum
 from hsisr.errors import InputError
 from hsisr.mixtures import Plan as Scene
