@@ -11,18 +11,13 @@ from dataclasses import dataclass, field, replace
 from statistics import fmean, stdev
 
 import numpy as np
-import torch
 
 from hsisr.agreement import CONVENTIONS, Matrix
 from hsisr.cube import ArrayCube, Cube
-from hsisr.errors import InputError
 from hsisr.mixtures import noisy
-from hsisr.survey import good_bands, sample_pixels
 from hsisr.truth import Score, Truth, solved
-from hsisr_models.endmembers import SHELF as METHODS
+from hsisr.unmixing import InScene
 
-_SAMPLE = 20_000
-"""Pixels of a scene that endmembers are looked for in."""
 Measures = dict[str, float]
 
 
@@ -90,15 +85,13 @@ def compare(
 def found(
     scene: Cube, method: str, count: int, seed: int, progress: Callable[[float], None]
 ) -> Matrix:
-    """Endmembers (p, B) of a scene, 0 in bands that are marked bad; raises `InputError`."""
-    pixels = np.where(good_bands(scene.spec), sample_pixels(scene, _SAMPLE, seed), np.float32(0))
-    try:
-        extracted = METHODS[method].extract(
-            torch.from_numpy(pixels), count, seed=seed, progress=progress
-        )
-    except ValueError as error:
-        raise InputError(f"{method}: {error}", where=scene.files[0]) from None
-    return extracted.double().numpy()
+    """Endmembers (p, B) of a scene, 0 in bands that are marked bad.
+
+    Raises `UsageError` or `InputError` if there cannot be as many.
+    """
+    source = InScene(method, count, seed)
+    source.require_fit(scene.spec)
+    return source.extracted(source.sample(scene, count), count, progress).astype(np.float64)
 
 
 def measures(score: Score, seconds: float) -> Measures:

@@ -106,7 +106,7 @@ def test_made_up_scenes_can_be_compared_on(hsisr, tmp_path):
         (("--method", "magic"), 2, "no method 'magic'"),
         (("--abundances", "mesma"), 2, "no abundances 'mesma'"),
         (("--json", "--markdown"), 2, "both --json and --markdown"),
-        (("-p", 30), 3, "vca: 30 endmembers"),
+        (("-p", 30), 2, "30 endmembers cannot be told apart by 24 bands"),
     ],
     ids=str,
 )

@@ -9,7 +9,7 @@ import pytest
 
 from hsisr.comparison import Plan, Row, compare, found
 from hsisr.cube import ArrayCube, Spectrum
-from hsisr.errors import InputError
+from hsisr.errors import UsageError
 from hsisr.mixtures import Plan as Scene
 from hsisr.mixtures import mixture, smooth_spectra
 from hsisr.survey import sample_pixels
@@ -107,5 +107,5 @@ def test_a_search_can_be_stopped() -> None:
 def test_what_cannot_be_is_told() -> None:
     known = truth().scene
     assert known is not None
-    with pytest.raises(InputError, match="vca: "):
+    with pytest.raises(UsageError, match="21 endmembers cannot be told apart by"):
         found(known, "vca", 21, 0, lambda _: None)
