@@ -23,7 +23,6 @@ SOURCE = "sisal where linear mixing explains the scene down to its noise, else e
 
 _REGION = 0.01
 """The share of the pixels that an archetype is replaced by."""
-_RESTARTS = 12
 _TRIAL = 0.1
 """The share of the time that the simplex takes, about."""
 
@@ -43,7 +42,6 @@ def extract(
         pixels,
         endmembers,
         seed=seed,
-        restarts=_RESTARTS,
         progress=lambda done: progress(_TRIAL + (1 - _TRIAL) * done),
     )
     likeness = normalize(archetypes.double()) @ normalize(pixels.double()).T

@@ -23,7 +23,7 @@ SOURCE = "Zouaoui, Muhawenayo, Rasti, Chanussot and Mairal, IEEE TIP 32, 2023; s
 _ROUNDS = 100
 _STEPS = 5
 """In a round, with the abundances and then with the weights."""
-_SHARPNESS = (1.0, 2.0, 4.0, 8.0)
+_SHARPNESS = (1.0, 2.0, 4.0)
 """How long a step is; every restart draws one. They differ in what they converge to."""
 _EAGER = 50.0
 """The step of the weights, times how many pixels there are for an endmember."""
