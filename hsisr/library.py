@@ -60,17 +60,6 @@ class Library:
     notes: tuple[str, ...] = ()
     """What had to be decided or assumed, in words."""
 
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Every class once, in order of appearance."""
-        return tuple(dict.fromkeys(self.classes))
-
-    @property
-    def class_indices(self) -> tuple[int, ...]:
-        """Of each spectrum the place of its class among `class_names`."""
-        places = {name: place for place, name in enumerate(self.class_names)}
-        return tuple(places[name] for name in self.classes)
-
     def on(self, spec: CubeSpec, where: str | Path | None = None) -> Library:
         """The library as a scene's sensor would have seen it, 0 in bands that are marked bad.
 

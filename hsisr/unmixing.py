@@ -33,14 +33,8 @@ _FLAT = 1e-6
 """Pixels that differ by less, in parts of their brightness, are all the same."""
 _ALIKE = 1e-3
 """Radians: pixels whose spectra are all closer to their mean differ in brightness alone."""
-CONSTRAINTS = {
-    "fcls": (True, True),
-    "nnls": (False, True),
-    "scls": (True, False),
-    "ls": (False, False),
-}
-"""Least squares: whether abundances sum to one, and whether they are non-negative."""
-_OTHERS = {"mesma": (True, False), "sclsu": (True, True), "sunsal": (False, True)}
+LEAST_SQUARES = ("fcls", "nnls", "scls", "ls")
+"""Solvers that differ in their constraints alone."""
 _BY_CLASS = "mesma"
 """The solver that takes one endmember of a class."""
 _SPARSE = (_BY_CLASS, "sunsal")
@@ -83,8 +77,8 @@ class Solver:
     @property
     def constraints(self) -> tuple[bool, bool]:
         """Whether abundances are to sum to one, and whether they are to be non-negative."""
-        asc, anc = (CONSTRAINTS | _OTHERS).get(self.name, (False, False))
-        return bool(self.numbers.get("asc", asc)), bool(self.numbers.get("anc", anc))
+        asc, anc = SOLVERS[self.name].SUM_TO_ONE, SOLVERS[self.name].NON_NEGATIVE
+        return self.numbers.get("asc", asc), self.numbers.get("anc", anc)
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,20 @@ def models_and_networks() -> list[str]:
     return [*models(), *(name for name in _networks() if name != BICUBIC)]
 
 
+def methods() -> Iterator[str]:
+    """How endmembers can be looked for."""
+    from hsisr_models.endmembers import SHELF
+
+    return iter(SHELF)
+
+
+def solvers() -> Iterator[str]:
+    """How abundances can be computed."""
+    from hsisr_models.abundances import SHELF
+
+    return iter(SHELF)
+
+
 def operators() -> list[str]:
     """The degradations that have a name."""
     # to ask hsisr_models.imaging for them would import torch

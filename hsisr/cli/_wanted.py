@@ -76,18 +76,18 @@ class Wanted:
         return Solver(name)
 
     def _least_squares(self) -> str:
-        from hsisr.unmixing import CONSTRAINTS
+        from hsisr.unmixing import LEAST_SQUARES, Solver
 
         if self.asc is None and self.anc is None:
             return self.abundances or ABUNDANCES
-        if self.abundances not in (None, *CONSTRAINTS):
-            self._refuse(("asc", "anc"), f"of {', '.join(CONSTRAINTS)} and {_SPARSE} alone")
-        own = CONSTRAINTS[self.abundances or "fcls"]
+        if self.abundances not in (None, *LEAST_SQUARES):
+            self._refuse(("asc", "anc"), f"of {', '.join(LEAST_SQUARES)} and {_SPARSE} alone")
+        own = Solver(self.abundances or LEAST_SQUARES[0]).constraints
         asked = tuple(
             kept if switch is None else switch
             for switch, kept in zip((self.asc, self.anc), own, strict=True)
         )
-        fitting = next(name for name, kept in CONSTRAINTS.items() if kept == asked)
+        fitting = next(name for name in LEAST_SQUARES if Solver(name).constraints == asked)
         if self.abundances not in (None, fitting):
             raise UsageError(
                 f"--abundances {self.abundances} and {self._given(('asc', 'anc'))} contradict",

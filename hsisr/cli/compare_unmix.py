@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -25,16 +25,8 @@ _NEEDS_CLASSES = "mesma"
 """Chooses among several spectra of a material, of which a scene gives one each."""
 
 
-def _methods() -> Iterator[str]:
-    from hsisr_models.endmembers import SHELF
-
-    return iter(SHELF)
-
-
 def _solvers() -> list[str]:
-    from hsisr_models.abundances import SHELF
-
-    return [name for name in SHELF if name != _NEEDS_CLASSES]
+    return [name for name in options.solvers() if name != _NEEDS_CLASSES]
 
 
 def command(
@@ -44,11 +36,11 @@ def command(
     unit: _truth.Unit = 1.0,
     endmembers: Annotated[
         int | None,
-        typer.Option("-p", "--endmembers", min=1, max=62, help="Default: as many as are true."),
+        typer.Option("-p", "--endmembers", min=1, help="Default: as many as are true."),
     ] = None,
     method: Annotated[
         list[str] | None,
-        typer.Option(help="Repeatable. Default: all.", autocompletion=_methods),
+        typer.Option(help="Repeatable. Default: all.", autocompletion=options.methods),
     ] = None,
     abundances: Annotated[
         list[str] | None,
@@ -107,7 +99,7 @@ def _plan(
 ) -> Plan:
     from hsisr.comparison import Plan
 
-    known = list(_methods()), _solvers()
+    known = list(options.methods()), _solvers()
     for chosen, names, what in zip(
         (methods, abundances), known, ("method", "abundances"), strict=True
     ):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,18 +19,6 @@ from hsisr.cli._wanted import ABUNDANCES, AUTO, METHOD, Wanted
 
 if TYPE_CHECKING:
     from hsisr.unmixing import FromLibrary
-
-
-def _methods() -> Iterator[str]:
-    from hsisr_models.endmembers import SHELF
-
-    return iter(SHELF)
-
-
-def _solvers() -> Iterator[str]:
-    from hsisr_models.abundances import SHELF
-
-    return iter(SHELF)
 
 
 def command(
@@ -50,7 +38,7 @@ def command(
         typer.Option(
             help="How endmembers are looked for: auto (what suits the scene), edaa, sisal, vca, "
             f"nfindr, atgp or sivm. Default: {METHOD}.",
-            autocompletion=_methods,
+            autocompletion=options.methods,
         ),
     ] = None,
     library: Annotated[
@@ -81,7 +69,7 @@ def command(
             "(non-negative), scls (summing to one), ls (unconstrained), sclsu (shares, whatever "
             "the shade), sunsal (few of many) or mesma (few of many, one of each class). "
             f"Default: {ABUNDANCES}.",
-            autocompletion=_solvers,
+            autocompletion=options.solvers,
         ),
     ] = None,
     asc: Annotated[

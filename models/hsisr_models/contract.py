@@ -77,6 +77,10 @@ class AbundanceFile(Protocol):
     """A file on the shelf `abundances/`: one way to unmix by known endmembers."""
 
     SOURCE: str
+    SUM_TO_ONE: bool
+    """Whether the abundances of a pixel do, by default (ASC)."""
+    NON_NEGATIVE: bool
+    """Whether the abundances are, by default (ANC)."""
     TELLS_GAIN: bool
     """Whether the gain is told apart from the abundances; it is 1 everywhere if not."""
 

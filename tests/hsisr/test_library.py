@@ -164,7 +164,7 @@ def test_classes_are_those_of_the_column(tmp_path: Path) -> None:
     path.write_text("Name,Class,Site,400,410\na,soil,x,1,2\nb,tree,y,1,2\na,soil,y,1,-1.23e34\n")
     found = read_library(path)
     assert found.names == ("a", "b", "a 2")
-    assert (found.class_names, found.class_indices) == (("soil", "tree"), (0, 1, 0))
+    assert found.classes == ("soil", "tree", "soil")
     assert np.isnan(found.spectra[2, 1])
     assert read_library(path, "site").classes == ("x", "y", "y")
     with pytest.raises(InputError, match="no column 'kind'") as caught:
@@ -185,7 +185,7 @@ def test_the_published_library_has_its_classes_and_fits_its_scene(
 ) -> None:
     known = read_library(shared_data("envi/emit/basic_endmember_library.csv"))
     assert known.names == ("SOIL", "SOIL 2", "SOIL 3", "PV", "NPV")
-    assert (known.class_names, known.class_indices) == (("SOIL", "PV", "NPV"), (0, 0, 0, 1, 2))
+    assert known.classes == ("SOIL", "SOIL", "SOIL", "PV", "NPV")
     with open_cube(shared_data("envi/emit/emit20250324t221005_jpl_unmix_ex.hdr")) as cube:
         block = cube.read(cube.spec.window)
         means = np.nanmean(block, (1, 2))
@@ -205,7 +205,7 @@ def test_the_published_envi_library_has_classes_in_the_table_beside_it(
 ) -> None:
     path = shared_data("libraries/spectra.sli")
     known = read_library(path, "LEVEL_2")
-    assert set(known.class_names) == {"bare", "built", "burned", "npv", "vegetation"}
+    assert set(known.classes) == {"bare", "built", "burned", "npv", "vegetation"}
     assert len(set(known.names)) == len(known.names) == 7261
     assert known.classes.count("vegetation") == 2000
     assert read_library(path).classes[:2] == ("FS15R_FS4275", "FS15R_FS4276")

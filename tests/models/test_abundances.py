@@ -110,6 +110,14 @@ def test_gain_is_one_where_it_is_not_told_apart(name: str) -> None:
     assert bool((gain == 1).all()) is not SHELF[name].TELLS_GAIN
 
 
+@every_method
+def test_constraints_hold_where_they_are_said_to_and_nowhere_else(name: str) -> None:
+    spectra, known = scene(4, 50, 100)
+    x = solve(name, spectra, known).abundances
+    assert bool(torch.allclose(x.sum(0), torch.ones_like(x[0]))) is SHELF[name].SUM_TO_ONE
+    assert bool(x.min() >= 0) is SHELF[name].NON_NEGATIVE
+
+
 def test_sclsu_is_nnls_with_its_sum_told_apart() -> None:
     spectra, known = scene(5, 60, 200)
     found, weights = sclsu.solve(spectra, known), nnls.solve(spectra, known).abundances

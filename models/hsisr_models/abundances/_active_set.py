@@ -10,15 +10,13 @@ All of it is done element by element, so no pixel depends on those beside it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
-from operator import add
 
 import torch
 from torch import Tensor
 
-from hsisr_models.exact import products
+from hsisr_models import exact
 
 SOURCE = "Lawson and Hanson 1974, ch. 23; grouped by set after Van Benthem and Keenan 2004"
 
@@ -48,7 +46,9 @@ def minimise(
     total = None if total is None else total.to(known)
     problem = _Problem(known @ known.T / energy, total, sparsity * squares.mean() / energy)
     weights = known / energy.sqrt()
-    parts = (products(weights, part) / energy.sqrt() for part in torch.split(spectra, _PIXELS, 1))
+    parts = (
+        exact.products(weights, part) / energy.sqrt() for part in torch.split(spectra, _PIXELS, 1)
+    )
     return torch.cat([problem.solve(part) for part in parts], 1)
 
 
@@ -118,7 +118,7 @@ class _Problem:
         """Let the best endmember join every set; returns where there is none (n,)."""
         downhill = state.seen - self._mixed(state)
         if self._total is not None:
-            downhill -= self._total[:, None] * _total(state.x * downhill)
+            downhill -= self._total[:, None] * exact.total(state.x * downhill)
         most, best = downhill.masked_fill(state.passive, -torch.inf).max(0, keepdim=True)
         limit = _FLAT * (state.seen.abs().amax(0) + (self._total is not None))
         joins = state.settled & (most[0] > limit)
@@ -183,8 +183,8 @@ class _Problem:
         if self._total is None:
             return inverse, torch.zeros_like(inverse[:, 0])
         total = self._total[members] * there
-        lines = _total((inverse * total[:, None, :]).unbind(2))
-        shift = lines / _total((lines * total).unbind(1))[:, None]
+        lines = exact.total((inverse * total[:, None, :]).unbind(2))
+        shift = lines / exact.total((lines * total).unbind(1))[:, None]
         return inverse - lines[:, :, None] * shift[:, None, :], shift
 
 
@@ -206,12 +206,7 @@ def _spread(matrices: Tensor, which: Tensor) -> list[Tensor]:
 def _summed(columns: Sequence[Tensor], x: Tensor) -> Tensor:
     """The product of matrices, given by columns (p, n) or (p,), and vectors x (p, n)."""
     wide = (column if column.ndim > 1 else column[:, None] for column in columns)
-    return _total(column * row for column, row in zip(wide, x, strict=True))
-
-
-def _total(values: Iterable[Tensor]) -> Tensor:
-    """The sum, from the first to the last whatever their size."""
-    return reduce(add, values)
+    return exact.total(column * row for column, row in zip(wide, x, strict=True))
 
 
 def _inverse(matrices: Tensor) -> Tensor:

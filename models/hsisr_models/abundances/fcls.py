@@ -9,6 +9,7 @@ from hsisr_models.abundances._active_set import minimise
 from hsisr_models.contract import Solution
 
 SOURCE = "Heinz and Chang, IEEE TGRS 39(3), 2001"
+SUM_TO_ONE, NON_NEGATIVE = True, True
 TELLS_GAIN = False
 
 

@@ -9,6 +9,7 @@ from hsisr_models.contract import Solution
 from hsisr_models.exact import products
 
 SOURCE = "Settle and Drake, Int. J. Remote Sensing 14(6), 1993"
+SUM_TO_ONE, NON_NEGATIVE = False, False
 TELLS_GAIN = False
 
 

@@ -8,19 +8,19 @@ shade.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 from itertools import combinations, product
-from operator import add
 
 import torch
 from torch import Tensor
 
 from hsisr_models.contract import Solution
-from hsisr_models.exact import products
+from hsisr_models.exact import products, total
 
 SOURCE = "Roberts et al., Remote Sensing of Environment 65(3), 1998; defaults of the MESMA package"
+SUM_TO_ONE, NON_NEGATIVE = True, False
 TELLS_GAIN = True
 
 _PIXELS = 1 << 13
@@ -91,7 +91,7 @@ def solve(
         for part in torch.split(spectra / white, _PIXELS, 1)
     ]
     x = torch.cat(found, 1)
-    gain = _total(x)
+    gain = total(x)
     return Solution(x / gain, gain)
 
 
@@ -113,7 +113,7 @@ def _models(known: Tensor, kinds: Sequence[int], count: int) -> _Models:
 def _best(models: _Models, known: Tensor, spectra: Tensor, limits: _Limits) -> _Fit:
     """The model of least error for each of some pixels (B, n), the first of several."""
     seen = products(known, spectra)
-    energy = _total(band.double().square() for band in spectra)
+    energy = total(band.double().square() for band in spectra)
     error = torch.full_like(energy, torch.inf)
     winner = torch.zeros_like(energy, dtype=torch.long)
     shares = [torch.full_like(energy, torch.nan) for _ in range(models.members.shape[1])]
@@ -122,7 +122,7 @@ def _best(models: _Models, known: Tensor, spectra: Tensor, limits: _Limits) -> _
     ):
         parts = [seen[member] for member in members]
         tried = [_weighted(row, parts) for row in inverse]
-        left = (energy - _total(a * b for a, b in zip(tried, parts, strict=True))).clamp_min(0)
+        left = (energy - total(a * b for a, b in zip(tried, parts, strict=True))).clamp_min(0)
         better = (left < error) & _sensible(tried, left, limits)
         error = torch.where(better, left, error)
         winner = torch.where(better, number, winner)
@@ -135,7 +135,7 @@ def _best(models: _Models, known: Tensor, spectra: Tensor, limits: _Limits) -> _
 
 def _sensible(shares: Sequence[Tensor], error: Tensor, limits: _Limits) -> Tensor:
     low, high = limits.fractions
-    shade = 1 - _total(shares)
+    shade = 1 - total(shares)
     fine = (error <= limits.error) & _between(shade, *limits.shades)
     return reduce(lambda all_fine, share: all_fine & _between(share, low, high), shares, fine)
 
@@ -154,9 +154,4 @@ def _between(values: Tensor, low: float, high: float) -> Tensor:
 
 
 def _weighted(weights: Sequence[float], parts: Sequence[Tensor]) -> Tensor:
-    return _total(weight * part for weight, part in zip(weights, parts, strict=True))
-
-
-def _total(values: Iterable[Tensor]) -> Tensor:
-    """The sum, from the first to the last whatever their size."""
-    return reduce(add, values)
+    return total(weight * part for weight, part in zip(weights, parts, strict=True))

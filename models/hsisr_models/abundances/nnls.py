@@ -9,6 +9,7 @@ from hsisr_models.abundances._active_set import minimise
 from hsisr_models.contract import Solution
 
 SOURCE = "Lawson and Hanson, Solving Least Squares Problems, 1974"
+SUM_TO_ONE, NON_NEGATIVE = False, True
 TELLS_GAIN = False
 
 

@@ -9,6 +9,7 @@ from hsisr_models.contract import Solution
 from hsisr_models.exact import products
 
 SOURCE = "Heinz and Chang, IEEE TGRS 39(3), 2001"
+SUM_TO_ONE, NON_NEGATIVE = True, False
 TELLS_GAIN = False
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from functools import reduce
-from operator import add
-
 import torch
 from torch import Tensor
 
 from hsisr_models.abundances._active_set import minimise
 from hsisr_models.contract import Solution
+from hsisr_models.exact import total
 
 SOURCE = "Nascimento and Bioucas-Dias, IEEE TGRS 43(4), 2005, on brightness that varies"
+SUM_TO_ONE, NON_NEGATIVE = True, True
 TELLS_GAIN = True
 
 
@@ -21,5 +20,5 @@ def solve(spectra: Tensor, endmembers: Tensor) -> Solution:
     NaN where nothing of any endmember is found: a black pixel has no shares.
     """
     x = minimise(spectra, endmembers)
-    gain = reduce(add, x.unbind(0))
+    gain = total(x)
     return Solution(torch.where(gain > 0, x / gain, torch.nan), gain)

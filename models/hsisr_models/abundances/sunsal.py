@@ -15,6 +15,7 @@ from hsisr_models.abundances._active_set import minimise
 from hsisr_models.contract import Solution
 
 SOURCE = "Bioucas-Dias and Figueiredo, WHISPERS 2010; Iordache et al., IEEE TGRS 49(6), 2011"
+SUM_TO_ONE, NON_NEGATIVE = False, True
 TELLS_GAIN = False
 
 

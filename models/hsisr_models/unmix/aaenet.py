@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from functools import reduce
 from itertools import pairwise
-from operator import add
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +12,7 @@ from torch.func import functional_call
 
 from hsisr_models.abundances import fcls
 from hsisr_models.blocks import LEAK, LIVE, Conv
+from hsisr_models.exact import total
 from hsisr_models.unmix._layers import BatchNorm
 from hsisr_models.unmix._mixing import LinearMixing
 
@@ -64,8 +63,7 @@ class AaeNet(LinearMixing):
         """Scene (N, B, h, w) to abundances (N, p, h, w): non-negative, summing to one."""
         logits: Tensor = self.encoder(scene).float()
         amounts = (logits - self.threshold[:, None, None]).relu() + _NOTHING
-        total: Tensor = reduce(add, amounts.unbind(1))
-        return amounts / total[:, None]
+        return amounts / total(amounts.unbind(1))[:, None]
 
     def encode_with_terms(self, scene: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """The abundances, and the losses of both sides of their trial."""
