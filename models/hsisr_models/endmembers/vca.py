@@ -27,9 +27,10 @@ def extract(
 ) -> Tensor:
     """Endmembers (p, B) of pixels (N, B).
 
-    The best of `draws` seeded runs by the volume of the found simplex. Pixels are denoised by
-    projection on the subspace. Raises `ValueError` if there are fewer pixels or bands than
-    endmembers.
+    They are projected in perspective, so that brightness does not matter, where the signal is more
+    than 15 + 10 log10(p) dB above the noise, else on their affine hull; endmembers are projected
+    pixels. The best of `draws` seeded runs by the volume of the found simplex. Raises `ValueError`
+    if there are fewer pixels or bands than endmembers.
     """
     require_enough(pixels, endmembers)
     pixels = pixels.double()
