@@ -89,8 +89,8 @@ def test_a_scene_in_other_units_than_the_true_spectra_is_told(hsisr, unmixed, wo
 
 def test_more_and_fewer_endmembers_than_there_are_can_be_scored(hsisr, world, truth, tmp_path):
     def score(count):
-        command = ("unmix", world.header, "-p", count, "--method", "vca", "-o", tmp_path / "few")
-        assert hsisr(*command, "--overwrite").code == 0
+        how = ("-p", count, "--method", "vca", "--no-quicklook", "--overwrite")
+        assert hsisr("unmix", world.header, *how, "-o", tmp_path / "few").code == 0
         ended = hsisr("evaluate-unmix", tmp_path / "few_abundance.img", "--truth", truth)
         record = _json(hsisr, tmp_path / "few_abundance.img", "--truth", truth)
         return record, ended.out

@@ -68,7 +68,7 @@ def _logged(folder):
     ("command", "output"),
     [
         (["upscale", "--model", "bicubic", "--scale", "8", "--tile", "4"], "mine_x8.img"),
-        (["unmix", "--endmembers", "3", "--method", "vca", "--tile", "2"], "mine_abundance.img"),
+        (["unmix", "--endmembers", "3", "--method", "vca", "--tile", "8"], "mine_abundance.img"),
     ],
     ids=["upscale", "unmix"],
 )
