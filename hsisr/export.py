@@ -81,7 +81,7 @@ def outputs_of(path: Path, format_name: str) -> tuple[Path, ...]:
 
 def write_endmembers(
     stem: Path,
-    spectra: NDArray[np.float32],
+    spectra: NDArray[np.floating],
     spectrum: Spectrum | None,
     names: Sequence[str] | None = None,
 ) -> tuple[Path, ...]:

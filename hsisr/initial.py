@@ -13,11 +13,11 @@ from hsisr.errors import UsageError
 from hsisr.library import read_library
 from hsisr.patches import PatchSet
 from hsisr.recipe import UnmixRecipe
+from hsisr.survey import SPECTRA, bright
 from hsisr_models.endmembers import SHELF as METHODS
 
 RANDOM = "random"
 """What says that a network starts from its own random weights."""
-_POOLED_PIXELS = 20_000
 
 
 def initial_endmembers(patches: PatchSet, which: int, numbers: UnmixRecipe, seed: int) -> Tensor:
@@ -58,10 +58,9 @@ def _pooled_pixels(patches: PatchSet, which: int, seed: int) -> Tensor:
     """Training pixels of one resolution of all blocks, complete and not dark, (N, B)."""
     blocks = [np.asarray(pair[which]) for pair in patches.blocks("train")]
     pixels = np.concatenate([block.reshape(len(block), -1).T for block in blocks])
-    norms = np.linalg.norm(pixels, axis=1)
-    usable = np.isfinite(norms)
-    pixels = pixels[usable & (norms > 0.01 * np.median(norms[usable]))]
-    if len(pixels) > _POOLED_PIXELS:
+    pixels = pixels[np.isfinite(pixels).all(1)]
+    pixels = pixels[bright(pixels)]
+    if len(pixels) > SPECTRA:
         rng = np.random.default_rng(seed)
-        pixels = pixels[rng.choice(len(pixels), _POOLED_PIXELS, replace=False)]
+        pixels = pixels[rng.choice(len(pixels), SPECTRA, replace=False)]
     return torch.from_numpy(np.ascontiguousarray(pixels)) / patches.peak

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hsisr.agreement import angles
+from hsisr.agreement import Matrix, angles
 from hsisr.cube import CubeSpec, Spectrum
 from hsisr.errors import InputError
 from hsisr.formats.envi.library import labels_beside
@@ -21,8 +21,6 @@ from hsisr.formats.envi.library import read_library as read_envi
 from hsisr.formats.envi.table import read_spectra_table
 from hsisr.resampling import covered, weights
 from hsisr.survey import good_bands
-
-Matrix = NDArray[np.float64]
 
 _TABLES = (".csv", ".txt", ".tsv")
 _DELETED = -9999.0

@@ -23,6 +23,8 @@ from hsisr_models.subspace import Moments, Subspace
 
 _SAMPLES = 16
 _SAMPLE_SIDE = 32
+SPECTRA = 20_000
+"""Pixels of a scene that endmembers are looked for in, at most."""
 _STRIP = 1 << 23
 """Samples that are read at a time."""
 _DARK = 0.01
@@ -212,8 +214,13 @@ def sample_pixels(
         drawn, keys = drawn[kept], keys[kept]
     if not len(drawn):
         raise _incomplete(cube)
-    lengths = np.linalg.norm(drawn[:, good], axis=1)
-    return np.asarray(drawn[lengths >= _DARK * np.median(lengths)], np.float32)
+    return drawn[bright(drawn[:, good])]
+
+
+def bright(pixels: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Which of pixels (N, B) are not dark, next to the median of them."""
+    lengths = np.linalg.norm(pixels, axis=1)
+    return np.asarray(lengths >= _DARK * np.median(lengths))
 
 
 def statistics_of(

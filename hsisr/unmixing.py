@@ -18,7 +18,7 @@ from hsisr.errors import InputError, UsageError
 from hsisr.library import Library, read_library, reflectance_of_one
 from hsisr.operations import UnmixLinearly
 from hsisr.runtime import Runtime
-from hsisr.survey import Survey, good_bands, sample_pixels, statistics_of
+from hsisr.survey import SPECTRA, Survey, good_bands, sample_pixels, statistics_of
 from hsisr.window import Window
 from hsisr_models.abundances import SHELF as SOLVERS
 from hsisr_models.contract import Solution
@@ -27,8 +27,6 @@ from hsisr_models.counts import SHELF as COUNTS
 from hsisr_models.endmembers import SHELF as METHODS
 from hsisr_models.shelf import Shelf
 
-_SAMPLE = 20_000
-"""Pixels of a scene that endmembers are looked for in."""
 _FLAT = 1e-6
 """Pixels that differ by less, in parts of their brightness, are all the same."""
 _ALIKE = 1e-3
@@ -123,7 +121,7 @@ class InScene:
         one material.
         """
         good, where = good_bands(cube.spec), cube.files[0]
-        pixels = np.where(good, sample_pixels(cube, _SAMPLE, self.seed, windows), np.float32(0))
+        pixels = np.where(good, sample_pixels(cube, SPECTRA, self.seed, windows), np.float32(0))
         if count > len(pixels):
             raise InputError(
                 f"{count} endmembers of {len(pixels)} pixels with data",

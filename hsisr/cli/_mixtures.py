@@ -53,7 +53,7 @@ class Mixtures:
                 *outputs_of(_image(each), "envi"),
                 *outputs_of(_image(each, "_truth_abundance"), "envi"),
                 *outputs_of(_image(each, "_truth_gain"), "envi"),
-                *library_files(each.with_name(f"{each.name}_truth_endmembers")),
+                *library_files(_endmembers(each)),
                 each.with_name(f"{each.name}_truth.json"),
             )
         ]
@@ -127,9 +127,8 @@ def _write(
     import numpy as np
 
     from hsisr.cube import CubeSpec
-    from hsisr.export import library_files
+    from hsisr.export import write_endmembers
     from hsisr.files import write_json
-    from hsisr.formats.envi.library import write_library, write_table
 
     bands, rows, cols = seen.shape
     spec = CubeSpec(bands, rows, cols, np.dtype(np.float32), spectrum=spectrum)
@@ -138,9 +137,7 @@ def _write(
     _store(_image(stem, "_truth_abundance"), maps, made.abundances)
     gain = spec.with_bands(["gain"], description="true gain")
     _store(_image(stem, "_truth_gain"), gain, made.gain)
-    library, _, table = library_files(stem.with_name(f"{stem.name}_truth_endmembers"))
-    write_library(library, made.spectra, names, spectrum)
-    write_table(table, made.spectra, names, spectrum)
+    write_endmembers(_endmembers(stem), made.spectra, spectrum, names)
     write_json(stem.with_name(f"{stem.name}_truth.json"), record)
 
 
@@ -156,6 +153,10 @@ def _store(path: Path, spec: CubeSpec, block: Array) -> None:
 
 def _image(stem: Path, tag: str = "") -> Path:
     return stem.with_name(f"{stem.name}{tag}.img")
+
+
+def _endmembers(stem: Path) -> Path:
+    return stem.with_name(f"{stem.name}_truth_endmembers")
 
 
 def _coarse(stem: Path) -> Path:

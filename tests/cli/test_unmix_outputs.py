@@ -224,7 +224,7 @@ def test_a_scene_without_scaling_has_no_consistency(unmixed, tmp_path):
     ("options", "what"),
     [
         (("-p", 3, "--sr-model", "any-x2"), "--sr-model without --scale"),
-        (("-p", 3, "--scale", 5), "5"),
+        (("-p", 3, "--scale", 5), "no pretrained model for scale 5"),
         (("--scale", 2, "--model", "RUN"), "a trained model unmixes the scene as it is"),
     ],
     ids=str,

@@ -14,23 +14,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hsisr_models.blocks import LIVE, stages
+from hsisr_models.blocks import stages
 from hsisr_models.exact import linear
-from hsisr_models.groups import Branch, Trunk, branched, groups, reach_of
-from hsisr_models.networks import SrNetwork
-from hsisr_models.rendering import Area, Renderer, everything
+from hsisr_models.groups import Trunk
+from hsisr_models.rendering import everything
+from hsisr_models.sr.sspsr import SSPSR
 
 SOURCE = "Li, Dai, Konukoglu, Van Gool, arXiv:2101.07589; layers of the authors' code"
 SCALES = (2, 3, 4, 8)
 _COLOURS = 3
 
 
-class DeepShare(SrNetwork):
-    """The network of Li et al. for a fixed number of bands; `auxiliary` is on colour images.
-
-    `group` bands, `overlap` of which belong to the group before too, go through the branch
-    together. Raises `ValueError` for groups that are nothing but overlap.
-    """
+class DeepShare(SSPSR):
+    """The network of Li et al. for a fixed number of bands; `auxiliary` is on colour images."""
 
     def __init__(
         self,
@@ -45,28 +41,19 @@ class DeepShare(SrNetwork):
         overlap: int = 2,
         material: str = "film",
     ) -> None:
-        super().__init__()
-        self.scale = scale
-        *factors, last = stages(scale)
-        self.groups = groups(bands, group, overlap)
-        together = len(self.groups[0])
-        self.branch = Branch(together, width, depth, reduction, factors)
-        self.trunk = Trunk(
-            bands, width, depth, reduction, last, endmembers=endmembers, material=material
+        super().__init__(
+            bands=bands,
+            scale=scale,
+            endmembers=endmembers,
+            width=width,
+            depth=depth,
+            reduction=reduction,
+            group=group,
+            overlap=overlap,
+            material=material,
         )
+        together, last = len(self.groups[0]), stages(scale)[-1]
         self.colour_trunk = Trunk(together, width, depth, reduction, last)
-        self.reach = reach_of(depth, factors, last)
-        self.uses_abundances = self.trunk.material.is_on
-        self.abundance_reach = self.trunk.material.reach(1, scale)
-        self.footprint = LIVE * width * (scale // last) ** 2
-
-    def prepare(
-        self, scene: Tensor, abundances: Tensor | None = None, *, kept: Area | None = None
-    ) -> Renderer:
-        """As every network, from a scene (N, B, h, w); abundances steer the last stage."""
-        del kept
-        refined = branched(self.branch, scene, self.groups)
-        return self.trunk.image(refined, scene, self.scale, abundances).renderer(self.scale)
 
     def auxiliary(self, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
         """A colour image, and how it is sharpened."""
