@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -27,6 +27,19 @@ def numbers_for(build: Callable[..., nn.Module], **numbers: Any) -> dict[str, An
     """Those of `SMALL` and `numbers` that a builder takes."""
     known = inspect.signature(build).parameters
     return {key: value for key, value in (SMALL | numbers).items() if key in known}
+
+
+def variants(
+    build: Callable[..., nn.Module], among: Sequence[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """The numbers among these that a builder makes a network of its own of, `{}` always."""
+    known = inspect.signature(build).parameters
+    usual = {key: known[key].default for key in known} | numbers_for(build)
+    return [
+        numbers
+        for numbers in among
+        if not numbers or usual | numbers_for(build, **numbers) != usual
+    ]
 
 
 def shaken(network: Network, seed: int = 0) -> Network:

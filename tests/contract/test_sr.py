@@ -20,7 +20,7 @@ from hsisr_models.resolver import SuperResolver
 from hsisr_models.sr import SHELF
 from hsisr_models.subspace import Moments
 from hsisr_models.unmix import SHELF as METHODS
-from tests.contract.small import SMALL, numbers_for, shaken
+from tests.contract.small import SMALL, numbers_for, shaken, variants
 from tests.windows import windows
 
 NAMES = list(SHELF)
@@ -36,26 +36,20 @@ VARIANTS = [
 Build = Callable[..., SrNetwork]
 
 
-def variants(name: str) -> list[dict[str, object]]:
-    """Those that make another network of it."""
-    build = SHELF[name].build
-    plain = numbers_for(build)
-    return [kept for kept in VARIANTS if not kept or numbers_for(build, **kept) != plain]
-
-
 def is_tiled(name: str) -> bool:
     """Whether tiles with a halo are the whole."""
     build, (scale, *_) = SHELF[name].build, SHELF[name].SCALES
     return build(bands=3, scale=scale, **numbers_for(build)).reach is not None
 
 
+STEERED = [name for name in NAMES if "material" in inspect.signature(SHELF[name].build).parameters]
 TILED = [name for name in NAMES if is_tiled(name)]
 # every scale once, every variant at the smallest and the largest
 TILED_CASES = [
     (name, scale, numbers)
     for name, scale in SIZES
     if name in TILED
-    for numbers in variants(name)
+    for numbers in variants(SHELF[name].build, VARIANTS)
     if not numbers or scale in (SHELF[name].SCALES[0], SHELF[name].SCALES[-1])
 ]
 
@@ -118,7 +112,9 @@ def test_the_smallest_scenes_are_enlarged(
 
 
 @pytest.mark.parametrize(
-    ("name", "numbers"), [(n, numbers) for n in NAMES for numbers in variants(n)], ids=str
+    ("name", "numbers"),
+    [(n, kept) for n in NAMES for kept in variants(SHELF[n].build, VARIANTS)],
+    ids=str,
 )
 def test_every_weight_is_trained(sr_network: Build, name: str, numbers: dict[str, object]) -> None:
     network = sr_network(name, **numbers).train()
@@ -145,12 +141,10 @@ def test_the_same_scene_gives_the_same_bits(sr_network: Build, name: str) -> Non
         torch.testing.assert_close(pair[:1], network(scene, maps))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", STEERED)
 def test_without_unmixing_it_is_the_plain_network(name: str) -> None:
     """With `--unmix none` there are the same weights, and the same bits, as if it knew of none."""
     build = SHELF[name].build
-    if "material" not in inspect.signature(build).parameters:
-        return
     made = []
     for numbers in ({}, {"endmembers": 4, "material": "off"}):
         torch.manual_seed(0)
@@ -164,11 +158,9 @@ def test_without_unmixing_it_is_the_plain_network(name: str) -> None:
         assert torch.equal(made[0](scene), made[1](scene, shares(1, 4, 5, 6)))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", STEERED)
 def test_what_steers_a_network_starts_as_nothing(name: str) -> None:
     build = SHELF[name].build
-    if "material" not in inspect.signature(build).parameters:
-        return
     steered, scene = (
         build(bands=3, scale=2, endmembers=4, **numbers_for(build)).eval(),
         torch.rand(1, 3, 5, 6),

@@ -15,24 +15,35 @@ from hsisr_models.blocks import attention_layers, freeze_attention, thaw_attenti
 from hsisr_models.losses import SHELF as LOSSES
 from hsisr_models.networks import UnmixNetwork
 from hsisr_models.unmix import SHELF
-from tests.contract.small import numbers_for
+from tests.contract.small import numbers_for, variants
 
 NAMES = list(SHELF)
 VARIANTS = [
     {},
     {"positivity": "clamp"},
+    {"positivity": "softplus"},
     {"kernel": 5, "depth": 2},
     {"stem_kernel": 1, "spectral_kernel": 3},
 ]
+CASES = [(name, numbers) for name in NAMES for numbers in variants(SHELF[name].build, VARIANTS)]
+PLAIN = {
+    name: SHELF[name].build(bands=3, endmembers=2, **numbers_for(SHELF[name].build))
+    for name in NAMES
+}
+TILED = [name for name in NAMES if PLAIN[name].reach is not None]
 Build = Callable[..., UnmixNetwork]
 
-pytestmark = pytest.mark.parametrize("name", NAMES)
+every_method = pytest.mark.parametrize("name", NAMES)
+every_variant = pytest.mark.parametrize(("name", "numbers"), CASES, ids=str)
+every_tiled_method = pytest.mark.parametrize("name", TILED)
 
 
+@every_method
 def test_a_method_names_its_source(name: str) -> None:
     assert len(SHELF[name].SOURCE) > 10
 
 
+@every_method
 @pytest.mark.parametrize("bands", [1, 31, 128])
 @pytest.mark.parametrize("endmembers", [1, 2, 7])
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
@@ -49,7 +60,7 @@ def test_abundances_lie_on_the_simplex(
     torch.testing.assert_close(shares.sum(1), torch.ones(2, 4, 5))
 
 
-@pytest.mark.parametrize("numbers", VARIANTS, ids=str)
+@every_variant
 def test_scenes_are_mixed_linearly(
     unmix_network: Build, name: str, numbers: dict[str, object]
 ) -> None:
@@ -62,7 +73,7 @@ def test_scenes_are_mixed_linearly(
     torch.testing.assert_close(scene.double(), expected, rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("numbers", VARIANTS, ids=str)
+@every_variant
 def test_endmembers_can_be_set_and_stay_positive(
     unmix_network: Build, name: str, numbers: dict[str, object]
 ) -> None:
@@ -77,7 +88,7 @@ def test_endmembers_can_be_set_and_stay_positive(
     assert network.endmembers.min() >= 0
 
 
-@pytest.mark.parametrize("numbers", VARIANTS, ids=str)
+@every_variant
 def test_every_weight_is_trained(
     unmix_network: Build, name: str, numbers: dict[str, object]
 ) -> None:
@@ -91,6 +102,7 @@ def test_every_weight_is_trained(
         assert value.grad.abs().max() > 0, key
 
 
+@every_method
 def test_its_own_terms_are_finite_scalars(unmix_network: Build, name: str) -> None:
     network, scene = unmix_network(name), torch.rand(2, 3, 6, 7)
     with torch.no_grad():
@@ -104,6 +116,7 @@ def test_its_own_terms_are_finite_scalars(unmix_network: Build, name: str) -> No
         assert value >= 0
 
 
+@every_method
 def test_it_remembers_where_its_endmembers_began(unmix_network: Build, name: str) -> None:
     network, spectra = unmix_network(name), torch.rand(2, 3) + 0.1
     network.set_endmembers(spectra)
@@ -114,17 +127,17 @@ def test_it_remembers_where_its_endmembers_began(unmix_network: Build, name: str
     assert (network.endmembers - network.start).abs().max() > 0.01
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if PLAIN[name].independent])
 def test_scenes_of_a_batch_are_independent_where_it_says_so(
     unmix_network: Build, name: str
 ) -> None:
     network, batch = unmix_network(name).train(), torch.rand(3, 3, 6, 6)
-    if not network.independent:
-        return
     assert not network.terms
     with torch.no_grad():
         torch.testing.assert_close(network.encode(batch)[:1], network.encode(batch[:1]))
 
 
+@every_method
 def test_the_same_scene_gives_the_same_bits(unmix_network: Build, name: str) -> None:
     network, scene = unmix_network(name), torch.rand(1, 3, 9, 8)
     with torch.no_grad():
@@ -132,6 +145,7 @@ def test_the_same_scene_gives_the_same_bits(unmix_network: Build, name: str) -> 
         assert torch.equal(network(scene), network.encode(scene))
 
 
+@every_method
 def test_a_method_survives_its_file(unmix_network: Build, name: str, tmp_path: Path) -> None:
     network = trained(unmix_network(name, bands=3, endmembers=2))
     part = Part(name, numbers_for(SHELF[name].build))
@@ -161,7 +175,7 @@ def sees(network: UnmixNetwork, side: int) -> Tensor:
     return scene.grad[0].abs().amax(0)
 
 
-@pytest.mark.parametrize("numbers", VARIANTS, ids=str)
+@pytest.mark.parametrize(("name", "numbers"), [c for c in CASES if c[0] in TILED], ids=str)
 def test_the_reach_is_what_a_gradient_sees(
     unmix_network: Build,
     rings: Callable[[int, int], Tensor],
@@ -170,19 +184,18 @@ def test_the_reach_is_what_a_gradient_sees(
 ) -> None:
     network = unmix_network(name, **numbers)
     freeze_attention(network, torch.rand(2, 3, 6, 7))
-    if network.reach is None:
-        return
+    assert network.reach is not None
     side = 2 * network.reach + 5
     gradient, away = sees(network, side), rings(side, network.reach)
     assert gradient[away > network.reach].max() == 0
     assert gradient[away == network.reach].max() > 0
 
 
+@every_tiled_method
 def test_tiles_agree_with_the_whole_in_every_bit(unmix_network: Build, name: str) -> None:
     network, scene = trained(unmix_network(name)), torch.rand(1, 3, 23, 29)
     freeze_attention(network, scene)
-    if network.reach is None:
-        return
+    assert network.reach is not None
     reach, inner = network.reach, slice(12, 17)
     seen = slice(inner.start - reach, inner.stop + reach)
     with torch.no_grad():
@@ -191,19 +204,19 @@ def test_tiles_agree_with_the_whole_in_every_bit(unmix_network: Build, name: str
     assert torch.equal(tile[..., own, own], whole[..., inner, inner])
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in TILED])
 def test_without_a_reach_it_matters_where_an_image_begins(unmix_network: Build, name: str) -> None:
     network, scene = trained(unmix_network(name)), torch.rand(1, 3, 41, 41)
-    if network.reach is not None:
-        return
     with torch.no_grad():
         whole, moved = network.encode(scene), network.encode(scene[..., 1:, 1:])
     assert (whole[..., 20, 20] - moved[..., 19, 19]).abs().max() > 1e-5
 
 
+@pytest.mark.parametrize(
+    "name", [n for n in NAMES if any(True for _ in attention_layers(PLAIN[n]))]
+)
 def test_attention_that_is_not_frozen_sees_the_whole_scene(unmix_network: Build, name: str) -> None:
     network = unmix_network(name)
-    if not any(True for _ in attention_layers(network)):
-        return
     assert network.reach is not None
     side = 2 * network.reach + 9
     assert (sees(network, side) > 0).all()
