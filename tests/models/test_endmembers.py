@@ -210,7 +210,7 @@ def test_auto_takes_the_pixels_nearest_to_archetypes_where_materials_vary() -> N
         400, 60, generator=torch.Generator().manual_seed(0)
     )
     assert not sisal.fit(pixels, 3).holds
-    archetypes = edaa.extract(pixels, 3, seed=0, restarts=12).double().numpy()
+    archetypes = edaa.extract(pixels, 3, seed=0).double().numpy()
     every = pixels.double().numpy()
     cosines = archetypes @ every.T / np.linalg.norm(every, axis=1)
     regions = np.argsort(-cosines, axis=1)[:, : ceil(0.01 * len(every))]

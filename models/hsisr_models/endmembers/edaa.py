@@ -20,6 +20,7 @@ from hsisr_models.subspace import principal_axes
 
 SOURCE = "Zouaoui, Muhawenayo, Rasti, Chanussot and Mairal, IEEE TIP 32, 2023; started at pixels"
 
+_RESTARTS = 24
 _ROUNDS = 100
 _STEPS = 5
 """In a round, with the abundances and then with the weights."""
@@ -48,12 +49,7 @@ class _Fit:
 
 
 def extract(
-    pixels: Tensor,
-    endmembers: int,
-    *,
-    seed: int,
-    progress: Callable[[float], None] = unwatched,
-    restarts: int = 24,
+    pixels: Tensor, endmembers: int, *, seed: int, progress: Callable[[float], None] = unwatched
 ) -> Tensor:
     """Endmembers (p, B) of pixels (N, B), each of them a weighted mean of pixels.
 
@@ -68,10 +64,10 @@ def extract(
     points = ((directions - mean) @ axes).float()
     generator = torch.Generator().manual_seed(seed)
     fits = []
-    for restart in range(restarts):
+    for restart in range(_RESTARTS):
 
         def told(done: float, before: int = restart) -> None:
-            progress((before + done) / restarts)
+            progress((before + done) / _RESTARTS)
 
         weights, shares = _descend(points, endmembers, generator, told)
         error = (directions - shares.T @ (weights @ directions)).abs().sum()

@@ -14,22 +14,18 @@ from hsisr_models.subspace import principal_axes
 
 SOURCE = "Nascimento and Bioucas-Dias, IEEE TGRS 43(4), 2005"
 
+_DRAWS = 10
 _TINY = torch.finfo(torch.float64).tiny
 
 
 def extract(
-    pixels: Tensor,
-    endmembers: int,
-    *,
-    seed: int,
-    progress: Callable[[float], None] = unwatched,
-    draws: int = 10,
+    pixels: Tensor, endmembers: int, *, seed: int, progress: Callable[[float], None] = unwatched
 ) -> Tensor:
     """Endmembers (p, B) of pixels (N, B).
 
     They are projected in perspective, so that brightness does not matter, where the signal is more
     than 15 + 10 log10(p) dB above the noise, else on their affine hull; endmembers are projected
-    pixels. The best of `draws` seeded runs by the volume of the found simplex. Raises `ValueError`
+    pixels. The best of ten seeded runs by the volume of the found simplex. Raises `ValueError`
     if there are fewer pixels or bands than endmembers.
     """
     require_enough(pixels, endmembers)
@@ -38,9 +34,9 @@ def extract(
     points, denoised = (_perspective if is_clear else _affine)(pixels, endmembers)
     generator = torch.Generator().manual_seed(seed)
     runs = []
-    for draw in range(draws):
+    for draw in range(_DRAWS):
         runs.append(_vertices(points, generator))
-        progress((draw + 1) / draws)
+        progress((draw + 1) / _DRAWS)
     best = max(runs, key=lambda chosen: float(torch.linalg.det(points[chosen]).abs()))
     return denoised[best].float()
 
