@@ -68,6 +68,10 @@ class Ensemble:
             return missing
         return np.concatenate((missing, missing.all(0, keepdims=True)))
 
+    def held(self, result: NDArray[np.float32]) -> bool:
+        """As by the inner operation."""
+        return self.inner.held(result)
+
 
 def _turned(
     inner: Operation, scene: Tensor, kept: Area | None, quarters: int, mirrored: bool

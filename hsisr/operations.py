@@ -41,6 +41,9 @@ class Operation(Protocol):
     def missing(self, holes: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Which output samples (C or 1, h, w) have no data, given those of the input (B, h, w)."""
 
+    def held(self, result: NDArray[np.float32]) -> bool:
+        """Whether reduced precision could hold all that was computed for a result (C, h, w)."""
+
 
 class Resolver(Protocol):
     """What sharpens a normalised scene."""
@@ -77,6 +80,10 @@ class Sharpen:
     def missing(self, holes: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """A sample is missing where its own band is."""
         return holes
+
+    def held(self, result: NDArray[np.float32]) -> bool:
+        """All of it is finite."""
+        return bool(np.isfinite(result).all())
 
 
 @dataclass(frozen=True)
@@ -120,6 +127,10 @@ class Consistent:
         """As by the inner operation."""
         return self.inner.missing(holes)
 
+    def held(self, result: NDArray[np.float32]) -> bool:
+        """As by the inner operation."""
+        return self.inner.held(result)
+
 
 _TINY = torch.finfo(torch.float32).tiny
 _VALUES = 1 << 22
@@ -159,6 +170,10 @@ class Unmix:
     def missing(self, holes: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """A pixel cannot be unmixed where half of its bands or more are missing."""
         return np.asarray(holes.mean(0, keepdims=True) >= 0.5)
+
+    def held(self, result: NDArray[np.float32]) -> bool:
+        """All of it is finite."""
+        return bool(np.isfinite(result).all())
 
 
 @dataclass(frozen=True)
@@ -204,6 +219,10 @@ class UnmixLinearly:
         """As by a network: where half of the bands or more are missing."""
         return np.asarray(holes.mean(0, keepdims=True) >= 0.5)
 
+    def held(self, result: NDArray[np.float32]) -> bool:
+        """Nothing is infinite; what is black is made of nothing, which is NaN."""
+        return not np.isinf(result).any()
+
 
 @dataclass(frozen=True)
 class UnmixSharpened:
@@ -235,14 +254,21 @@ class UnmixSharpened:
         def unmixed(rows: slice, cols: slice) -> Tensor:
             step = max(_NARROWEST, most // (rows.stop - rows.start))
             parts = (slice(c, min(c + step, cols.stop)) for c in range(cols.start, cols.stop, step))
-            sharper = (render(rows, part).float() for part in parts)
-            return torch.cat([everything(self.unmix.prepare(part), part) for part in sharper], 3)
+            return torch.cat([self._maps(render(rows, part).float()) for part in parts], 3)
 
         return unmixed
+
+    def _maps(self, sharper: Tensor) -> Tensor:
+        maps = everything(self.unmix.prepare(sharper), sharper)
+        return maps.masked_fill(~sharper.isfinite().all(1, keepdim=True), torch.inf)
 
     def missing(self, holes: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """As by unmixing, of what sharpening leaves out."""
         return self.unmix.missing(self.sharpen.missing(holes))
+
+    def held(self, result: NDArray[np.float32]) -> bool:
+        """As by unmixing: where the sharper scene is not finite, all maps are infinite."""
+        return self.unmix.held(result)
 
 
 def _compared(mixed: Tensor, scene: Tensor) -> tuple[Tensor, Tensor]:

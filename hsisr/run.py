@@ -202,7 +202,7 @@ def render(
 
     for rows in _rows(kept):
         result, recomputed = rendered(rows, runtime), False
-        if runtime.is_reduced and not np.isfinite(result).all():
+        if runtime.is_reduced and not operation.held(result):
             result, recomputed = rendered(rows, runtime.exact), True
         gone = gaps.zoomed(missing[:, *rows.slices], operation.scale)
         if gone.any():

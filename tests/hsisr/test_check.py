@@ -46,6 +46,9 @@ class Repeated:
     def missing(self, holes: NDArray[np.bool_]) -> NDArray[np.bool_]:
         return holes
 
+    def held(self, result: NDArray[np.float32]) -> bool:
+        return bool(np.isfinite(result).all())
+
 
 def cube_of(block: Block) -> ArrayCube:
     return ArrayCube(block, Path("scene"))

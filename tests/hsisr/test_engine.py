@@ -303,6 +303,9 @@ class Convolved:
     def missing(self, holes: NDArray[np.bool_]) -> NDArray[np.bool_]:
         return holes
 
+    def held(self, result: NDArray[np.float32]) -> bool:
+        return bool(np.isfinite(result).all())
+
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_what_bfloat16_cannot_hold_is_computed_again_and_counted(

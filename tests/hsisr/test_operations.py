@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +16,10 @@ from hsisr import gaps
 from hsisr.cube import ArrayCube, Block
 from hsisr.ensemble import Ensemble
 from hsisr.operations import Consistent, Operation, Sharpen, Unmix, UnmixLinearly, UnmixSharpened
-from hsisr.run import freeze, run
+from hsisr.run import freeze, render, run
 from hsisr.runtime import Runtime
 from hsisr.survey import survey
+from hsisr.window import Window
 from hsisr_models.abundances import SHELF as ABUNDANCES
 from hsisr_models.blocks import freeze_attention
 from hsisr_models.imaging import OPERATORS, degrade
@@ -52,6 +53,9 @@ class Leaning:
 
     def missing(self, holes: NDArray[np.bool_]) -> NDArray[np.bool_]:
         return holes
+
+    def held(self, result: NDArray[np.float32]) -> bool:
+        return bool(np.isfinite(result).all())
 
 
 def bicubic(scale: int) -> Sharpen:
@@ -220,6 +224,28 @@ def test_the_sharper_scene_is_unmixed_pixel_by_pixel(
     np.testing.assert_array_equal(found[:, there], expected[:, there])
     np.testing.assert_array_equal(np.isnan(found), np.isnan(expected))
     np.testing.assert_array_equal(applied(operation, block, 7, cpu), found)
+
+
+def test_a_black_pixel_of_the_sharper_scene_is_no_fault_of_reduced_precision(
+    scene: Scene, cpu: Runtime
+) -> None:
+    block = scene(5, 32, 12)
+    block[:, 3, 4] = 0
+    _, known = unmixing(5)
+    assert isinstance(known, UnmixLinearly)
+    operation = UnmixSharpened(bicubic(2), replace(known, solve=ABUNDANCES["sclsu"].solve))
+    reduced = Runtime(torch.device("cpu"), torch.bfloat16)
+
+    def recomputed(block: NDArray[np.float32], black: bool) -> list[bool]:
+        chunks = list(render(operation, block, Window(0, 0, 32, 12), seen, reduced))
+        found = np.concatenate([chunk.block for chunk in chunks], 1)
+        assert np.isnan(found[:3, 7, 9]).all() == black
+        return [chunk.recomputed for chunk in chunks]
+
+    seen = survey(ArrayCube(block, Path("scene")))
+    assert recomputed(np.where(np.arange(12) < 8, 0, block).astype(np.float32), True) == [False] * 2
+    block[1, 20, 5] = np.inf
+    assert recomputed(block, False) == [False, True]
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 3), (23, 17)], ids=str)

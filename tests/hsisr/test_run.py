@@ -176,6 +176,9 @@ class Levelled:
     def missing(self, holes: NDArray[np.bool_]) -> NDArray[np.bool_]:
         return holes
 
+    def held(self, result: NDArray[np.float32]) -> bool:
+        return bool(np.isfinite(result).all())
+
 
 @pytest.mark.parametrize("tile", [1, 5, 64])
 def test_a_tile_goes_where_it_came_from(scene: Scene, cpu: Runtime, tile: int) -> None:

@@ -35,6 +35,9 @@ class Sees:
     def missing(self, holes: NDArray[np.bool_]) -> NDArray[np.bool_]:
         return holes
 
+    def held(self, result: NDArray[np.float32]) -> bool:
+        return bool(np.isfinite(result).all())
+
 
 def cut(
     budget: int, *, threads: int = 2, tile: int | None = None, spec: CubeSpec = SPEC, **needs: int

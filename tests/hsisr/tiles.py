@@ -98,3 +98,6 @@ class Pointwise:
 
     def missing(self, holes: NDArray[np.bool_]) -> NDArray[np.bool_]:
         return holes
+
+    def held(self, result: NDArray[np.float32]) -> bool:
+        return bool(np.isfinite(result).all())
