@@ -56,6 +56,11 @@ def beside(path: Path, ending: str) -> Path:
     return path.with_name(_stem(path) + ending)
 
 
+def tells_format(path: Path) -> bool:
+    """Whether a file's name tells a format."""
+    return _ending(path) != ""
+
+
 def _stem(path: Path) -> str:
     return path.name.removesuffix(_ending(path))
 

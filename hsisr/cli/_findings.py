@@ -50,9 +50,7 @@ def finish(
         require_sound(diagnosis.faults)
     for fault in diagnosis.faults:
         shared.warn(fault)
-    shared.say(
-        f"Next: open {results.abundance} in QGIS or ENVI, or: hsisr info {results.abundance}"
-    )
+    shared.say_next(results.abundance, results.format)
 
 
 def require_sound(faults: Sequence[str]) -> None:

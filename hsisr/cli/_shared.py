@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+FOR_MAPS = ("envi", "tiff")
+"""Formats that programs for maps open."""
+
 _arguments: ContextVar[Sequence[str]] = ContextVar("arguments", default=())
 
 
@@ -87,6 +90,12 @@ def warn(text: str) -> None:
 
 def _write(text: str) -> None:
     typer.echo(plain(text), err=True)
+
+
+def say_next(path: Path, format_name: str) -> None:
+    """Tell what can be done with a result."""
+    programs = f"open {path} in QGIS or ENVI, or: " if format_name in FOR_MAPS else ""
+    say(f"Next: {programs}hsisr info {path}")
 
 
 def plain(text: str) -> str:

@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     Unmixer = UnmixModel | LinearMixture
     """What can be done to tiles."""
 
-_FORMATS = ("envi", "tiff")
-"""Formats that programs for maps open; scenes in others are unmixed to ENVI."""
-
 
 def trained(chosen: UnmixModel | LinearUnmixing) -> Checkpoint | None:
     """The file of the model, if there is one."""
@@ -71,8 +68,10 @@ class Results:
         from hsisr import export
         from hsisr.unmixing import LinearUnmixing
 
-        found = export.format_of(cube, format_name, output)
-        self.format = found if format_name or found in _FORMATS else _FORMATS[0]
+        self.format = export.format_of(cube, format_name, output)
+        asked = format_name is not None or (output is not None and export.tells_format(output))
+        if not asked and self.format not in shared.FOR_MAPS:
+            self.format = shared.FOR_MAPS[0]
         self.gain = isinstance(chosen, LinearUnmixing) and chosen.solver.tells_gain
         """Whether there is a map of it."""
         stem = export.stem_of(cube, output)

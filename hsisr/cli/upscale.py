@@ -242,4 +242,4 @@ def _finish(results: Results, record: dict[str, Any], quicklook: bool) -> None:
             f"note: tiles see only themselves; where they overlap they differ by "
             f"{record['seam']['rms']:.4g} (rms), {record['seam']['worst']:.4g} at worst"
         )
-    shared.say(f"Next: open {results.path} in QGIS or ENVI, or: hsisr info {results.path}")
+    shared.say_next(results.path, results.format)

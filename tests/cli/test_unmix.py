@@ -110,6 +110,15 @@ def test_a_scene_that_is_no_map_is_unmixed_to_envi(world, hsisr, tmp_path):
     assert (tmp_path / "plain_endmembers.csv").exists()
 
 
+def test_a_format_that_the_name_of_the_output_tells_is_written(world, unmixed, hsisr, tmp_path):
+    output = tmp_path / "maps.npy"
+    ended = hsisr("unmix", world.header, "--model", world.run, "-o", output)
+    maps = np.load(tmp_path / "maps_abundance.npy")
+    np.testing.assert_array_equal(maps, _maps(unmixed / "scene_abundance.img").transpose(1, 2, 0))
+    # programs for maps do not open it
+    assert ended.err.splitlines()[-1] == f"Next: hsisr info {tmp_path / 'maps_abundance.npy'}"
+
+
 @pytest.fixture
 def blind(world, hsisr, tmp_path):
     """Unmixes the world's scene without a model; returns abundances, error, spectra, record."""

@@ -33,6 +33,12 @@ Numbers = tuple[float, ...]
 
 _COMPLEX = (6, 9)
 _STANDARD = ("envi standard", "envi")
+_OTHERS = {
+    "envi classification": "a map of classes, not a scene; QGIS and ENVI open it",
+    "envi spectral library": "a library of spectra, not a scene; hsisr unmix --library or "
+    "--identify take it",
+}
+"""Files that hsisr itself writes, and what they are."""
 _TINY, _HUGE = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
 _NOT_FINITE = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE)
 
@@ -78,7 +84,9 @@ def read_layout(fields: Fields, spec: CubeSpec) -> RawLayout:
 def _require_plain(fields: Fields) -> None:
     kind = " ".join((fields.text("file type") or _STANDARD[0]).lower().split())
     if kind not in _STANDARD:
-        raise fields.wrong("file type", shown(kind), "'ENVI Standard' (an image) was")
+        error = fields.wrong("file type", shown(kind), "'ENVI Standard' (an image) was")
+        error.hint = _OTHERS.get(kind)
+        raise error
     fields.refuse_nonzero("file compression", "compressed; decompress the data file first")
     fields.refuse_nonzero("major frame offsets", "bytes between the lines")
     fields.refuse_nonzero("minor frame offsets", "bytes between the lines")

@@ -18,7 +18,15 @@ class MalformedError(ValueError):
 
 
 class UnsupportedError(ValueError):
-    """A valid file that is not a cube of plain numbers, in words."""
+    """A valid file that is not a cube of plain numbers, in words, and what can be done."""
+
+    hint = "GDAL may convert it: gdal_translate -co COMPRESS=DEFLATE IN.tif OUT.tif"
+
+
+class PaletteError(UnsupportedError):
+    """A file of numbers of colours."""
+
+    hint = "a map of classes or a picture, not a scene; QGIS opens it"
 
 
 @contextlib.contextmanager
@@ -32,7 +40,7 @@ def reading(path: Path) -> Iterator[None]:
         raise InputError(
             f"cannot be read as a cube: {error}",
             where=path,
-            hint="GDAL may convert it: gdal_translate -co COMPRESS=DEFLATE IN.tif OUT.tif",
+            hint=error.hint,
         ) from error
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror or error}", where=path) from error

@@ -9,13 +9,13 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from hsisr.formats.tiff.errors import MalformedError, UnsupportedError
+from hsisr.formats.tiff.errors import MalformedError, PaletteError, UnsupportedError
 
 _RAW = 1
 _PREDICTED = (5, 8, 32946, 50000)
 _CODECS = (_RAW, 32773, *_PREDICTED)
 """PACKBITS; LZW, DEFLATE under both its numbers, and ZSTD, which may follow a predictor."""
-_COLOURS = {3: "palette", 6: "YCbCr"}
+_PALETTE, _YCBCR = 3, 6
 
 _MOST_PER_BYTE = 1000
 """A file that declares more bytes of pixels per byte of its own is an attack or a mistake."""
@@ -97,8 +97,10 @@ def _check_kind(ifd: tifffile.TiffPage) -> None:
     compression, predictor = int(ifd.compression), int(ifd.predictor)
     if compression not in _CODECS:
         raise UnsupportedError(f"compressed as {getattr(ifd.compression, 'name', compression)}")
-    if ifd.photometric in _COLOURS:
-        raise UnsupportedError(f"the pixels are {_COLOURS[ifd.photometric]} colours")
+    if ifd.photometric == _PALETTE:
+        raise PaletteError("the pixels are palette colours")
+    if ifd.photometric == _YCBCR:
+        raise UnsupportedError("the pixels are YCbCr colours")
     if ifd.fillorder != 1:
         raise UnsupportedError("the bits are stored in reverse order (FillOrder 2)")
     if ifd.imagedepth != 1 or (ifd.is_tiled and ifd.tiledepth != 1):

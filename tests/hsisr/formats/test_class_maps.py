@@ -16,7 +16,9 @@ from rasterio.warp import transform
 
 from hsisr.cube import Class, CubeSpec, Geo
 from hsisr.encoding import write_block
-from hsisr.formats import create_cube
+from hsisr.errors import InputError
+from hsisr.export import write_endmembers
+from hsisr.formats import create_cube, open_cube
 from hsisr.palette import classes, colours
 from tests.hsisr.formats.test_tiff_writing import WKT
 
@@ -124,3 +126,20 @@ def test_other_maps_of_the_same_grid_have_no_classes(tmp_path: Path) -> None:
     header = (tmp_path / "a.hdr").read_text()
     assert "ENVI Standard" in header
     assert "class" not in header
+
+
+@pytest.mark.parametrize(("name", "kind"), [("class.img", "envi"), ("class.tif", "tiff")])
+def test_read_as_a_scene_a_map_of_classes_is_called_so(
+    tmp_path: Path, name: str, kind: str
+) -> None:
+    written(tmp_path / name, kind)
+    with pytest.raises(InputError) as caught:
+        open_cube(tmp_path / name)
+    assert "a map of classes" in (caught.value.hint or "")
+
+
+def test_read_as_a_scene_a_library_of_spectra_is_called_so(tmp_path: Path) -> None:
+    write_endmembers(tmp_path / "materials", np.ones((2, 5), np.float32), None)
+    with pytest.raises(InputError) as caught:
+        open_cube(tmp_path / "materials.hdr")
+    assert "--library" in (caught.value.hint or "")
