@@ -109,9 +109,9 @@ class Library:
         several = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
         raise InputError(
             f"{len(names)} of {len(self.names)} spectra ({several}) have no values at "
-            f"{_stretches(lacking, want)}, where the scene has good bands",
+            f"{stretches(lacking, want)}, where the scene has good bands",
             where=where,
-            hint=f"leave them out, or: --bands {_stretches(good & ~lacking, want)}",
+            hint=f"leave them out, or: --bands {stretches(good & ~lacking, want)}",
         )
 
     def in_units_of(self, means: NDArray[np.floating], where: str | Path | None = None) -> Library:
@@ -218,13 +218,13 @@ def _require_covered(
     within = good & there
     raise InputError(
         f"the library covers {min(have.centres_nm):.6g}-{max(have.centres_nm):.6g} nm; it has "
-        f"nothing for {missing.sum()} of {good.sum()} good bands, at {_stretches(missing, want)}",
+        f"nothing for {missing.sum()} of {good.sum()} good bands, at {stretches(missing, want)}",
         where=where,
-        hint=f"--bands {_stretches(within, want)}" if within.any() else "another library",
+        hint=f"--bands {stretches(within, want)}" if within.any() else "another library",
     )
 
 
-def _stretches(bands: NDArray[np.bool_], spectrum: Spectrum | None) -> str:
+def stretches(bands: NDArray[np.bool_], spectrum: Spectrum | None) -> str:
     """Bands in the words of `--bands`: by wavelength where that is known, else by number."""
     edges = np.flatnonzero(np.diff(np.concatenate(([0], bands.astype(int), [0]))))
     if spectrum is None:

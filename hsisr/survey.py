@@ -59,6 +59,20 @@ class Survey:
             found["covered"] = covered
         return found
 
+    @property
+    def noise(self) -> NDArray[np.bool_]:
+        """Bands in which neighbouring pixels have next to nothing in common (B,).
+
+        None where that is so in most bands: these pixels are not neighbours in a scene.
+        """
+        statistics = Statistics(len(self.means))
+        for block in self.samples:
+            statistics.add(block)
+        found = statistics.correlations <= _NOISE
+        # one that is clear by chance
+        found[1:-1] |= found[:-2] & found[2:]
+        return found if found.mean() < 0.5 else np.zeros_like(found)
+
     @classmethod
     def of(cls, tensors: Mapping[str, Tensor]) -> Survey:
         """What `tensors` gave."""

@@ -1,4 +1,4 @@
-"""What `hsisr upscale` tells of the scene, of the model on it, and of the result."""
+"""What is told of a scene, of the model on it, and of the result."""
 
 from __future__ import annotations
 
@@ -9,9 +9,25 @@ from hsisr.cli import _shared as shared
 if TYPE_CHECKING:
     from hsisr.check import Agreement, SelfCheck
     from hsisr.cli._upscaling import Job
+    from hsisr.cube import CubeSpec
     from hsisr.operations import Operation
     from hsisr.survey import Survey
     from hsisr_models.subspace import Subspace
+
+
+def warn_of_noise(seen: Survey, spec: CubeSpec) -> None:
+    """Tell which bands are noise, as all bands count alike in what follows."""
+    from hsisr.library import stretches
+    from hsisr.survey import good_bands
+
+    good = good_bands(spec)
+    noise = seen.noise & good
+    if noise.any():
+        shared.warn(
+            f"{noise.sum()} bands hold hardly more than noise, at "
+            f"{stretches(noise, spec.spectrum)}, and count like the others; "
+            f"better without: --bands {stretches(good & ~noise, spec.spectrum)}"
+        )
 
 
 def tell_subspace(subspace: Subspace | None) -> None:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from hsisr.cli import _shared as shared
-from hsisr.cli._checks import tell_subspace
+from hsisr.cli._checks import tell_subspace, warn_of_noise
 from hsisr.cli._search import endmembers_of
 from hsisr.cli._tiles import Means, journal_of, produce, sized, surveyed, tell
 
@@ -293,10 +293,11 @@ def _settled(job: Job, seen: Survey, journal: Journal | Unkept, stopper: shared.
     chosen, spec = job.chosen, job.cube.spec
     if isinstance(chosen, UnmixModel):
         return Found(chosen)
+    warn_of_noise(seen, spec)
     if isinstance(chosen.source, FromLibrary):
         library = chosen.source.read(spec, seen.means)
         for note in library.notes:
-            shared.say(f"note: {note}")
+            shared.say(f"note: {chosen.source.path.name}: {note}")
         return Found(chosen.by_library(library, spec), notes=library.notes)
     spectra, estimates = endmembers_of(job.cube, chosen.source, journal, stopper)
     return Found(chosen.mixture(spectra, spec, endmember_names(len(spectra))), estimates)

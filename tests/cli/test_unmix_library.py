@@ -134,7 +134,7 @@ def test_a_library_in_other_units_is_brought_to_the_scenes(world, columns, unmix
     np.savetxt(tmp_path / "big.csv", table, delimiter=",", header="nm,a,b,c", comments="")
     ended = unmix("--library", tmp_path / "big.csv", "-o", tmp_path / "x")
     assert ended.code == 0
-    assert "note: the library is divided by 10000" in ended.err
+    assert "note: big.csv: the library is divided by 10000" in ended.err
     written = spectral.open_image(str(tmp_path / "x_endmembers.hdr"))
     np.testing.assert_allclose(written.spectra, world.spectra, atol=1e-6)
 

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import rasterio
 
+from tests.cli.conftest import FILL, HEADER, WAVELENGTHS, stored, write_scene
+
 
 def _maps(path):
     with rasterio.open(path) as dataset:
@@ -161,3 +163,19 @@ def test_an_endmember_that_hardly_occurs_is_warned_of(rare, hsisr, tmp_path):
 def test_a_sound_result_is_sound_strictly_too(unmix, tmp_path):
     command = ("-p", 3, "--method", "vca", "--strict")
     assert unmix(*command, "-o", tmp_path / "x").code == 0
+
+
+def test_bands_of_noise_are_told_with_the_bands_to_take_instead(world, hsisr, tmp_path):
+    numbers = stored(world.spectra, world.abundances)
+    there = numbers[0] != FILL
+    rng = np.random.default_rng(0)
+    numbers[7:9, there] = rng.integers(0, 15_000, (2, there.sum()))
+    scene = write_scene(tmp_path, numbers, HEADER, "loud")
+    command = ("unmix", scene, "-p", 3, "--method", "vca", "--no-quicklook")
+    warned = next(line for line in hsisr(*command).err.splitlines() if " noise" in line)
+    assert warned.startswith("warning: 2 bands hold hardly more than noise")
+    bands = warned.rpartition("--bands ")[2]
+    ended = hsisr(*command, "--bands", bands, "-o", tmp_path / "clear")
+    assert " noise" not in ended.err
+    spectra = np.loadtxt(tmp_path / "clear_endmembers.csv", delimiter=",", skiprows=1)
+    np.testing.assert_array_equal(spectra[:, 0], np.delete(WAVELENGTHS, [7, 8]))

@@ -261,3 +261,14 @@ def test_a_scene_of_noise_alone_keeps_its_bands(scene: Scene) -> None:
 
 def test_a_scene_of_one_column_has_no_neighbours(scene: Scene) -> None:
     assert len(subspace_of(cube_of(scene(5, 60, 1)), 3).spread) == 3
+
+
+def test_bands_of_noise_among_others_are_noticed(scene: Scene) -> None:
+    block = scene(12, 40, 50)
+    rng = np.random.default_rng(1)
+    block[[2, 3, 5]] = rng.normal(500, 40, (3, 40, 50))
+    # between two of them, one that is clear is hardly so
+    assert np.flatnonzero(survey(cube_of(block)).noise).tolist() == [2, 3, 4, 5]
+    assert not survey(cube_of(scene(12, 40, 50))).noise.any()
+    unordered = rng.normal(500, 40, (12, 40, 50)).astype(np.float32)
+    assert not survey(cube_of(unordered)).noise.any()
