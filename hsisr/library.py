@@ -76,6 +76,22 @@ class Library:
         self._require_complete(found, good, want, where)
         return replace(self, spectra=np.where(good, found, 0.0), spectrum=want)
 
+    def comparable(
+        self, spec: CubeSpec, where: str | Path | None = None
+    ) -> tuple[Library, NDArray[np.bool_]]:
+        """The library on the good bands of a scene that it covers, and which these are (B,).
+
+        Raises as `on` if it does not cover half of them.
+        """
+        good, want, have = good_bands(spec), spec.spectrum, self.spectrum
+        if want is None or have is None:
+            return self.on(spec, where), good
+        both = good & covered(have, want)
+        if 2 * both.sum() < good.sum():
+            both = good
+        known = replace(want, good=tuple(both.tolist()))
+        return self.on(replace(spec, spectrum=known), where), both
+
     def _taken_as_is(
         self, spec: CubeSpec, good: NDArray[np.bool_], where: str | Path | None
     ) -> Library:

@@ -106,6 +106,11 @@ class InScene:
     def require_fit(self, spec: CubeSpec) -> None:
         """Raise `UsageError` if the scene has fewer bands than endmembers."""
         least, bands = self.count or FEWEST, int(good_bands(spec).sum())
+        if least > bands == 1:
+            raise UsageError(
+                f"{least} endmembers cannot be told apart by one band",
+                hint="a scene with more bands, or fewer of them marked bad",
+            )
         if least > bands:
             raise UsageError(
                 f"{least} endmembers cannot be told apart by {bands} bands",
@@ -153,6 +158,10 @@ class FromLibrary:
     def words(self) -> str:
         """For the reader."""
         return f"the spectra of {self.path.name}"
+
+    def comparable(self, spec: CubeSpec) -> tuple[Library, NDArray[np.bool_]]:
+        """The library to name spectra of a scene by, see `Library.comparable`."""
+        return read_library(self.path, self.class_column).comparable(spec, self.path)
 
     def read(self, spec: CubeSpec, means: NDArray[np.floating] | None = None) -> Library:
         """The library on the bands of a scene, in its units where its band `means` (B,) are given.

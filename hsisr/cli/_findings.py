@@ -90,8 +90,11 @@ def _nearest(job: Job, unmixer: Unmixer) -> list[dict[str, Any]] | None:
 
     if job.reference is None:
         return None
-    spec = job.cube.spec
-    found = job.reference.read(spec).nearest(unmixer.endmembers, good_bands(spec))
+    library, compared = job.reference.comparable(job.cube.spec)
+    without = int(good_bands(job.cube.spec).sum() - compared.sum())
+    if without:
+        shared.say(f"note: {job.reference.path.name} lacks {without} bands; compared by the others")
+    found = library.nearest(unmixer.endmembers, compared)
     return [
         {
             "endmember": name,

@@ -129,7 +129,7 @@ class Job:
         spec = cube.spec
         chosen.require_fit(spec)
         if reference is not None:
-            reference.read(spec)
+            reference.comparable(spec)
         if sharper is not None:
             sharper.model.require_fit(spec)
         if not isinstance(chosen, LinearUnmixing):
@@ -165,6 +165,11 @@ class Job:
         assert isinstance(self.chosen, LinearUnmixing)
         assert isinstance(self.chosen.source, InScene)
         return self.chosen, self.chosen.source
+
+    @property
+    def settled(self) -> bool:
+        """Whether it is known of how many materials there will be maps."""
+        return self.known is not None or self.searching[1].count is not None
 
     @property
     def begun(self) -> dict[str, Any]:
@@ -317,4 +322,6 @@ def preview(job: Job) -> None:
     operations = job.operations(unmixer, seen)
     statistics = job.known is None or seen.subspace is not None
     job.means.forecast(target, job.cube, seen, operations, statistics=statistics)
+    if job.known is None:
+        shared.say("note: looking for endmembers comes on top of that")
     shared.say("nothing written (--dry-run)")

@@ -217,4 +217,5 @@ def _announce(job: Job, inputs: Sequence[Path], quicklook: bool) -> None:
     shared.say(f"method     {job.chosen.name}")
     if job.sharper is not None:
         shared.say(f"sharpened  {job.sharper.model.choice}")
-    shared.say(f"output     {job.results.abundance}  {export.size_in_words(specs[0])}")
+    most = "" if job.settled else " at most"
+    shared.say(f"output     {job.results.abundance}  {export.size_in_words(specs[0])}{most}")

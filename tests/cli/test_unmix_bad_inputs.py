@@ -67,8 +67,8 @@ def a_tiny_scene_that_is_to_tell_how_many(make, world, folder):
 
 def one_band_that_is_to_tell_how_many(make, world, folder):
     scene = make(numbers=_mixed(world)[:1].astype("<i2"), wavelength=None, fwhm=None)
-    said = "2 endmembers cannot be told apart by 1 bands"
-    return Bad(scene, ("-p", "auto"), USAGE, said, "--endmembers 1")
+    said = "2 endmembers cannot be told apart by one band"
+    return Bad(scene, ("-p", "auto"), USAGE, said, "more bands")
 
 
 def a_constant_scene(make, world, folder):

@@ -74,6 +74,8 @@ def test_a_dry_run_does_not_count(unmix, tmp_path):
     ended = unmix("-p", "auto", "-o", tmp_path, "--dry-run")
     assert ended.code == 0
     assert "up to 12 endmembers by auto, abundances by sclsu" in ended.err
+    assert "12 bands float32, 147.5 kB at most" in ended.err
+    assert "looking for endmembers comes on top" in ended.err
     assert not list(tmp_path.iterdir())
 
 

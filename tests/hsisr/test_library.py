@@ -136,6 +136,27 @@ def test_a_reflectance_of_one_is_told_by_size() -> None:
     assert reflectance_of_one(np.array([[400.0, 3000.0]])) == 10_000
 
 
+def test_spectra_are_compared_by_the_bands_that_the_library_covers(
+    rng: np.random.Generator,
+) -> None:
+    whole = library(rng)
+    known, short = (
+        replace(whole, spectra=whole.spectra[:, places], spectrum=Spectrum(tuple(PLACES[places])))
+        for places in (PLACES <= 1900, PLACES <= 1100)
+    )
+    spec = scene(Spectrum(CENTRES))
+    with pytest.raises(InputError, match="it has nothing for"):
+        known.on(spec)
+    found, both = known.comparable(spec)
+    np.testing.assert_array_equal(both, np.array(CENTRES) <= 1900)
+    asked = np.where(both, np.interp(CENTRES, PLACES, 3 * whole.spectra[1]), 7.0)
+    best = found.nearest(asked[None], both)[0][0]
+    assert best.name == "tree"
+    assert best.angle_rad < 1e-6
+    with pytest.raises(InputError, match="it has nothing for"):
+        short.comparable(spec)
+
+
 def test_the_nearest_are_those_of_spectral(rng: np.random.Generator) -> None:
     known = library(rng, tuple(f"s{i}" for i in range(40))).on(scene(Spectrum(CENTRES)))
     asked = known.spectra[[7, 11]] * [[0.3], [2.0]] + rng.normal(0, 0.01, (2, 101))
