@@ -134,6 +134,12 @@ def spectra_of(given: Path | None, maps: Path, count: int) -> Matrix:
     source = given or (maps if maps.suffix.lower() == ".mat" else _beside(maps, _TABLE))
     if source.suffix.lower() == ".mat":
         return read_spectra(source, count)
+    if given is None and not source.is_file():
+        raise InputError(
+            f"no {source.name} with the spectra lies beside it",
+            where=maps,
+            hint="name them: --spectra FILE, of the truth --true-spectra FILE",
+        )
     spectra = read_library(source).spectra
     if len(spectra) != count or not np.isfinite(spectra).all():
         raise InputError(

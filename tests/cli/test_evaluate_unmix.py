@@ -188,7 +188,7 @@ def test_what_cannot_be_compared_is_refused(hsisr, unmixed, truth, tmp_path, wor
 @pytest.mark.parametrize(
     ("content", "what"),
     [
-        (None, "cannot be read"),
+        (None, "no mine_endmembers.csv with the spectra lies beside it"),
         (b"band,a\n1,2\n", "holds 1 whole spectra, there are abundances of 3"),
         (b"band,a,b,c\n1,x,1,1\n", "'x' in the row that begins with '1'"),
         (b"band,a\n1,2\n3\n", "row 3 has 1 cells; 2 expected"),
