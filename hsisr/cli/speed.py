@@ -14,9 +14,9 @@ from hsisr.cli import _shared as shared
 from hsisr.errors import UsageError
 
 if TYPE_CHECKING:
-    from hsisr.benchmark import Plan, Row
     from hsisr.cube import Interleave
     from hsisr.rehearsal import Stage
+    from hsisr.throughput import Plan, Row
 
 _INTERLEAVES = ("bsq", "bil", "bip")
 _FORMATS = ("envi", "tiff")
@@ -79,9 +79,9 @@ def command(
     Example: hsisr speed --scale 8 --size 1G
     """
     from hsisr import runtime
-    from hsisr.benchmark import Plan, Row, measure
     from hsisr.runtime import explained
     from hsisr.speed import model_of, tile_of
+    from hsisr.throughput import Plan, Row, measure
 
     _require_known("interleave", interleave, _INTERLEAVES)
     _require_known("format", format_name, _FORMATS)
