@@ -85,7 +85,7 @@ class Journal:
         if found is not None and not self._overwrite:
             raise OutputError(
                 "an unfinished run of this output was begun differently: "
-                + "; ".join(_differences(found, begun)),
+                + "; ".join(differences(found, begun)),
                 where=self._folder,
                 hint="repeat the command it was begun with, or add --overwrite to start afresh",
             )
@@ -293,11 +293,12 @@ def _locked(handle: int) -> bool:
     return True
 
 
-def _differences(found: dict[str, Any], begun: dict[str, Any]) -> Iterator[str]:
+def differences(found: dict[str, Any], begun: dict[str, Any]) -> Iterator[str]:
+    """In what two ways to begin differ, in words."""
     for key in sorted(found.keys() | begun.keys()):
         before, now = found.get(key), begun.get(key)
         if isinstance(before, dict) and isinstance(now, dict):
-            yield from _differences(before, now)
+            yield from differences(before, now)
         elif before != now:
             yield f"{key} {_short(before)}, now {_short(now)}"
 

@@ -1,0 +1,74 @@
+"""How long networks are trained that are compared: all alike, whatever their recipes say."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from hsisr.errors import UsageError
+from hsisr.recipe import Training
+
+VALIDATIONS = 20
+"""How often a training is validated at equal distances; fit adds the end of the first epoch."""
+_FINEST = 200
+"""Epochs at most, by which the learning rate can be halved where its recipe halves it."""
+_LOST = 0.01
+"""Share of the steps that may be left out for the sake of equal epochs."""
+_WARM = 20
+"""The warm-up takes at most one part in so many."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """`epochs` of every network's own recipe, or `minutes` of training; raises `UsageError`."""
+
+    epochs: int | None = None
+    minutes: float | None = None
+
+    def __post_init__(self) -> None:
+        if (self.epochs is None) == (self.minutes is None):
+            raise UsageError("the budget is either --epochs or --minutes", hint="--minutes 10")
+        if not (self.epochs or self.minutes or 0) > 0:
+            raise UsageError("the budget should be positive", hint="--minutes 10")
+
+    def steps(self, training: Training, seconds: float) -> int:
+        """How many steps it is for a training whose steps take so many `seconds` each."""
+        if self.minutes is None:
+            return (self.epochs or 1) * training.steps
+        return max(1, int(60 * self.minutes / seconds))
+
+    def __str__(self) -> str:
+        if self.minutes is None:
+            return f"{self.epochs} epochs of each network's recipe"
+        return f"{self.minutes:g} minutes of training each"
+
+
+def lasting(training: Training, steps: int) -> Training:
+    """The same training stretched or shortened to `steps` in all, or up to 1 % less.
+
+    The learning rate is halved after the same shares of the training, and rises over one part in 20
+    of the steps at most; there are 21 validations, or fewer where there are not 39 steps.
+    """
+    epochs = _epochs(steps)
+    halved = training.halve_every / training.epochs
+    return replace(
+        training,
+        epochs=epochs,
+        steps=steps // epochs,
+        halve_every=max(1, round(halved * epochs)),
+        warm_up=min(training.warm_up, max(1, steps // _WARM)),
+        validate_every=math.ceil(epochs / VALIDATIONS),
+    )
+
+
+def _epochs(steps: int) -> int:
+    """The most that nearly all steps can be divided into, and that are validated often enough."""
+    fit = [count for count in range(_FINEST, VALIDATIONS, -1) if _is_even(count)]
+    near = [count for count in fit if steps % count <= _LOST * steps and count <= steps]
+    return next(iter(near), min(steps, fit[-1]))
+
+
+def _is_even(epochs: int) -> bool:
+    """Whether a validation every so often makes exactly as many as are wanted."""
+    every = math.ceil(epochs / VALIDATIONS)
+    return every > 1 and math.ceil(epochs / every) == VALIDATIONS

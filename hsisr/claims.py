@@ -1,0 +1,76 @@
+"""Who works on what, where several processes share the parts of one task."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from hsisr.files import explained
+
+T = TypeVar("T")
+
+_POLL = 0.2
+"""Seconds until it is looked again whether another process is done."""
+
+
+@contextmanager
+def claimed(target: Path) -> Iterator[bool]:
+    """Tell whether `target` is this process's alone until it leaves; it may be yet to be made.
+
+    The system lets go of the claim when the process ends, however it does. Raises `OutputError`.
+    """
+    with explained(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # never removed: a claim on a removed file would be none
+        place = target.with_name(f".{target.name}.claim")
+        handle = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        yield _locked(handle)
+    finally:
+        os.close(handle)
+
+
+def _locked(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def pause() -> None:
+    """Wait a little for another process."""
+    time.sleep(_POLL)
+
+
+def once(
+    target: Path, find: Callable[[], T | None], make: Callable[[], Generator[object, None, T]]
+) -> Generator[None, None, T]:
+    """What `find` gives, or `make`, done by the process that comes first while the others wait.
+
+    Yields at times, so that the caller can leave.
+    """
+    while True:
+        with claimed(target) as mine:
+            if mine:
+                found = find()
+                return found if found is not None else (yield from quietly(make()))
+        pause()
+        yield
+
+
+def quietly(work: Generator[object, None, T]) -> Generator[None, None, T]:
+    """The same work, without a word on how far it is."""
+    with closing(work):
+        while True:
+            try:
+                next(work)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            yield

@@ -1,0 +1,117 @@
+"""Trainings whose time is taken: what `fit` does, without its validations."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+
+from hsisr.files import write_json
+from hsisr.fit import Batches, Loss, Report, Task, fit
+from hsisr.recipe import Training
+from hsisr.runtime import Runtime, explained
+
+CLOCK = "clock.json"
+_ADVICE = "train on smaller batches, e.g. --set sr.training.batch=4"
+_WARM, _TIMED = 3, 15
+"""Steps that are taken before any is timed, and how many then are at most."""
+_LEAST, _PATIENCE = 5, 20.0
+"""Steps that are timed at least, and seconds after which they are enough."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a training consists of."""
+
+    task: Task
+    loss: Loss
+    batches: Batches
+    training: Training
+    identity: str
+
+    def begun(self, folder: Path, runtime: Runtime) -> Generator[Report]:
+        """The training in `folder`, from where it stands."""
+        return fit(
+            self.task,
+            self.loss,
+            self.batches,
+            self.training,
+            folder,
+            runtime,
+            identity=f"{self.task.identity} {self.identity}",
+        )
+
+
+def train(work: Work, folder: Path, runtime: Runtime) -> Generator[float, None, float]:
+    """Train to the end, yielding the share that is done, and tell the seconds it took.
+
+    Those of validations do not count, those before a training was stopped do.
+    """
+    clock = _Clock(folder / CLOCK)
+    with explained(_ADVICE), closing(work.begun(folder, runtime)) as reports:
+        try:
+            for seconds, report in _timed(reports):
+                clock.note(seconds, report)
+                yield report.step / report.steps
+        finally:
+            clock.save()
+    return clock.per_step * work.training.epochs * work.training.steps
+
+
+def seconds_per_step(work: Work, folder: Path, runtime: Runtime) -> Generator[None, None, float]:
+    """The median over some steps of a training that is thrown away; uses the disk of `folder`."""
+    endless = replace(work, training=replace(work.training, epochs=1, steps=1 << 30))
+    taken: list[float] = []
+    with (
+        TemporaryDirectory(prefix=".timing-", dir=folder) as place,
+        explained(_ADVICE),
+        closing(endless.begun(Path(place), runtime)) as reports,
+    ):
+        for seconds, _ in _timed(reports):
+            taken.append(seconds)
+            yield
+            counted = taken[_WARM:]
+            if len(counted) >= _TIMED or (len(counted) >= _LEAST and sum(taken) > _PATIENCE):
+                break
+    return median(taken[_WARM:])
+
+
+def _timed(reports: Generator[Report]) -> Generator[tuple[float, Report]]:
+    """Every report with the seconds it took."""
+    started = time.perf_counter()
+    for report in reports:
+        yield time.perf_counter() - started, report
+        started = time.perf_counter()
+
+
+class _Clock:
+    """The time of the steps that end without a validation, kept in a file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        kept = json.loads(path.read_bytes()) if path.exists() else {}
+        self._seconds: float = kept.get("seconds", 0.0)
+        self._steps: int = kept.get("steps", 0)
+
+    @property
+    def per_step(self) -> float:
+        """The mean, in seconds."""
+        return self._seconds / max(1, self._steps)
+
+    def note(self, seconds: float, report: Report) -> None:
+        """Take in another step."""
+        # where every step is validated, better this than nothing
+        if report.scores is None or report.steps == report.epoch:
+            self._seconds += seconds
+            self._steps += 1
+        if report.scores is not None:
+            self.save()
+
+    def save(self) -> None:
+        """Bring it to the disk."""
+        write_json(self._path, {"seconds": self._seconds, "steps": self._steps})
