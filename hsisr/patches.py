@@ -1,7 +1,5 @@
 """The folder that `prepare` writes and training reads: blocks of scenes in both resolutions.
 
-A scene is cut along its longer side into runs of train | gap | validation | gap | test, repeated
-on large scenes. Blocks of different splits never touch: `gap` pixels between them belong to none.
 Every block is degraded by itself, so no low-resolution pixel mixes two splits.
 """
 
@@ -9,98 +7,27 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
-from itertools import pairwise
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from hsisr.cube import Block, Cube, CubeSpec, Spectrum
-from hsisr.degraded import degrade_block, known_operator
-from hsisr.errors import InputError, UsageError
+from hsisr.cube import Block, Cube, Spectrum
+from hsisr.cutting import SPLITS as SPLITS
+from hsisr.cutting import Layout as Layout
+from hsisr.cutting import cut as cut
+from hsisr.degraded import degrade_block
+from hsisr.errors import InputError
 from hsisr.files import explained, write_json
 from hsisr.window import Window
 
-SPLITS = ("train", "validation", "test")
 MANIFEST = "manifest.json"
-_BLOCK = 64
-"""Longest side of a block, in low-resolution pixels."""
-_PERIOD = 256
-"""Length of one run of train, validation and test on large scenes, in low-resolution pixels."""
-_SMALLEST = 4
-"""Shortest side of a useful block, in low-resolution pixels."""
 _SAMPLE = 1 << 20
 _PEAK_QUANTILE = 0.999
-
-
-@dataclass(frozen=True)
-class Layout:
-    """How scenes are cut."""
-
-    scale: int
-    operator: str = "bicubic"
-    shares: tuple[float, float, float] = (0.7, 0.1, 0.2)
-    """Of training, validation and test along the longer side."""
-    gap: int = 2
-    """Between splits, in low-resolution pixels."""
-
-    def __post_init__(self) -> None:
-        known_operator(self.operator)
-        if len(self.shares) != 3 or not all(0 < share < np.inf for share in self.shares):
-            raise UsageError(
-                f"--split {self.shares} should be three positive shares", hint="0.7,0.1,0.2"
-            )
-
-
-def cut(spec: CubeSpec, layout: Layout, where: Path | None = None) -> dict[str, list[Window]]:
-    """The windows of a scene that belong to each split, sides a multiple of the scale.
-
-    Raises `InputError`, which tells `where`, if a split would be too small to be of use.
-    """
-    along_rows = spec.rows >= spec.cols
-    length, breadth = (spec.rows, spec.cols) if along_rows else (spec.cols, spec.rows)
-    windows: dict[str, list[Window]] = {split: [] for split in SPLITS}
-    for split, start, stop in _runs(length // layout.scale, layout):
-        if min(stop - start, breadth // layout.scale) < _SMALLEST:
-            raise InputError(
-                f"the scene of {spec.rows} x {spec.cols} pixels is too small to be split at scale "
-                f"{layout.scale}: its {split} part would be {stop - start} x "
-                f"{breadth // layout.scale} low-resolution pixels, {_SMALLEST} are needed",
-                where=where,
-                hint="a smaller --scale, or a larger scene",
-            )
-        for low in _blocks(start, stop, breadth // layout.scale, along_rows):
-            windows[split].append(low.zoomed(layout.scale))
-    return windows
-
-
-def _runs(length: int, layout: Layout) -> Iterator[tuple[str, int, int]]:
-    """(split, first, stop) along the longer side; on short scenes training gives way."""
-    periods = max(1, length // _PERIOD)
-    _, validation_share, test_share = np.asarray(layout.shares) / sum(layout.shares)
-    for period in range(periods):
-        first, last = length * period // periods, length * (period + 1) // periods
-        validation = max(_SMALLEST, round((last - first) * validation_share))
-        test = max(_SMALLEST, round((last - first) * test_share) - layout.gap)
-        seam = last - test - layout.gap - validation
-        yield "train", first + (layout.gap if period else 0), seam - layout.gap
-        yield "validation", seam, seam + validation
-        yield "test", last - test, last
-
-
-def _blocks(start: int, stop: int, breadth: int, along_rows: bool) -> Iterator[Window]:
-    for first, last in _pieces(start, stop):
-        for left, right in _pieces(0, breadth):
-            window = Window(first, left, last - first, right - left)
-            yield window if along_rows else Window(left, first, right - left, last - first)
-
-
-def _pieces(start: int, stop: int) -> Iterator[tuple[int, int]]:
-    count = -(-(stop - start) // _BLOCK)
-    edges = [start + (stop - start) * i // count for i in range(count + 1)]
-    return pairwise(edges)
 
 
 @dataclass(frozen=True)
@@ -181,49 +108,122 @@ def load_block(path: Path) -> Block:
     return array
 
 
+@dataclass(frozen=True)
+class Source:
+    """A scene that is opened when its turn comes, and the parts of it that are prepared."""
+
+    opened: Callable[[], AbstractContextManager[Cube]]
+    parts: Sequence[tuple[str, Window]]
+    """The split and the place of each."""
+
+
+class Peak(Protocol):
+    """Where the physical value that networks see as 1 comes from."""
+
+    told: str
+    """In words."""
+
+    def take(self, block: Block) -> None:
+        """Look at a training block."""
+
+    def value(self) -> float:
+        """The peak, once all training blocks have been seen; raises `InputError`."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """A peak that is settled before any block is read."""
+
+    peak: float
+    told: str
+
+    def take(self, block: Block) -> None:
+        """Nothing depends on the pixels."""
+
+    def value(self) -> float:
+        """The peak."""
+        return self.peak
+
+
 def prepare(cubes: Sequence[Cube], run: Path, layout: Layout) -> Iterator[tuple[int, int]]:
     """Cut and degrade scenes into `run`/data, yielding (blocks done, blocks in all).
 
     Raises `InputError` if the scenes differ in their bands or are too small.
     """
+    return cut_into(run, layout, cubes, {})
+
+
+def cut_into(
+    run: Path, layout: Layout, cubes: Sequence[Cube], facts: Mapping[str, Any]
+) -> Iterator[tuple[int, int]]:
+    """As `prepare`, with more `facts` in the manifest."""
     _require_alike(cubes)
-    jobs = [
-        (cube, split, window)
+    sources = [
+        Source(partial(nullcontext[Cube], cube), _parts(cut(cube.spec, layout, cube.files[0])))
         for cube in cubes
-        for split, windows in cut(cube.spec, layout, cube.files[0]).items()
-        for window in windows
     ]
+    facts = {"shares": layout.shares, "gap": layout.gap, **facts}
+    sample = _Sample(sum(len(source.parts) for source in sources))
+    yield from store(sources, run, layout.scale, layout.operator, sample, facts)
+
+
+def _parts(windows: Mapping[str, Sequence[Window]]) -> list[tuple[str, Window]]:
+    return [(split, window) for split, places in windows.items() for window in places]
+
+
+def store(
+    sources: Sequence[Source],
+    run: Path,
+    scale: int,
+    operator: str,
+    peak: Peak,
+    facts: Mapping[str, Any],
+) -> Iterator[tuple[int, int]]:
+    """Degrade parts of scenes into `run`/data, yielding (blocks done, blocks in all).
+
+    `facts` go into the manifest. Raises `InputError`.
+    """
     folder = run / "data"
     folder.mkdir(parents=True, exist_ok=True)
     # an older one would soon describe blocks that are no longer there
     (folder / MANIFEST).unlink(missing_ok=True)
-    entries, values = [], _Sample(len(jobs))
-    for index, (cube, split, window) in enumerate(jobs):
-        high = cube.read(window)
-        low = degrade_block(high, layout.scale, layout.operator)
-        if split == "train":
-            values.take(high)
-        names = {kind: f"{split}_{index:04d}_{kind}.npy" for kind in ("low", "high")}
-        for kind, block in (("low", low), ("high", high)):
-            save_block(folder / names[kind], block)
-        place = {"scene": cube.files[0].name, "window": asdict(window)}
-        entries.append({"split": split, **place, **names})
-        yield index + 1, len(jobs)
-    spec = cubes[0].spec
+    total = sum(len(source.parts) for source in sources)
+    entries: list[dict[str, Any]] = []
+    scenes, spec = [], None
+    for source in sources:
+        with source.opened() as cube:
+            spec = spec or cube.spec
+            scenes.append(describe(cube))
+            for split, window in source.parts:
+                high = cube.read(window)
+                if split == "train":
+                    peak.take(high)
+                names = _save_pair(folder, f"{split}_{len(entries):04d}", high, scale, operator)
+                place = {"scene": cube.files[0].name, "window": asdict(window)}
+                entries.append({"split": split, **place, **names})
+                yield len(entries), total
+    assert spec is not None
     manifest = {
-        "scale": layout.scale,
-        "degradation": layout.operator,
-        "shares": layout.shares,
-        "gap": layout.gap,
+        "scale": scale,
+        "degradation": operator,
+        **facts,
         "bands": spec.bands,
         "wavelengths_nm": spec.spectrum.centres_nm if spec.spectrum else None,
-        "peak": values.peak(),
-        "peak_is": f"the {_PEAK_QUANTILE:.1%} quantile of the training pixels",
-        "scenes": [describe(cube) for cube in cubes],
+        "peak": peak.value(),
+        "peak_is": peak.told,
+        "scenes": scenes,
         "blocks": entries,
     }
     # written last: a folder with a manifest is complete
     write_json(folder / MANIFEST, manifest)
+
+
+def _save_pair(folder: Path, name: str, high: Block, scale: int, operator: str) -> dict[str, str]:
+    """Write a block in both resolutions; returns the names of the files."""
+    pair = {"low": degrade_block(high, scale, operator), "high": high}
+    for kind, block in pair.items():
+        save_block(folder / f"{name}_{kind}.npy", block)
+    return {kind: f"{name}_{kind}.npy" for kind in pair}
 
 
 def save_block(path: Path, block: Block) -> None:
@@ -236,7 +236,9 @@ def save_block(path: Path, block: Block) -> None:
 
 
 class _Sample:
-    """A bounded sample of values from many blocks, for a quantile."""
+    """The peak as a quantile of a bounded sample of the training blocks."""
+
+    told = f"the {_PEAK_QUANTILE:.1%} quantile of the training pixels"
 
     def __init__(self, blocks: int) -> None:
         self._share = max(1, _SAMPLE // blocks)
@@ -246,7 +248,7 @@ class _Sample:
         finite = block[np.isfinite(block)]
         self._taken.append(finite[:: max(1, len(finite) // self._share)])
 
-    def peak(self) -> float:
+    def value(self) -> float:
         values = np.concatenate(self._taken)
         peak = float(np.quantile(values, _PEAK_QUANTILE)) if len(values) else 0.0
         if peak <= 0:

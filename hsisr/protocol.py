@@ -1,0 +1,126 @@
+"""Protocols: which pixels of which scenes train and test a network, and how they are degraded.
+
+A protocol is data, `recipes/protocols/NAME.toml`, every number in it beside its source. What is
+prepared by one is read by the ordinary training commands.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from hsisr.errors import HsisrError, InputError, UsageError
+from hsisr.formats import open_cube, recognised
+from hsisr.patches import Layout, cut, cut_into
+
+Rows = Mapping[int, Mapping[str, Mapping[str, float]]]
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How scenes are prepared and scored, as it was published."""
+
+    name: str
+    title: str
+    source: str
+    """Who published it, and where."""
+    get: str
+    """Where the scenes can be had."""
+    scales: tuple[int, ...]
+    operator: str
+    """The degradation."""
+    metrics: str
+    """The preset of `hsisr.evaluate` that it is scored by."""
+    patch: int
+    """Side of a training patch in low-resolution pixels."""
+    published: Rows = field(repr=False)
+    """{scale: {method: {measure: value}}}."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The scenes of a protocol that are trained and tested on together."""
+
+    name: str
+    protocol: Protocol
+    scale: int
+    path: Path
+
+    def prepare(self, run: Path) -> Iterator[tuple[int, int]]:
+        """Cut and degrade into `run`/data, yielding (blocks done, blocks in all).
+
+        Raises `InputError`.
+        """
+        layout = Layout(self.scale, self.protocol.operator)
+        with open_cube(self.path) as cube:
+            yield from cut_into(run, layout, [cube], {"protocol": self.protocol.name})
+
+
+def names() -> list[str]:
+    """The protocols that come with hsisr."""
+    folder = files("hsisr_models") / "recipes" / "protocols"
+    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir())
+
+
+def load(name: str) -> Protocol:
+    """The protocol called `name`; raises `UsageError`."""
+    if name not in names():
+        raise UsageError(f"no protocol '{name}'", hint=f"one of {', '.join(names())}")
+    path = files("hsisr_models") / "recipes" / "protocols" / f"{name}.toml"
+    table: dict[str, Any] = tomllib.loads(path.read_text())
+    published = {int(scale): rows for scale, rows in table.pop("published").items()}
+    return Protocol(name=name, published=published, **{**table, "scales": tuple(table["scales"])})
+
+
+def datasets(protocol: Protocol, folder: Path, scale: int) -> list[Dataset]:
+    """What `folder` holds for the protocol; a single file may stand for the folder.
+
+    Raises `UsageError` for a scale that the protocol does not have, and `InputError` if what is
+    there is not what the protocol expects.
+    """
+    if scale not in protocol.scales:
+        known = ", ".join(map(str, protocol.scales))
+        raise UsageError(f"protocol {protocol.name} has no scale {scale}", hint=f"one of {known}")
+    return _each(protocol, folder, scale)
+
+
+def _each(protocol: Protocol, folder: Path, scale: int) -> list[Dataset]:
+    """Every scene in a folder as a data set of its own."""
+    found: dict[str, Dataset] = {}
+    taken: set[Path] = set()
+    for path in _candidates(folder):
+        if path in taken:
+            continue
+        with open_cube(path) as cube:
+            cut(cube.spec, Layout(scale), cube.files[0])
+            taken.update(cube.files)
+            name = _unique(cube.files[0].stem, found)
+        found[name] = Dataset(name, protocol, scale, path)
+    if not found:
+        raise InputError("holds no scene", where=folder, hint="name a folder of scenes, or a scene")
+    return list(found.values())
+
+
+def _candidates(folder: Path) -> Iterator[Path]:
+    if not folder.is_dir():
+        yield folder
+        return
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and not path.name.startswith(".") and _is_scene(path):
+            yield path
+
+
+def _is_scene(path: Path) -> bool:
+    try:
+        return recognised(path) is not None
+    except HsisrError:
+        return False
+
+
+def _unique(stem: str, taken: Mapping[str, Dataset]) -> str:
+    numbers = (f"{stem}-{number}" for number in range(2, len(taken) + 3))
+    return stem if stem not in taken else next(name for name in numbers if name not in taken)
