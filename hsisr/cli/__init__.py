@@ -15,6 +15,7 @@ import typer
 from hsisr import __version__
 from hsisr.cli import _shared as shared
 from hsisr.cli import (
+    benchmark,
     compare_unmix,
     completion,
     demo,
@@ -49,6 +50,7 @@ for module in (
     evaluate,
     evaluate_unmix,
     compare_unmix,
+    benchmark,
     info,
     speed,
     demo,
