@@ -33,6 +33,8 @@ from hsisr_models.unmix import SHELF as METHODS
 Network = TypeVar("Network", bound=nn.Module)
 
 SUFFIX = ".safetensors"
+RANDOM = "random"
+"""What `data["unmixing"]` of a card says where the unmixing network was never trained."""
 _LARGEST_NUMBER = 4096
 _REFUSALS = (LookupError, TypeError, ValueError, RuntimeError, ArithmeticError, AttributeError)
 _PREFIXES = ("network.", "unmixer.")
@@ -71,6 +73,11 @@ class Card:
     parent: str | None = None
     """SHA-256 of the unmixing model this one was trained through."""
     made_by: str = f"hsisr {__version__}"
+
+    @property
+    def unmixes_at_random(self) -> bool:
+        """Whether its unmixing network has random weights: a control, fit for no scene."""
+        return self.data.get("unmixing") == RANDOM
 
     @property
     def spectrum(self) -> Spectrum | None:
@@ -147,12 +154,22 @@ class Checkpoint:
 
 def save(path: Path, card: Card, parts: Mapping[str, nn.Module]) -> None:
     """Write a model durably; `parts` are its networks by their prefix in the file."""
-    tensors = {
-        f"{prefix}.{name}": tensor
+    write_tensors(path, _tensors(parts), asdict(card))
+
+
+def unsaved(card: Card, parts: Mapping[str, nn.Module]) -> Checkpoint:
+    """The model that `save` would write, without a file."""
+    tensors = _tensors(parts)
+    digest = _digest(tensors, json.dumps(asdict(card), sort_keys=True))
+    return Checkpoint(Path(), card, tensors, digest)
+
+
+def _tensors(parts: Mapping[str, nn.Module]) -> dict[str, Tensor]:
+    return {
+        f"{prefix}.{name}": tensor.detach().cpu().contiguous()
         for prefix, network in parts.items()
         for name, tensor in network.state_dict().items()
     }
-    write_tensors(path, tensors, asdict(card))
 
 
 def load(path: Path) -> Checkpoint:
@@ -211,6 +228,8 @@ def _card(about: dict[str, Any]) -> Card:
     parts = {key: _part(about.get(key)) for key in ("network", "unmixer")}
     wavelengths = about.get("wavelengths_nm")
     card = Card(**{**about, **parts, "wavelengths_nm": wavelengths and tuple(wavelengths)})
+    if not isinstance(card.data, dict):
+        raise ValueError("its account of the training data is no table")
     unmixes = int(card.unmixer is not None)
     counts = ((card.bands, unmixes), (card.scale, 1), (card.endmembers, unmixes))
     for number, least in counts:

@@ -172,6 +172,12 @@ class UnmixModel:
 def load_unmix(name: str) -> UnmixModel:
     """The unmixing model `name` (a file or a run); raises `ModelError`."""
     found = checkpoint.load(find(name, "unmix"))
+    if found.card.unmixes_at_random:
+        raise ModelError(
+            "its unmixing network has random weights, as a control",
+            where=found.path,
+            hint="train one: hsisr train-unmix RUN",
+        )
     return UnmixModel(name, found, found.unmixer())
 
 

@@ -215,8 +215,9 @@ def _commands(name: str, card: Card) -> list[str]:
     recipe = ["--recipe", f"{name}.toml"]
     prepare = ["prepare", *files, *degraded, "-o", "run"]
     first = ["train-unmix", "run", *recipe]
-    second = ["train-sr", "run", *recipe, *([] if card.unmixer else ["--unmix", "none"])]
-    steps = [prepare, *([first] if card.unmixer else []), second]
+    choice = card.data.get("unmixing", "auto") if card.unmixer else "none"
+    second = ["train-sr", "run", *recipe, *([] if choice == "auto" else ["--unmix", choice])]
+    steps = [prepare, *([first] if choice == "auto" else []), second]
     return [shlex.join(["hsisr", *step]) for step in steps]
 
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import torch
@@ -111,6 +112,10 @@ class UnmixStep:
 
     def save(self, path: Path, scores: Scores) -> None:
         """Write the network as a model."""
+        checkpoint.save(path, self.card(scores), {"unmixer": self.network})
+
+    def card(self, scores: Scores) -> Card:
+        """What the model says of itself."""
         numbers = self._recipe.unmix
         card = Card(
             kind="unmix",
@@ -123,7 +128,24 @@ class UnmixStep:
             scores=scores,
         )
         card.data["resolution"] = self._resolution
-        checkpoint.save(path, card, {"unmixer": self.network})
+        return card
+
+
+def untrained(patches: PatchSet, recipe: Recipe, seed: int) -> Checkpoint:
+    """The unmixing model of a recipe with random weights: the control to a trained one.
+
+    If it helps as much, it is not unmixing that helps. Its endmembers are random too: step II
+    never looks at them. The random numbers of the caller are left alone, so that networks built
+    afterwards begin alike with and without it.
+    """
+    random = replace(recipe, unmix=replace(recipe.unmix, initialise=RANDOM))
+    with torch.random.fork_rng(devices=()):
+        # a seed of its own, or its weights would be those of the network it is the control of
+        torch.manual_seed(crc32(f"unmixing {seed}".encode()))
+        step = UnmixStep(patches, random, seed)
+    card = step.card({})
+    card.data["unmixing"] = checkpoint.RANDOM
+    return checkpoint.unsaved(card, {"unmixer": step.network})
 
 
 class SrStep:
@@ -234,6 +256,8 @@ class SrStep:
             scores=scores,
             parent=unmix.sha256 if unmix else None,
         )
+        if unmix and unmix.card.unmixes_at_random:
+            card.data["unmixing"] = checkpoint.RANDOM
         parts = {"network": self.network, "unmixer": self._unmixer}
         checkpoint.save(path, card, {k: v for k, v in parts.items() if v is not None})
 

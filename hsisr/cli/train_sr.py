@@ -17,10 +17,15 @@ from hsisr.errors import UsageError
 if TYPE_CHECKING:
     from hsisr.checkpoint import Checkpoint
     from hsisr.fit import Batches, Task
+    from hsisr.patches import PatchSet
     from hsisr.recipe import Recipe
     from hsisr.runtime import Runtime
 
 _TAKEN = ("", "data", "unmix")
+
+
+def _unmixings() -> list[str]:
+    return ["auto", "none", "random"]
 
 
 def command(
@@ -28,7 +33,11 @@ def command(
     recipe: options.RecipeName = "default",
     unmix: Annotated[
         str,
-        typer.Option(help="auto: the run's own; a model's path; or none, the ablation."),
+        typer.Option(
+            help="auto: the run's own; a model's path; none, the ablation; or random, its control: "
+            "an unmixing network with random weights.",
+            autocompletion=_unmixings,
+        ),
     ] = "auto",
     network: options.Network = None,
     init: Annotated[
@@ -116,7 +125,8 @@ def _on_spectra(
     if init is not None:
         raise UsageError("--init needs tokens", hint="hsisr prepare SCENE ... --tokens 8")
     patches, sampled = open_patches(run), numbers.sr.training
-    task = SrStep(patches, numbers, _unmixing(run, unmix), runtime.device)
+    through = _unmixing(run, unmix, patches, numbers, seed)
+    task = SrStep(patches, numbers, through, runtime.device)
     batches = Sampler(patches, patch=sampled.patch, batch=sampled.batch, seed=seed)
     return _Work(task, task.loss, batches, patches.digest, patches.scale, has_test=True)
 
@@ -153,9 +163,14 @@ def _folder(run: Path, name: str) -> Path:
     return run / name
 
 
-def _unmixing(run: Path, choice: str) -> Checkpoint | None:
+def _unmixing(
+    run: Path, choice: str, patches: PatchSet, numbers: Recipe, seed: int
+) -> Checkpoint | None:
     from hsisr.model import load_unmix
+    from hsisr.steps import untrained
 
     if choice == "none":
         return None
+    if choice == "random":
+        return untrained(patches, numbers, seed)
     return load_unmix(str(run) if choice == "auto" else choice).checkpoint

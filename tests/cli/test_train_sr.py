@@ -36,6 +36,28 @@ def test_without_unmixing_there_is_no_abundance_term(run_copy, hsisr):
     assert f"--model {run_copy / 'plain'}" in ended.err
 
 
+def test_random_unmixing_is_a_control_that_is_used_like_any_model(run_copy, world, hsisr, tmp_path):
+    (run_copy / "unmix" / "model.safetensors").unlink()
+    chosen = ("--unmix", "random", "--set", "unmix.endmembers=4", "--name", "control")
+    assert hsisr("train-sr", run_copy, *chosen, "--epochs", "1").code == 0
+    header = (run_copy / "control" / "metrics.csv").read_text().splitlines()[0]
+    assert "loss_abundance" in header
+    model = checkpoint.load(run_copy / "control" / "model.safetensors").card
+    assert model.data["unmixing"] == "random"
+    assert model.endmembers == 4
+    output = tmp_path / "sharper.img"
+    command = ("--model", run_copy / "control", "-o", output)
+    assert hsisr("upscale", world.header, *command).code == 0
+    assert hsisr("evaluate", run_copy, "--model", run_copy / "control").code == 0
+    # the same command goes on, as its control is the same
+    assert hsisr("train-sr", run_copy, *chosen, "--epochs", "1").code == 0
+    assert hsisr("train-sr", run_copy, *chosen, "--epochs", "1", "--seed", "1").code == 4
+    found = run_copy / "control" / "model.safetensors"
+    ended = hsisr("unmix", world.header, "--model", found, "-o", tmp_path / "maps")
+    assert ended.code == 4
+    assert "random weights, as a control" in ended.first
+
+
 def test_it_needs_the_unmixing_model_of_the_run(run_copy, hsisr):
     (run_copy / "unmix" / "model.safetensors").unlink()
     ended = hsisr("train-sr", run_copy, "--overwrite")

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from hsisr import recipe
-from hsisr.checkpoint import Checkpoint, load
+from hsisr.checkpoint import Checkpoint, Part, load
 from hsisr.errors import InputError, ModelError
-from hsisr.modelcard import Score, markdown, read_score, toml
+from hsisr.modelcard import Score, _commands, markdown, read_score, toml
 from tests.hsisr.pretrained import save_model
 
 
@@ -101,6 +101,19 @@ def test_the_commands_are_those_given_or_those_known(model: Checkpoint) -> None:
     assert "\n    hsisr train-sr run --recipe tiny-x2.toml --unmix none\n" in known
     unknown = replace(model, card=replace(model.card, data={}))
     assert "commands were not kept" in markdown("tiny-x2", unknown, [], [])
+
+
+@pytest.mark.parametrize(
+    ("data", "commands"),
+    [({}, ["train-unmix", "train-sr"]), ({"unmixing": "random"}, ["train-sr --unmix random"])],
+)
+def test_a_control_is_made_without_training_its_unmixing(
+    data: dict[str, str], commands: list[str], model: Checkpoint
+) -> None:
+    part = Part("gram_autoencoder", {})
+    card = replace(model.card, unmixer=part, endmembers=2, data={**model.card.data, **data})
+    lines = [line.replace(" run --recipe x.toml", "") for line in _commands("x", card)]
+    assert lines[1:] == [f"hsisr {command}" for command in commands]
 
 
 @pytest.mark.parametrize("scenes", [3, [3], [{}], [{"file": "x", "bytes": "y", "shape": []}]])

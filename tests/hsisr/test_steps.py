@@ -14,13 +14,14 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from hsisr import recipe as recipes
-from hsisr.checkpoint import Checkpoint, load
+from hsisr.checkpoint import Checkpoint, load, save
 from hsisr.errors import InputError, ModelError, UsageError
 from hsisr.fit import MODEL
+from hsisr.model import load_sr, load_unmix
 from hsisr.patches import PatchSet
 from hsisr.runtime import Runtime
 from hsisr.sampler import Sampler
-from hsisr.steps import SrStep, UnmixStep, score, total_loss
+from hsisr.steps import SrStep, UnmixStep, score, total_loss, untrained
 from hsisr_models.contract import Outcome
 from hsisr_models.imaging import mix, upscale_bicubic
 from tests.hsisr.training import STEPS, advance, reports, small
@@ -236,6 +237,71 @@ def test_without_unmixing_no_term_needs_abundances(
     outcome = step.outcome(*batch)
     assert (outcome.abundances, outcome.endmembers, outcome.expected) == (None, None, None)
     assert not step.network.uses_abundances
+
+
+def test_the_random_control_is_decided_by_its_seed_alone(
+    prepared: PatchSet, unmix: Checkpoint
+) -> None:
+    torch.manual_seed(1)
+    first = untrained(prepared, small(), seed=3)
+    drawn = torch.rand(3)
+    torch.manual_seed(1)
+    assert torch.equal(torch.rand(3), drawn), "the caller's random numbers are left alone"
+    again, other = (untrained(prepared, small(), seed=seed) for seed in (3, 4))
+    assert first.sha256 == again.sha256 != other.sha256
+    assert first.tensors.keys() == unmix.tensors.keys()
+    for name, value in first.tensors.items():
+        assert torch.equal(value, again.tensors[name])
+        assert value.shape == unmix.tensors[name].shape
+    weights = [name for name in first.tensors if name.endswith(".weight") and "norm" not in name]
+    assert weights
+    for name in weights:
+        if first.tensors[name].std() > 0:
+            assert not torch.equal(first.tensors[name], other.tensors[name])
+            assert not torch.equal(first.tensors[name], unmix.tensors[name])
+
+
+def test_the_random_control_is_the_model_that_would_be_saved(
+    prepared: PatchSet, tmp_path: Path
+) -> None:
+    control = untrained(prepared, small(), seed=0)
+    path = tmp_path / MODEL
+    save(path, control.card, {"unmixer": control.unmixer()})
+    found = load(path)
+    assert found.sha256 == control.sha256, "of the weights and of what the model says of itself"
+    with pytest.raises(ModelError, match="random weights, as a control"):
+        load_unmix(str(path))
+
+
+def test_the_random_control_stays_as_it_is_and_is_part_of_the_model(
+    prepared: PatchSet, tmp_path: Path, batch: tuple[Tensor, Tensor]
+) -> None:
+    control = untrained(prepared, small(), seed=0)
+    before = {name: value.clone() for name, value in control.tensors.items()}
+    advance(reports("sr", prepared, tmp_path / "run", unmix=control), STEPS)
+    found = load(tmp_path / "run" / MODEL)
+    for name, value in before.items():
+        assert torch.equal(control.tensors[name], value)
+        assert torch.equal(found.tensors[name], value)
+    assert found.card.parent == control.sha256
+    assert found.card.unmixes_at_random
+    network = load_sr(str(tmp_path / "run"), 2).network
+    assert network.unmixer is not None
+    with torch.no_grad():
+        assert network(batch[0]).shape == batch[1].shape
+    with pytest.raises(ModelError, match="random weights, as a control"):
+        load_unmix(str(tmp_path / "run" / MODEL))
+
+
+def test_networks_begin_alike_with_the_control_and_without(
+    prepared: PatchSet, unmix: Checkpoint, cpu: Runtime
+) -> None:
+    def begun(choose: Callable[[], Checkpoint]) -> dict[str, Tensor]:
+        torch.manual_seed(5)
+        return SrStep(prepared, small(), choose(), cpu.device).network.state_dict()
+
+    ours, control = begun(lambda: unmix), begun(lambda: untrained(prepared, small(), 5))
+    assert all(torch.equal(value, control[name]) for name, value in ours.items())
 
 
 @pytest.mark.parametrize("kind", ["sr", "sr without unmixing"])
