@@ -27,7 +27,7 @@ from hsisr.fit import METRICS, MODEL, STATE
 from hsisr.patches import MANIFEST, PatchSet, open_patches
 from hsisr.recipe import Training
 from hsisr.sampler import Sampler
-from hsisr.steps import SrStep, UnmixStep, build_network, total_loss
+from hsisr.steps import SrStep, UnmixStep, build_network, total_loss, untrained
 from hsisr.timed import CLOCK, Work, seconds_per_step, train
 from hsisr.trial import RESULT, Cell, Dataset, Result, Terms, Variant
 from hsisr_models.networks import TokenNetwork
@@ -129,7 +129,7 @@ def kept(cell: Cell, terms: Terms) -> Result | None:
     return Result.kept(terms.place(cell) / RESULT, terms.about(cell, patches))
 
 
-def untrained(name: str, dataset: str, scale: int, terms: Terms) -> Generator[None, None, Result]:
+def compared(name: str, dataset: str, scale: int, terms: Terms) -> Generator[None, None, Result]:
     """What a model that is not trained here comes to: `bicubic`, or another that `load_sr` knows.
 
     The data has to be prepared.
@@ -219,12 +219,14 @@ def _unmixed(
 
     It is trained by its recipe, whatever the budget of the others.
     """
+    recipe, seed = cell.variant.recipe, cell.seed
     if cell.variant.unmixing == "none":
         return None, None
-    numbers, seed = cell.variant.recipe.unmix, cell.seed
+    if cell.variant.unmixing == "random":
+        return untrained(patches, recipe, seed), None
     folder = terms.home(cell.dataset, cell.scale) / f"unmix_seed{seed}"
     about = records.plain(
-        {"data": patches.digest, "unmix": asdict(numbers), "seed": seed, **terms.machine}
+        {"data": patches.digest, "unmix": asdict(recipe.unmix), "seed": seed, **terms.machine}
     )
 
     def find() -> float | None:

@@ -41,7 +41,7 @@ class Variant:
     name: str
     recipe: Recipe
     unmixing: str
-    """`none`, or `trained`: through an unmixing network that was trained before."""
+    """`none`, or through an unmixing network: `trained` before, or `random`, the control."""
 
 
 def own_recipe(network: str, settings: Sequence[str] = ()) -> Recipe:
@@ -102,13 +102,12 @@ class Terms:
 
     def planned(self, variant: Variant, patches: PatchSet) -> dict[str, Any]:
         """Everything that the length of a variant's training depends on."""
-        trained = variant.unmixing == "trained"
         about = {
             "data": patches.digest,
             "budget": asdict(self.budget),
             "unmixing": variant.unmixing,
             "recipe": asdict(variant.recipe.sr),
-            "unmix": asdict(variant.recipe.unmix) if trained else None,
+            "unmix": asdict(variant.recipe.unmix) if variant.unmixing != "none" else None,
             **self.machine,
         }
         result: dict[str, Any] = plain(about)
