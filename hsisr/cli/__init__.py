@@ -15,6 +15,7 @@ import typer
 from hsisr import __version__
 from hsisr.cli import _shared as shared
 from hsisr.cli import (
+    ablate,
     benchmark,
     compare_unmix,
     completion,
@@ -51,6 +52,7 @@ for module in (
     evaluate_unmix,
     compare_unmix,
     benchmark,
+    ablate,
     info,
     speed,
     demo,

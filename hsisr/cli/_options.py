@@ -21,7 +21,8 @@ def _recipes() -> list[str]:
     return names()
 
 
-def _networks() -> Iterator[str]:
+def networks() -> Iterator[str]:
+    """The networks for super-resolution."""
     from hsisr_models.sr import SHELF
 
     return iter(SHELF)
@@ -45,7 +46,7 @@ def models_and_networks() -> list[str]:
     """What `hsisr speed` can measure, but for files and runs."""
     from hsisr.zoo import BICUBIC
 
-    return [*models(), *(name for name in _networks() if name != BICUBIC)]
+    return [*models(), *(name for name in networks() if name != BICUBIC)]
 
 
 def methods() -> Iterator[str]:
@@ -157,7 +158,7 @@ Seed = Annotated[int, typer.Option(min=0, help="Of everything random.")]
 Epochs = Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's number.")]
 Network = Annotated[
     str | None,
-    typer.Option(help="Instead of the recipe's network.", autocompletion=_networks),
+    typer.Option(help="Instead of the recipe's network.", autocompletion=networks),
 ]
 RecipeName = Annotated[
     str,

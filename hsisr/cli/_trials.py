@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from hsisr.cli import _shared as shared
-from hsisr.errors import BatchError
+from hsisr.errors import BatchError, UsageError
 
 if TYPE_CHECKING:
     from hsisr.contest import Event, Failed, Finished
@@ -23,6 +25,23 @@ ON = "+unmixing"
 """Behind the name of a variant that is trained through an unmixing network."""
 _WHOLE = 1000
 """Into how many parts the progress of a cell is divided."""
+
+Data = Annotated[
+    list[Path],
+    typer.Option(help="A folder of scenes as the protocol wants them, or a scene. Repeatable."),
+]
+Output = Annotated[
+    Path, typer.Option("-o", "--output", help="The folder for all cells and the tables.")
+]
+ProtocolName = Annotated[
+    str, typer.Option("--protocol", help="Which pixels train and which test, and how.")
+]
+Scales = Annotated[str, typer.Option("-s", "--scale", metavar="N,M,...")]
+Seeds = Annotated[int, typer.Option(min=1, help="How often every variant is trained.")]
+Minutes = Annotated[
+    float | None, typer.Option(help="Training time of every variant, in steps as measured.")
+]
+Epochs = Annotated[int | None, typer.Option(help="Or: epochs of every recipe.")]
 
 
 @dataclass(frozen=True)
@@ -151,19 +170,24 @@ def _told(event: Finished | Failed, outcome: Outcome) -> str:
 
 
 def tables(trial: Trial, outcome: Outcome, notes: Sequence[str]) -> list[Table]:
-    """One per data set and scale, one per scale over all data sets; then those of differences."""
+    """One for each of `ranked`, and those of differences."""
+    made = []
+    for title, rows in ranked(trial, outcome):
+        made.append(table(title, rows, notes))
+        made += _differences(title, rows)
+    return made
+
+
+def ranked(trial: Trial, outcome: Outcome) -> Iterator[tuple[str, list[Standing]]]:
+    """A title and rows for every data set at every scale, then for the mean over data sets."""
     from hsisr.standings import averaged, standings
 
-    made = []
     for scale, datasets in trial.datasets.items():
         single = {each.name: _ordered(trial, outcome.at(each.name, scale)) for each in datasets}
         rows = {name: standings(results) for name, results in single.items()}
         if len(rows) > 1:
             rows[f"the mean of {len(rows)} data sets"] = averaged(list(rows.values()))
-        for name, some in rows.items():
-            made.append(_table(f"{name}, scale {scale}", some, notes))
-            made += _differences(f"{name}, scale {scale}", some)
-    return made
+        yield from ((f"{name}, scale {scale}", some) for name, some in rows.items())
 
 
 def _ordered(trial: Trial, results: Sequence[Result]) -> list[Result]:
@@ -172,7 +196,8 @@ def _ordered(trial: Trial, results: Sequence[Result]) -> list[Result]:
     return sorted(results, key=lambda one: (order.index(one.variant), one.seed or 0))
 
 
-def _table(title: str, rows: Sequence[Standing], notes: Sequence[str]) -> Table:
+def table(title: str, rows: Sequence[Standing], notes: Sequence[str]) -> Table:
+    """Rows as a table."""
     from hsisr.scoreboard import Entry, Table
 
     return Table(title, [Entry(row.name, row.measures, row.facts) for row in rows], notes)
@@ -187,7 +212,7 @@ def _differences(title: str, rows: Sequence[Standing]) -> list[Table]:
     found = [difference(less.name, more, less) for less, more in pairs if more]
     changes = [row for row in found if row]
     note = "paired by the seed; mean and standard deviation of the differences"
-    return [_table(f"{title}: with unmixing minus without", changes, [note])] if changes else []
+    return [table(f"{title}: with unmixing minus without", changes, [note])] if changes else []
 
 
 def write(folder: Path, made: Sequence[Table]) -> list[Path]:
@@ -204,3 +229,41 @@ def write(folder: Path, made: Sequence[Table]) -> list[Path]:
         write_durably(files[kind], text.encode())
     write_json(files["json"], [shared.finite(table.json_content()) for table in made])
     return list(files.values())
+
+
+def show(made: Sequence[Table], files: Sequence[Path], schema: str | None) -> None:
+    """The tables on stdout, as JSON where its `schema` is given, and where their files are."""
+    if schema:
+        tables = [table.json_content() for table in made]
+        shared.print_json({"schema": schema, "tables": tables})
+    else:
+        shared.print_lines(line for table in made for line in (*table.text(), ""))
+    shared.say(f"tables in {', '.join(map(str, files))}")
+
+
+def listed(text: str) -> list[str]:
+    """What stands between the commas, each once."""
+    return list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+
+
+def scales(text: str) -> list[int]:
+    """Scales between commas; raises `UsageError`."""
+    parts = listed(text)
+    if not parts or not all(part.isdecimal() and 2 <= int(part) <= 8 for part in parts):
+        raise UsageError(f"--scale '{text}' should be from 2 to 8", hint="--scale 4, or 2,4,8")
+    return [int(part) for part in parts]
+
+
+def datasets(name: str, paths: Sequence[Path], scale: int) -> list[Dataset]:
+    """What a protocol finds there at one scale; raises `UsageError` and `InputError`."""
+    from hsisr import protocol
+
+    chosen = protocol.load(name)
+    found: list[Dataset] = [
+        dataset for path in paths for dataset in protocol.datasets(chosen, path, scale)
+    ]
+    names = [dataset.name for dataset in found]
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise UsageError(f"two data sets called {', '.join(sorted(twice))}", hint="rename one")
+    return found

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 Area = tuple[slice, slice]
 """Rows and columns, each with a start and a stop."""
@@ -48,6 +49,19 @@ def pieces(features: Tensor, dim: int, values: int = 1 << 19) -> list[Tensor]:
         return [features]
     length = features.shape[dim]
     return list(torch.split(features, max(1, values * length // features.numel()), dim))
+
+
+def piecewise(function: Callable[[Tensor], Tensor], images: Tensor, values: int) -> Tensor:
+    """What `function` makes of every image (N, ...), a few at a time on a CPU, as `pieces`.
+
+    For a gradient it is computed again rather than kept.
+    """
+    if images.device.type != "cpu":
+        return function(images)
+    parts = torch.split(images, max(1, values * len(images) // images.numel()))
+    if torch.is_grad_enabled():
+        return torch.cat([checkpoint(function, part, use_reentrant=False) for part in parts])
+    return torch.cat([function(part) for part in parts])
 
 
 def finer(area: Area, factor: int) -> Area:

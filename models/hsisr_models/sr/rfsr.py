@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from hsisr_models.blocks import LIVE, AttentionAgain, ChannelAttention, Conv, stages
 from hsisr_models.networks import SrNetwork
 from hsisr_models.plugin import MaterialPlugIn
-from hsisr_models.rendering import Area, Image, Renderer, pieces
+from hsisr_models.rendering import Area, Image, Renderer, piecewise
 from hsisr_models.resampling import Enlarged
 
 SOURCE = "Wang, Ma, Jiang, RFSR, IEEE TGRS 60, 2022; layers of the authors' code"
@@ -123,9 +123,12 @@ class _Regulariser(nn.Module):
         """(N, B, h, w) to the same shape."""
         padded = F.pad(sharp, (0, 0, 0, 0, 1, 1))
         triples = torch.stack((padded[:, :-2], sharp, padded[:, 2:]), 2).flatten(0, 1)
-        parts = pieces(triples, 0, 3 * _CACHED // self.within.in_channels)
-        mixed = torch.cat([self.within(self.along(part).relu()) for part in parts])
+        mixed = piecewise(self._mixed, triples, 3 * _CACHED // self.within.in_channels)
         return sharp + mixed.reshape(sharp.shape)
+
+    def _mixed(self, triples: Tensor) -> Tensor:
+        mixed: Tensor = self.within(self.along(triples).relu())
+        return mixed
 
 
 def _reaches(steps: int, depth: int, factors: list[int]) -> tuple[int, int]:

@@ -1,0 +1,106 @@
+"""`hsisr ablate`: what each part of the unmixing is worth to a network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hsisr.cli import _options as options
+from hsisr.cli import _shared as shared
+from hsisr.cli import _trials as trials
+from hsisr.errors import UsageError
+
+if TYPE_CHECKING:
+    from hsisr.ablation import Ablation
+    from hsisr.scoreboard import Table
+
+
+def command(
+    data: trials.Data,
+    output: trials.Output,
+    protocol: trials.ProtocolName = "scenes",
+    network: Annotated[
+        str, typer.Option(help="By its own recipe.", autocompletion=options.networks)
+    ] = "unmixing_sr",
+    relation: Annotated[
+        str,
+        typer.Option(metavar="A,B,...", help="Kinds of the loss on abundances that are tried."),
+    ] = "pool,nearest,hr,deconv",
+    beta: Annotated[
+        str, typer.Option(metavar="X,Y,...", help="Weights of it that are tried.")
+    ] = "1e-3,0.02,0.2",
+    full: Annotated[
+        bool,
+        typer.Option(
+            "--full", help="Every kind with every weight, not only those around the recipe's."
+        ),
+    ] = False,
+    scale: trials.Scales = "4",
+    seeds: trials.Seeds = 3,
+    minutes: trials.Minutes = None,
+    epochs: trials.Epochs = None,
+    settings: options.Settings = None,
+    device: options.Device = "auto",
+    precision: options.Precision = "auto",
+    threads: options.Threads = trials.THREADS,
+    dry_run: options.DryRun = False,
+    json: options.Json = False,
+    overwrite: options.Overwrite = False,
+) -> None:
+    """Train a network without unmixing, with each part of it, and with a control.
+
+    The control is all of it through an unmixing network with random weights: what helps as much
+    there is not unmixing. By --epochs all variants take the same steps on the same patches, by
+    --minutes the same time. The same command continues what was stopped; several of them at once
+    share the work.
+
+    Example: hsisr ablate --data scenes --epochs 60 -o ablated
+    """
+    from hsisr import runtime
+    from hsisr.ablation import Ablation, Plan
+    from hsisr.budget import Budget
+    from hsisr.trial import Terms, own_recipe
+
+    runtime.limit_threads(threads)
+    budget = Budget(epochs, minutes)
+    plan = Plan(trials.listed(relation), [_weight(text) for text in trials.listed(beta)], full)
+    ablation = Ablation(own_recipe(network, settings or ()), plan)
+    trial = trials.Trial(
+        {number: trials.datasets(protocol, data, number) for number in trials.scales(scale)},
+        ablation.variants,
+        range(seeds),
+        ["bicubic"],
+        Terms(output, budget, runtime.choose(device, precision), overwrite),
+    )
+    shared.say(f"{len(trial.cells)} trainings: {', '.join(one.name for one in trial.variants)}")
+    if dry_run:
+        return
+    outcome = trials.conduct(trial)
+    notes = [f"protocol {protocol}, network {network}; {budget}, unmixing not counted"]
+    made = list(_tables(ablation, trial, outcome, [*notes, *ablation.legend]))
+    files = trials.write(output, made)
+    trials.show(made, files, "hsisr/ablate/1" if json else None)
+    outcome.require_whole()
+
+
+def _weight(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise UsageError(f"--beta '{text}' is no number", hint="--beta 1e-3,0.02") from None
+
+
+def _tables(
+    ablation: Ablation, trial: trials.Trial, outcome: trials.Outcome, notes: Sequence[str]
+) -> Iterator[Table]:
+    """Scores and differences of every data set and their mean, then how good the encoders are."""
+    from hsisr.ablation import commutations
+
+    for title, rows in trials.ranked(trial, outcome):
+        yield trials.table(title, rows, notes)
+        yield ablation.differences(title, rows)
+    for dataset, scale in trial.places:
+        cells = [cell for cell in trial.cells if (cell.dataset, cell.scale) == (dataset, scale)]
+        yield commutations(f"{dataset}, scale {scale}", cells, trial.terms)

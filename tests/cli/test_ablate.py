@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from tests.hsisr.made_up import mixed_scene
+
+QUICK = (
+    "unmix.initialise=vca unmix.endmembers=3 unmix.numbers.width=8 unmix.training.epochs=1 "
+    "unmix.training.steps=2 unmix.training.patch=4 sr.training.steps=2 sr.training.patch=4"
+)
+SMALL = "sr.numbers.width=8 sr.numbers.depth=1"
+LEAST = ("--relation", "pool", "--beta", "0.02")
+
+
+def settings(text):
+    return [part for number in text.split() for part in ("--set", number)]
+
+
+@pytest.fixture
+def scene(tmp_path):
+    path = tmp_path / "scene.npy"
+    np.save(path, mixed_scene(5, 48, 16).transpose(1, 2, 0))
+    return path
+
+
+@pytest.fixture
+def ablate(scene, tmp_path, hsisr):
+    def run(*more, numbers=f"{QUICK} {SMALL}"):
+        rest = ("-o", tmp_path / "out", "--scale", 2, "--threads", 1, "--precision", "fp32")
+        return hsisr("ablate", "--data", scene, *rest, *settings(numbers), *more)
+
+    return run
+
+
+def test_everything_is_tried_and_what_is_done_is_found_again(ablate, tmp_path):
+    ended = ablate(*LEAST, "--epochs", 1, "--seeds", 2, "--json")
+    assert ended.code == 0
+    told = json.loads(ended.out)
+    assert told["schema"] == "hsisr/ablate/1"
+    scores, differences, encoders = told["tables"]
+    rows = {entry["name"]: entry for entry in scores["entries"]}
+    whole, control = "pool-0.02+mam", "random-pool-0.02+mam"
+    assert list(rows) == ["bicubic", "off", "pool-0.02", "mam", whole, control]
+    trained = [rows[name]["measures"]["psnr"]["values"] for name in list(rows)[1:]]
+    changes = {e["name"]: e["measures"]["psnr"]["values"] for e in differences["entries"]}
+    assert len(changes) == 5
+    assert changes[f"{whole} − off"] == pytest.approx(np.subtract(trained[3], trained[0]))
+    assert changes[f"{whole} − {control}"] == pytest.approx(np.subtract(trained[3], trained[4]))
+    for entry in encoders["entries"]:
+        assert len(entry["measures"]["error"]["values"]) == 2
+    with (tmp_path / "out" / "table.csv").open() as handle:
+        assert (
+            sum(line[:1] in [[name] for name in rows] for line in csv.reader(handle)) == 1 + 5 * 2
+        )
+    # the same once more is no work
+    files = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("model.*")}
+    again = ablate(*LEAST, "--epochs", 1, "--seeds", 2)
+    assert again.code == 0
+    assert files == {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("model.*")}
+    assert "standard deviation of the seeds" in again.out
+
+
+def test_a_network_for_any_sensor_is_refused(ablate):
+    ended = ablate(*LEAST, "--epochs", 1, "--network", "subspace_sr", numbers=QUICK)
+    assert ended.code == 2
+    assert "any sensor" in ended.first
+
+
+def test_a_network_that_does_without_abundances_is_trained_by_the_loss_alone(ablate):
+    numbers = f"{QUICK} {SMALL} sr.numbers.material=off"
+    ended = ablate(*LEAST, "--epochs", 1, "--seeds", 1, numbers=numbers)
+    assert ended.code == 0
+    assert "3 trainings: off, pool-0.02, random-pool-0.02" in ended.err
+    assert "from one seed it cannot be told" in ended.out
+
+
+def test_what_would_be_trained_is_told_without_training(ablate, tmp_path):
+    ended = ablate("--epochs", 1, "--dry-run", "--full")
+    assert ended.code == 0
+    assert "48 trainings: off, pool-0.001, pool-0.02, pool-0.2, nearest-0.001" in ended.err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--epochs", 1, "--relation", "pooled"], "no relation of abundances 'pooled'"),
+        (["--epochs", 1, "--beta", "much"], "--beta 'much' is no number"),
+        (["--epochs", 1, "--beta", "0"], "--beta 0 should be positive"),
+        (["--epochs", 1, "--beta", ","], "nothing to try"),
+        (["--epochs", 1, "--minutes", 1], "either --epochs or --minutes"),
+        ([], "either --epochs or --minutes"),
+        (["--epochs", 1, "--network", "bicubic"], "no network 'bicubic' to train"),
+        (["--epochs", 1, "--network", "unmixing"], "no network 'unmixing' to train"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(ablate, tmp_path, more, said):
+    ended = ablate(*more, numbers="")
+    assert ended.code == 2
+    assert said in ended.first
+    assert not list((tmp_path / "out").rglob("*.safetensors"))
+
+
+def test_data_that_is_not_there_is_told(hsisr, tmp_path):
+    ended = hsisr("ablate", "--data", tmp_path / "none", "-o", tmp_path / "out", "--epochs", 1)
+    assert ended.code == 3
