@@ -47,7 +47,7 @@ def lasting(training: Training, steps: int) -> Training:
     """The same training stretched or shortened to `steps` in all, or up to 1 % less.
 
     The learning rate is halved after the same shares of the training, and rises over one part in 20
-    of the steps at most; there are 21 validations, or fewer where there are not 39 steps.
+    of the steps at most. There are 21 validations, or a few less where the steps are few.
     """
     epochs = _epochs(steps)
     halved = training.halve_every / training.epochs
@@ -62,10 +62,11 @@ def lasting(training: Training, steps: int) -> Training:
 
 
 def _epochs(steps: int) -> int:
-    """The most that nearly all steps can be divided into, and that are validated often enough."""
-    fit = [count for count in range(_FINEST, VALIDATIONS, -1) if _is_even(count)]
-    near = [count for count in fit if steps % count <= _LOST * steps and count <= steps]
-    return next(iter(near), min(steps, fit[-1]))
+    """The most that nearly all steps can be divided into, and that are validated evenly."""
+    for epochs in range(min(_FINEST, steps), VALIDATIONS, -1):
+        if _is_even(epochs) and steps % epochs <= _LOST * steps:
+            return epochs
+    return steps // math.ceil(steps / _FINEST)
 
 
 def _is_even(epochs: int) -> bool:

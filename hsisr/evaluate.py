@@ -9,11 +9,13 @@ import numpy as np
 import torch
 
 from hsisr.cube import Block, Cube
-from hsisr.errors import InputError
+from hsisr.errors import InputError, UsageError
 from hsisr.window import Window
+from hsisr_models.metrics import PRESETS as PRESETS
 from hsisr_models.metrics import SHELF as METRICS
+from hsisr_models.metrics import Preset
 
-COLUMNS = ("psnr", "ssim", "sam", "ergas", "cc", "rmse")
+DEFAULT = "sspsr"
 _STRIP = 64
 
 
@@ -25,18 +27,36 @@ class Row:
     values: Mapping[str, float]
 
 
+def known_preset(name: str) -> Preset:
+    """The measures that a user named; raises `UsageError` for an unknown name."""
+    if name not in PRESETS:
+        raise UsageError(f"no metrics '{name}'", hint=f"one of {', '.join(PRESETS)}")
+    return PRESETS[name]
+
+
 def measure(
-    truth: Cube, strips: Iterable[tuple[Window, Block]], *, peak: float, ratio: int
+    truth: Cube,
+    strips: Iterable[tuple[Window, Block]],
+    *,
+    peak: float,
+    ratio: int,
+    preset: str = DEFAULT,
 ) -> dict[str, float]:
     """Score an estimate that comes in full-width strips, top to bottom, against `truth`.
 
     `peak` is the range of the data in physical units, `ratio` the scale factor. Values are divided
-    by the peak first, so RMSE is in units of it. Pixels missing on either side do not count.
+    by the peak first, so RMSE is in units of it. Pixels missing on either side do not count. The
+    measures are those of the `preset`; raises `UsageError` for an unknown one.
     """
-    meters = {name: METRICS[name].meter(peak=1.0, ratio=ratio) for name in COLUMNS}
+    chosen = known_preset(preset)
+    meters = {
+        name: METRICS[name].meter(peak=1.0, ratio=ratio, **settings)
+        for name, settings in chosen.measures.items()
+    }
     for window, block in strips:
         true = torch.from_numpy(truth.read(window) / np.float32(peak))
         estimate = torch.from_numpy(block / np.float32(peak))
+        estimate = estimate.clamp(0, 1) if chosen.clipped else estimate
         for meter in meters.values():
             meter.update(true, estimate)
     return {name: meter.result() for name, meter in meters.items()}
@@ -69,10 +89,21 @@ def largest(cube: Cube) -> float:
 
 def average(name: str, scores: list[dict[str, float]]) -> Row:
     """One row from the scores of several images: the mean of each measure."""
-    return Row(name, {key: float(np.mean([score[key] for score in scores])) for key in COLUMNS})
+    return Row(name, {key: float(np.mean([score[key] for score in scores])) for key in scores[0]})
 
 
-def definitions(*, peak: str, ratio: int) -> list[str]:
-    """One line per column, saying exactly what is measured; `peak` says where the range is from."""
-    lines = [METRICS[name].definition(peak=1.0, ratio=ratio) for name in COLUMNS]
-    return [f"values are divided by {peak}", *lines]
+def definitions(*, peak: str, ratio: int, preset: str = DEFAULT) -> list[str]:
+    """What the preset is, then one line per column, saying exactly what is measured.
+
+    `peak` says where the range is from. Raises `UsageError` for an unknown preset.
+    """
+    chosen = known_preset(preset)
+    clipped = ", estimates then clipped to 0 ... 1" if chosen.clipped else ""
+    return [
+        f"metrics {preset}: {chosen.source}",
+        f"values are divided by {peak}{clipped}",
+        *(
+            METRICS[name].definition(peak=1.0, ratio=ratio, **settings)
+            for name, settings in chosen.measures.items()
+        ),
+    ]

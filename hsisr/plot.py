@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from hsisr.cube import Spectrum
 from hsisr.files import write_durably
-from hsisr.palette import colours
+from hsisr.palette import Colour, colours
 from hsisr.picture import Image, classified, dominant
 
 _DPI = 120
@@ -51,22 +51,37 @@ def spectra(
     """
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
+    places, shown = curves(values, spectrum, good)
+    materials = dict.fromkeys(kinds)
+    palette = dict(zip(materials, colours(len(materials)), strict=True))
+    for line, kind in zip(shown, kinds, strict=True):
+        axes.plot(places, line, color=web(palette[kind]), label=kind, linewidth=1.6)
+    axes.set_ylabel("in the units of the scene")
+    over_bands(axes, spectrum)
+    _name(figure, dict(zip(kinds, axes.lines, strict=True)))
+    return figure
+
+
+def curves(
+    values: NDArray[np.floating], spectrum: Spectrum | None, good: NDArray[np.bool_]
+) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """Wavelengths in order (n,), or numbers of bands, and what spectra (p, B) are there (p, n).
+
+    NaN where bands are not good, and in between where they are far apart.
+    """
     places = np.arange(1, len(good) + 1.0) if spectrum is None else np.array(spectrum.centres_nm)
     order = np.argsort(places, kind="stable")
     places, shown = places[order], np.where(good, values, np.nan)[:, order]
     holes = _holes(places[good[order]])
     at = np.searchsorted(places, holes)
-    materials = dict.fromkeys(kinds)
-    palette = dict(zip(materials, colours(len(materials)), strict=True))
-    for line, kind in zip(shown, kinds, strict=True):
-        broken = np.insert(places, at, holes), np.insert(line, at, np.nan)
-        axes.plot(*broken, color=_hex(palette[kind]), label=kind, linewidth=1.6)
+    return np.insert(places, at, holes), np.insert(shown, at, np.nan, axis=1)
+
+
+def over_bands(axes: Axes, spectrum: Spectrum | None) -> None:
+    """Let lines stand out, and say what they are over."""
     axes.set_xlabel("band" if spectrum is None else "wavelength [nm]")
-    axes.set_ylabel("in the units of the scene")
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25)
-    _name(figure, dict(zip(kinds, axes.lines, strict=True)))
-    return figure
 
 
 def _name(figure: Figure, lines: Mapping[str, Line2D]) -> None:
@@ -108,7 +123,7 @@ def maps(
     grid[1].imshow(classified(dominant(abundances), palette), interpolation="nearest")
     for axes, i in zip(grid[2:], shown, strict=False):
         _draw(axes, abundances[i], "viridis", 0, 1)
-        _frame(axes, _hex(palette[i]))
+        _frame(axes, web(palette[i]))
     for axes, values in zip(grid[2 + len(shown) :], others.values(), strict=True):
         finite = values[np.isfinite(values)]
         low, high = np.quantile(finite, (0.02, 0.98)) if finite.size else (0, 1)
@@ -156,7 +171,8 @@ def _frame(axes: Axes, colour: str) -> None:
         side.set(color=colour, linewidth=4)
 
 
-def _hex(colour: tuple[int, int, int]) -> str:
+def web(colour: Colour) -> str:
+    """A colour as it is written on the web and understood by matplotlib."""
     return "#{:02x}{:02x}{:02x}".format(*colour)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import stdev
@@ -78,6 +78,8 @@ class Table:
     title: str
     entries: Sequence[Entry]
     notes: Sequence[str] = ()
+    differences: bool = False
+    """Whether these are differences of scores: shown with their sign, none of them the best."""
 
     @cached_property
     def _measures(self) -> list[str]:
@@ -91,7 +93,8 @@ class Table:
 
     @cached_property
     def _columns(self) -> list[Column]:
-        scores = [_measured(name, self.entries) for name in self._measures]
+        column = _difference if self.differences else _measured
+        scores = [column(name, self.entries) for name in self._measures]
         return [*scores, *(_told(name, self.entries) for name in self._facts)]
 
     @cached_property
@@ -118,15 +121,16 @@ class Table:
 
         Seeds are counted from 1. What a method costs is repeated in each of its lines.
         """
-        text = io.StringIO()
-        write = csv.writer(text, lineterminator="\n").writerow
-        write(["name", "seed", *self._measures, *self._facts])
+        return _csv(["name", "seed", *self._measures, *self._facts], self.records())
+
+    def records(self) -> Iterator[dict[str, Any]]:
+        """The lines of the CSV."""
         for entry in self.entries:
-            scores = [entry.values(name) for name in self._measures]
-            facts = [entry.facts.get(name) for name in self._facts]
-            for i in range(max(map(len, scores), default=0)):
-                write([entry.name, i + 1, *(v[i] if i < len(v) else None for v in scores), *facts])
-        return text.getvalue()
+            scores = {name: entry.values(name) for name in self._measures}
+            facts = {name: entry.facts.get(name) for name in self._facts}
+            for i in range(max([1, *map(len, scores.values())])):
+                known = {name: values[i] for name, values in scores.items() if i < len(values)}
+                yield {"name": entry.name, "seed": i + 1, **known, **facts}
 
     def json_content(self) -> dict[str, Any]:
         """Everything in full, ready for JSON: None stands for a number that is not finite."""
@@ -137,36 +141,67 @@ class Table:
         }
 
 
+def joined(tables: Sequence[Table]) -> str:
+    """Several tables as one CSV, their titles in its first column."""
+    lines = [{"table": table.title, **line} for table in tables for line in table.records()]
+    return _csv(list(dict.fromkeys(key for line in lines for key in line)), lines)
+
+
+def _csv(columns: Sequence[str], lines: Iterable[Mapping[str, Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    return text.getvalue()
+
+
 def _measured(name: str, entries: Sequence[Entry]) -> Column:
-    """A measure; one that is on no shelf has no unit, and nobody is the best at it."""
-    if name not in METRICS:
-        return Column(name, [_score(entry, name, _FINE) for entry in entries])
-    metric = METRICS[name]
-    decimals = _DECIMALS.get(metric.UNIT, _FINE)
-    arrow = "↑" if metric.HIGHER_IS_BETTER else "↓"
-    ranks = _ranks([entry.mean(name) for entry in entries], decimals, metric.HIGHER_IS_BETTER)
+    """A measure; at one that is on no shelf nobody is the best."""
+    heading, decimals, higher = _shown(name)
+    ranks = _ranks([entry.mean(name) for entry in entries], decimals, higher)
     cells = [
-        _score(entry, name, decimals, rank) for entry, rank in zip(entries, ranks, strict=True)
+        _score(entry, name, f"z.{decimals}f", rank)
+        for entry, rank in zip(entries, ranks, strict=True)
     ]
-    return Column(_heading(metric.LABEL, metric.UNIT, arrow), cells)
+    return Column(heading, cells)
 
 
-def _ranks(means: Sequence[float | None], decimals: int, higher: bool) -> list[int | None]:
+def _difference(name: str, entries: Sequence[Entry]) -> Column:
+    heading, decimals, _ = _shown(name)
+    return Column(heading, [_score(entry, name, f"+z.{decimals}f") for entry in entries])
+
+
+def _shown(name: str) -> tuple[str, int, bool | None]:
+    """How a measure is headed, with how many decimals it is shown, and whether more is better.
+
+    One that is on no shelf has no unit, and neither more nor less of it is better.
+    """
+    if name not in METRICS:
+        return name, _FINE, None
+    metric = METRICS[name]
+    arrow = "↑" if metric.HIGHER_IS_BETTER else "↓"
+    decimals = _DECIMALS.get(metric.UNIT, _FINE)
+    return _heading(metric.LABEL, metric.UNIT, arrow), decimals, metric.HIGHER_IS_BETTER
+
+
+def _ranks(means: Sequence[float | None], decimals: int, higher: bool | None) -> list[int | None]:
     """0 the best, 1 the second; what reads the same has the same rank, one alone has none."""
     rounded = [
         None if mean is None or math.isnan(mean) else round(mean, decimals) for mean in means
     ]
     known = [mean for mean in rounded if mean is not None]
-    order = sorted(set(known), reverse=higher)[:2] if len(known) > 1 else []
+    ranked = len(known) > 1 and higher is not None
+    order = sorted(set(known), reverse=bool(higher))[:2] if ranked else []
     return [order.index(mean) if mean in order else None for mean in rounded]
 
 
-def _score(entry: Entry, name: str, decimals: int, rank: int | None = None) -> Cell:
+def _score(entry: Entry, name: str, form: str, rank: int | None = None) -> Cell:
+    """The mean in a form with z, by which what rounds to nothing has no minus."""
     mean, deviation = entry.mean(name), entry.deviation(name)
     if mean is None:
         return Cell(_NONE)
-    spread = "" if deviation is None else f" ± {deviation:.{decimals}f}"
-    return Cell(_minus(f"{mean:.{decimals}f}"), spread, rank)
+    spread = "" if deviation is None else f" ± {deviation:{form.lstrip('+')}}"
+    return Cell(_minus(f"{mean:{form}}"), spread, rank)
 
 
 def _told(name: str, entries: Sequence[Entry]) -> Column:

@@ -83,7 +83,7 @@ _IN_LATEX = str.maketrans(
     | {"±": r"$\pm$", "−": "$-$", "×": r"$\times$", "°": r"$^\circ$", "²": "$^2$", "–": "--"}
     # at the beginning of a line these would belong to the end of the line above
     | {"[": "{[}", "*": "{*}"}
-    | {"↑": r"$\uparrow$", "↓": r"$\downarrow$"}
+    | {"↑": r"$\uparrow$", "↓": r"$\downarrow$", "·": r"$\cdot$", "‖": r"$\|$", "σ": r"$\sigma$"}
 )
 _RANKED: dict[int | None, str] = {0: r"\textbf{%s}", 1: r"\underline{%s}"}
 

@@ -69,6 +69,12 @@ def operators() -> list[str]:
     return ["bicubic", "area", "gaussian"]
 
 
+def _presets() -> Iterator[str]:
+    from hsisr_models.metrics import PRESETS
+
+    return iter(PRESETS)
+
+
 Scene = Annotated[
     Path, typer.Argument(help="ENVI (either file of the pair), TIFF, MAT, HDF5 or NumPy file.")
 ]
@@ -112,6 +118,12 @@ Degradation = Annotated[
     str | None,
     typer.Option(
         help="bicubic (as MATLAB's imresize), area or gaussian.", autocompletion=operators
+    ),
+]
+Metrics = Annotated[
+    str,
+    typer.Option(
+        help="Whose measures: sspsr (most of the field), mcnet or wald.", autocompletion=_presets
     ),
 ]
 Scale = Annotated[

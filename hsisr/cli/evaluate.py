@@ -43,6 +43,7 @@ def command(
         ),
     ] = None,
     degradation: options.Degradation = None,
+    metrics: options.Metrics = "sspsr",
     fail_under: Annotated[
         list[str] | None,
         typer.Option(
@@ -71,20 +72,21 @@ def command(
 
     runtime.limit_threads(threads)
     machine = runtime.choose(device, precision)
-    bounds = [_Bound.parsed(text) for text in fail_under or ()]
+    measures = list(evaluate.known_preset(metrics).measures)
+    bounds = [_Bound.parsed(text, measures) for text in fail_under or ()]
     with _opened(truth, var, axes) as known:
         models = [load_sr(name, scale or known.scale) for name in model or ()]
         ratio = scale or known.scale or (models[0].scale if models else None)
         if ratio is None:
             raise UsageError("no --scale given", hint="--scale 4")
-        setting = _Setting(
-            ratio, known_operator(degradation or known.degradation), machine, tile or _TILE
-        )
+        operator = known_operator(degradation or known.degradation)
+        setting = _Setting(ratio, operator, metrics, machine, tile or _TILE)
         rows = [_row(known, chosen, setting) for chosen in [load_sr("bicubic", ratio), *models]]
-        rows += [_file_row(known, path, ratio, var, axes) for path in estimates or ()]
+        rows += [_file_row(known, path, setting, var, axes) for path in estimates or ()]
+    peak = f"{known.peak:g}, {known.peak_is}"
     notes = [
         f"{len(known.images)} image(s) of {truth}, degraded x{ratio} by {setting.operator}",
-        *evaluate.definitions(peak=f"{known.peak:g}, {known.peak_is}", ratio=ratio),
+        *evaluate.definitions(peak=peak, ratio=ratio, preset=metrics),
     ]
     if json:
         shared.print_json(
@@ -93,6 +95,7 @@ def command(
                 "truth": str(truth),
                 "scale": ratio,
                 "degradation": setting.operator,
+                "metrics": metrics,
                 "peak": known.peak,
                 "models": [_identity(chosen) for chosen in models],
                 "rows": [{"name": row.name, **row.values} for row in rows],
@@ -118,10 +121,11 @@ class _Truth:
 
 @dataclass(frozen=True)
 class _Setting:
-    """How the truth is degraded and upscaled."""
+    """How the truth is degraded, upscaled, and compared."""
 
     ratio: int
     operator: str
+    metrics: str
     machine: Runtime
     tile: int
 
@@ -175,10 +179,12 @@ def _score(truth: _Truth, image: Cube, model: SrModel, setting: _Setting) -> dic
         model.name,
         done=lambda strip: strip[0].row_stop,
     )
-    return measure(image, strips, peak=truth.peak, ratio=setting.ratio)
+    return measure(image, strips, peak=truth.peak, ratio=setting.ratio, preset=setting.metrics)
 
 
-def _file_row(truth: _Truth, path: Path, ratio: int, var: str | None, axes: str | None) -> Row:
+def _file_row(
+    truth: _Truth, path: Path, setting: _Setting, var: str | None, axes: str | None
+) -> Row:
     from hsisr.evaluate import average, measure, strips_of
 
     if len(truth.images) > 1:
@@ -190,15 +196,16 @@ def _file_row(truth: _Truth, path: Path, ratio: int, var: str | None, axes: str 
                 f"has {cube.spec.bands} bands, the truth has {image.spec.bands}", where=path
             )
         strips = strips_of(cube, image.spec.rows, image.spec.cols)
-        return average(str(path), [measure(image, strips, peak=truth.peak, ratio=ratio)])
+        score = measure(image, strips, peak=truth.peak, ratio=setting.ratio, preset=setting.metrics)
+    return average(str(path), [score])
 
 
 def _table(rows: list[Row]) -> list[str]:
-    from hsisr.evaluate import COLUMNS
     from hsisr_models.metrics import SHELF
 
-    headings = [" ".join(filter(None, (SHELF[name].LABEL, SHELF[name].UNIT))) for name in COLUMNS]
-    cells = [[row.name, *(f"{row.values[name]:.4f}" for name in COLUMNS)] for row in rows]
+    metrics = [SHELF[name] for name in rows[0].values]
+    headings = [" ".join(filter(None, (metric.LABEL, metric.UNIT))) for metric in metrics]
+    cells = [[row.name, *(f"{value:.4f}" for value in row.values.values())] for row in rows]
     return shared.table(["", *headings], cells)
 
 
@@ -210,16 +217,15 @@ class _Bound:
     value: float
 
     @classmethod
-    def parsed(cls, text: str) -> _Bound:
-        from hsisr.evaluate import COLUMNS
-
+    def parsed(cls, text: str, measures: Sequence[str]) -> _Bound:
+        """Raises `UsageError` if it is no condition on one of the `measures`."""
         name, _, value = text.partition("=")
         try:
             bound = cls(name, float(value))
         except ValueError:
             bound = cls("", 0)
-        if bound.measure not in COLUMNS:
-            hint = f"e.g. psnr=38; one of {', '.join(COLUMNS)}"
+        if bound.measure not in measures:
+            hint = f"MEASURE=VALUE, with one of {', '.join(measures)}"
             raise UsageError(f"--fail-under '{text}' is no condition", hint=hint)
         return bound
 

@@ -156,8 +156,11 @@ class MetricFile(Protocol):
     """The value for a perfect estimate."""
     HIGHER_IS_BETTER: bool
 
-    def meter(self, *, peak: float, ratio: int) -> Meter:
-        """Begin to measure; `peak` is the range of the data, `ratio` the scale factor."""
+    def meter(self, *, peak: float, ratio: int, **settings: Any) -> Meter:
+        """Begin to measure; `peak` is the range of the data, `ratio` the scale factor.
 
-    def definition(self, *, peak: float, ratio: int) -> str:
+        A measure's own `settings` all have defaults.
+        """
+
+    def definition(self, *, peak: float, ratio: int, **settings: Any) -> str:
         """One line that says exactly what is measured, for the foot of a table."""

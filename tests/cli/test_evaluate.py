@@ -114,6 +114,43 @@ def test_estimates_of_another_size_are_refused(world, make_scene, hsisr):
         assert said in ended.err
 
 
+@pytest.mark.parametrize(
+    ("preset", "measures"),
+    [
+        ("sspsr", ["psnr", "ssim", "sam", "ergas", "cc", "rmse"]),
+        ("mcnet", ["psnr", "ssim", "sam"]),
+        ("wald", ["ergas", "rase", "sam", "cc", "uiqi"]),
+    ],
+)
+def test_metrics_are_those_of_the_preset_and_every_output_names_it(preset, measures, world, hsisr):
+    command = ("evaluate", world.header, "--scale", "2", "--metrics", preset)
+    content = json.loads(hsisr(*command, "--json").out)
+    assert content["metrics"] == preset
+    assert [list(row) for row in content["rows"]] == [["name", *measures]]
+    assert any(line.startswith(f"metrics {preset}: ") for line in content["definitions"])
+    heading, row, *notes = hsisr(*command).out.splitlines()
+    assert [word for word in heading.split() if word.isupper()] == [m.upper() for m in measures]
+    assert [float(word) for word in row.split()[1:]] == pytest.approx(
+        [content["rows"][0][measure] for measure in measures], abs=1e-4
+    )
+    assert any(note.startswith(f"  metrics {preset}: ") for note in notes)
+
+
+def test_a_condition_is_on_a_measure_of_the_preset(world, hsisr):
+    command = ("evaluate", world.run, "--model", world.run, "--metrics", "wald", "--fail-under")
+    assert hsisr(*command, "uiqi=1").code == 7
+    assert hsisr(*command, "rase=99").code == 0
+    ended = hsisr(*command, "psnr=38")
+    assert ended.code == 2
+    assert "one of ergas, rase, sam, cc, uiqi" in ended.err
+
+
+def test_unknown_metrics_are_refused(world, hsisr):
+    ended = hsisr("evaluate", world.run, "--metrics", "best")
+    assert ended.code == 2
+    assert ended.first == "error: no metrics 'best'"
+
+
 def test_a_run_may_be_scored_at_the_scale_of_any_table(world, hsisr):
     content = json.loads(hsisr("evaluate", world.run, "--scale", "4", "--json").out)
     assert content["scale"] == 4

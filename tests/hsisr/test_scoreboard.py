@@ -11,7 +11,7 @@ import re
 import numpy as np
 import pytest
 
-from hsisr.scoreboard import Entry, Table
+from hsisr.scoreboard import Entry, Table, joined
 
 NAN, INF = math.nan, math.inf
 FACTS = {
@@ -206,3 +206,32 @@ def test_a_table_of_nothing_is_still_one() -> None:
     assert table.text()[0] == "nothing"
     assert latex_rows(table.latex()) == [[""]]
     assert table.csv() == "name,seed\n"
+
+
+def test_differences_have_a_sign_and_no_best() -> None:
+    entries = [
+        Entry("a", {"psnr": [0.2, 0.3], "sam": [-0.0001]}, {}),
+        Entry("b", {"psnr": [-0.125], "sam": [0.5]}, {}),
+    ]
+    rows = latex_rows(Table("", entries, differences=True).latex())
+    assert rows[1:] == [["a", "+0.25 ± 0.07", "+0.000"], ["b", "−0.12", "+0.500"]]
+    assert "**" not in Table("", entries, differences=True).markdown()
+
+
+def test_what_rounds_to_nothing_has_no_minus() -> None:
+    assert "−" not in Table("", [Entry("a", {"cc": [-1e-9]}, {})]).markdown()
+
+
+def test_several_tables_are_one_csv() -> None:
+    other = Table("x8", [Entry("bicubic", {"psnr": [33.25], "uiqi": [0.5]}, {"steps": 7})])
+    rows = list(csv.DictReader(io.StringIO(joined([TABLE, other]))))
+    assert [row["table"] for row in rows] == [TABLE.title] * 6 + ["x8"]
+    alone = list(csv.DictReader(io.StringIO(TABLE.csv())))
+    assert [{key: row[key] for key in alone[0]} for row in rows[:6]] == alone
+    assert (float(rows[6]["psnr"]), float(rows[6]["uiqi"]), rows[6]["steps"]) == (33.25, 0.5, "7")
+    assert rows[6]["sam"] == rows[0]["uiqi"] == ""
+
+
+def test_a_method_of_which_nothing_is_known_still_has_its_line() -> None:
+    (row,) = csv.DictReader(io.StringIO(Table("", [Entry("failed", {"psnr": []}, {})]).csv()))
+    assert row == {"name": "failed", "seed": "1", "psnr": ""}

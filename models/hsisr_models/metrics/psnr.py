@@ -13,24 +13,26 @@ IDEAL = math.inf
 HIGHER_IS_BETTER = True
 
 
-def meter(*, peak: float, ratio: int) -> Meter:
-    """Begin to measure a scene whose values range up to `peak`."""
-    return _Psnr(peak)
+def meter(*, peak: float, ratio: int, pooled: bool = False) -> Meter:
+    """Begin to measure a scene whose values range up to `peak`; `pooled`: all bands as one."""
+    return _Psnr(peak, pooled)
 
 
-def definition(*, peak: float, ratio: int) -> str:
+def definition(*, peak: float, ratio: int, pooled: bool = False) -> str:
     """What is measured, in one line."""
+    if pooled:
+        return f"PSNR: 10 log10(peak²/MSE), MSE over all bands and pixels, peak {peak:g}"
     return f"PSNR: mean over bands of 10 log10(peak²/MSE), peak {peak:g}, flawless bands left out"
 
 
 class _Psnr(BandErrors):
-    def __init__(self, peak: float) -> None:
+    def __init__(self, peak: float, pooled: bool) -> None:
         super().__init__()
-        self._peak = peak
+        self._peak, self._pooled = peak, pooled
 
     def result(self) -> float:
         """In dB; infinite if no band has an error, NaN if there were no samples."""
-        errors = self.mean_squares
+        errors = self.squares.sum() / self.counts.sum() if self._pooled else self.mean_squares
         # a dead band is reproduced exactly by anything: its infinity would hide all the others
         errors = errors[errors > 0] if (errors > 0).any() else errors
         return float((10 * (self._peak**2 / errors).log10()).nanmean())

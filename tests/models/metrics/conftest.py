@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,8 +34,9 @@ def measure() -> Measure:
         peak: float = 1.0,
         ratio: int = 4,
         heights: Sequence[int] | None = None,
+        **settings: Any,
     ) -> float:
-        meter = SHELF[name].meter(peak=peak, ratio=ratio)
+        meter = SHELF[name].meter(peak=peak, ratio=ratio, **settings)
         edges = np.cumsum([0, *(heights or [truth.shape[1]])])
         for top, bottom in pairwise(edges):
             strips = (torch.from_numpy(scene[:, top:bottom].copy()) for scene in (truth, estimate))

@@ -45,3 +45,33 @@ def test_an_infinite_error_is_the_worst(pair: tuple[Scene, Scene], measure: Meas
 
 def test_its_definition_names_the_peak() -> None:
     assert "peak 0.25" in psnr.definition(peak=0.25, ratio=4)
+
+
+@pytest.mark.parametrize("peak", [1.0, 4095.0])
+def test_pooled_it_is_the_psnr_of_all_bands_as_one(
+    pair: tuple[Scene, Scene], measure: Measure, peak: float
+) -> None:
+    truth, estimate = (scene * peak for scene in pair)
+    expected = peak_signal_noise_ratio(truth, estimate, data_range=peak)
+    for heights in ([23], [5, 1, 17]):
+        found = measure("psnr", truth, estimate, peak=peak, heights=heights, pooled=True)
+        assert found == pytest.approx(expected, rel=1e-13)
+    # a mean of logarithms is never below the logarithm of a mean
+    assert found < measure("psnr", truth, estimate, peak=peak)
+
+
+def test_pooled_only_samples_that_both_scenes_have_count(
+    pair: tuple[Scene, Scene], measure: Measure
+) -> None:
+    truth, estimate = pair
+    truth[0, :, 3] = estimate[2, 4] = np.nan
+    both = np.isfinite(truth) & np.isfinite(estimate)
+    expected = peak_signal_noise_ratio(truth[both], estimate[both], data_range=1)
+    assert measure("psnr", truth, estimate, pooled=True) == pytest.approx(expected, rel=1e-13)
+    assert measure("psnr", truth, truth, pooled=True) == math.inf
+    assert math.isnan(measure("psnr", np.nan * truth, truth, pooled=True))
+
+
+def test_its_definition_tells_whether_bands_are_pooled() -> None:
+    assert "over bands" in psnr.definition(peak=1.0, ratio=4)
+    assert "over all bands and pixels" in psnr.definition(peak=1.0, ratio=4, pooled=True)

@@ -1,0 +1,62 @@
+"""Likeness within windows that slide over strips, each strip continuing the one above."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from hsisr_models.metrics._strips import paired
+
+
+class Moments(NamedTuple):
+    """Of the values x of the truth and y of the estimate within each window, (B, h, w)."""
+
+    mean_x: Tensor
+    mean_y: Tensor
+    variances: Tensor
+    """Of x and of y, added."""
+    covariance: Tensor
+
+
+class Windows:
+    """The mean over bands of what is alike in windows that lie wholly inside the scene.
+
+    `weights` (k,) are those of a window's rows and of its columns, with a sum of 1; windows that
+    hold a NaN are left out.
+    """
+
+    def __init__(self, weights: Tensor, alike: Callable[[Moments], Tensor]) -> None:
+        self._weights, self._alike = weights.to(torch.float64), alike
+        self._above: Tensor | None = None
+        self._sums = torch.zeros((), dtype=torch.float64)
+        self._counts = torch.zeros((), dtype=torch.float64)
+
+    def update(self, truth: Tensor, estimate: Tensor) -> None:
+        """Take in the next strip, together with the rows above that its windows reach into."""
+        size = len(self._weights)
+        rows = torch.stack(paired(truth, estimate))
+        rows = rows if self._above is None else torch.cat((self._above, rows), 2)
+        self._above = rows[:, :, -(size - 1) :].clone()
+        if min(rows.shape[2:]) < size:
+            return
+        alike = self._alike(self._moments(*rows))
+        self._sums = self._sums + alike.nansum((1, 2))
+        self._counts = self._counts + alike.isfinite().sum((1, 2))
+
+    def _moments(self, x: Tensor, y: Tensor) -> Moments:
+        mean_x, mean_y = self._mean(x), self._mean(y)
+        variances = self._mean(x * x + y * y) - mean_x**2 - mean_y**2
+        return Moments(mean_x, mean_y, variances, self._mean(x * y) - mean_x * mean_y)
+
+    def _mean(self, values: Tensor) -> Tensor:
+        for axis in (1, 2):
+            shifted = values.unfold(axis, len(self._weights), 1)
+            values = shifted @ self._weights
+        return values
+
+    def result(self) -> float:
+        """NaN if the scene has no window without missing pixels."""
+        return float((self._sums / self._counts).nanmean())
