@@ -120,7 +120,7 @@ def require_same(cells: Sequence[Cell], terms: Terms) -> None:
     """Raise `OutputError` if a cell was begun on other terms; the data has to be prepared."""
     for cell in cells:
         patches = open_patches(terms.home(cell.dataset, cell.scale))
-        records.require_same(terms.place(cell), terms.about(cell, patches))
+        records.require_same(terms.place(cell), terms.begun(cell, patches))
 
 
 def kept(cell: Cell, terms: Terms) -> Result | None:
@@ -136,11 +136,11 @@ def compared(name: str, dataset: str, scale: int, terms: Terms) -> Generator[Non
     """
     home = terms.home(dataset, scale)
     patches, path = open_patches(home), home / f"{Path(name).name}.json"
-    about = {"data": patches.digest, "model": name, **terms.machine}
+    about = {"data": patches.digest, "model": name, "metrics": terms.metrics, **terms.machine}
 
     def make() -> Generator[None, None, Result]:
         yield
-        found = examine(name, patches, terms.runtime.exact)
+        found = examine(name, patches, terms.runtime.exact, terms.metrics)
         result = Result(dataset, scale, name, None, found.measures, found.facts)
         result.keep(path, about)
         return result
@@ -179,7 +179,7 @@ def _attended(cell: Cell, terms: Terms) -> Generator[Event]:
 def _done(cell: Cell, terms: Terms) -> Generator[Event, None, Result]:
     patches, folder = open_patches(terms.home(cell.dataset, cell.scale)), terms.place(cell)
     about = terms.about(cell, patches)
-    records.begin(folder, about, _FILES, overwrite=terms.overwrite)
+    records.begin(folder, terms.begun(cell, patches), _FILES, overwrite=terms.overwrite)
     found = Result.kept(folder / RESULT, about)
     if found is not None:
         return found
@@ -187,7 +187,7 @@ def _done(cell: Cell, terms: Terms) -> Generator[Event, None, Result]:
     make = partial(_step_two, cell, patches, unmix, terms)
     training = yield from _reported(cell, _planned(cell, patches, terms, make))
     seconds = yield from _reported(cell, train(make(training), folder, terms.runtime))
-    tested = examine(str(folder), patches, terms.runtime.exact)
+    tested = examine(str(folder), patches, terms.runtime.exact, terms.metrics)
     facts = {
         **tested.facts,
         "train_seconds": seconds,

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import median
+
+import numpy as np
 
 from hsisr import evaluate
 from hsisr.costs import Memory, operations
@@ -40,10 +43,11 @@ class Examined:
     """`parameters`, `operations` and `pixels_per_second` of the output, `peak_memory`."""
 
 
-def examine(name: str, patches: PatchSet, runtime: Runtime) -> Examined:
+def examine(name: str, patches: PatchSet, runtime: Runtime, metrics: str) -> Examined:
     """Test the model `name` on the test blocks of a run, in tiles, in the precision of `runtime`.
 
-    Raises `ModelError` if there is no such model or it does not fit.
+    `metrics` is a preset of `evaluate`. Raises `ModelError` if there is no such model or it does
+    not fit.
     """
     memory = Memory(runtime.device)
     model = load_sr(name, patches.scale)
@@ -51,7 +55,9 @@ def examine(name: str, patches: PatchSet, runtime: Runtime) -> Examined:
     estimates, seconds = zip(*(paper.sharpened() for paper in papers), strict=True)
     peak = memory.peak()
     scores = [
-        evaluate.measure(paper.truth, strips, peak=patches.peak, ratio=patches.scale)
+        evaluate.measure(
+            paper.truth, strips, peak=patches.peak, ratio=patches.scale, preset=metrics
+        )
         for paper, strips in zip(papers, estimates, strict=True)
     ]
     pixels = sum(window.height * window.width for strips in estimates for window, _ in strips)
@@ -71,6 +77,22 @@ def examine(name: str, patches: PatchSet, runtime: Runtime) -> Examined:
 def test_blocks(patches: PatchSet) -> list[ArrayCube]:
     """The test blocks of a run at their full resolution."""
     return [ArrayCube(high, patches.folder, patches.spectrum) for _, high in patches.blocks("test")]
+
+
+def estimates(
+    models: Mapping[str, str], patches: PatchSet, runtime: Runtime
+) -> tuple[Block, dict[str, Block]]:
+    """The largest test block of a run, and what models, by a name of one's own, make of it.
+
+    All are divided by the peak of the data.
+    """
+    truth = max(test_blocks(patches), key=lambda cube: cube.spec.rows * cube.spec.cols)
+    gain = np.float32(1 / patches.peak)
+    found = {}
+    for label, name in models.items():
+        strips, _ = _Paper(truth, load_sr(name, patches.scale), patches, runtime).sharpened()
+        found[label] = np.concatenate([block for _, block in strips], 1) * gain
+    return truth.read(truth.spec.window) * gain, found
 
 
 class _Paper:

@@ -18,9 +18,9 @@ from hsisr.runtime import Runtime, explained
 
 CLOCK = "clock.json"
 _ADVICE = "train on smaller batches, e.g. --set sr.training.batch=4"
-_WARM, _TIMED = 3, 15
+_WARM, _TIMED = 2, 15
 """Steps that are taken before any is timed, and how many then are at most."""
-_LEAST, _PATIENCE = 5, 20.0
+_LEAST, _PATIENCE = 3, 20.0
 """Steps that are timed at least, and seconds after which they are enough."""
 
 

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from hsisr import recipe as recipes
 from hsisr.budget import Budget
+from hsisr.evaluate import DEFAULT
 from hsisr.files import write_json
 from hsisr.patches import PatchSet
 from hsisr.recipe import Recipe
@@ -82,6 +83,8 @@ class Terms:
     runtime: Runtime
     overwrite: bool = False
     """Whether what was begun on other terms is begun anew."""
+    metrics: str = DEFAULT
+    """The preset of the measures."""
 
     def home(self, dataset: str, scale: int) -> Path:
         """Where everything about a data set at one scale lies."""
@@ -113,9 +116,13 @@ class Terms:
         result: dict[str, Any] = plain(about)
         return result
 
+    def begun(self, cell: Cell, patches: PatchSet) -> dict[str, Any]:
+        """Everything that the training of a cell depends on."""
+        return {**self.planned(cell.variant, patches), "seed": cell.seed}
+
     def about(self, cell: Cell, patches: PatchSet) -> dict[str, Any]:
         """Everything that the result of a cell depends on."""
-        return {**self.planned(cell.variant, patches), "seed": cell.seed}
+        return {**self.begun(cell, patches), "metrics": self.metrics}
 
 
 @dataclass(frozen=True)

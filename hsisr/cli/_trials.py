@@ -196,11 +196,14 @@ def _ordered(trial: Trial, results: Sequence[Result]) -> list[Result]:
     return sorted(results, key=lambda one: (order.index(one.variant), one.seed or 0))
 
 
-def table(title: str, rows: Sequence[Standing], notes: Sequence[str]) -> Table:
+def table(
+    title: str, rows: Sequence[Standing], notes: Sequence[str], *, differences: bool = False
+) -> Table:
     """Rows as a table."""
     from hsisr.scoreboard import Entry, Table
 
-    return Table(title, [Entry(row.name, row.measures, row.facts) for row in rows], notes)
+    entries = [Entry(row.name, row.measures, row.facts) for row in rows]
+    return Table(title, entries, notes, differences=differences)
 
 
 def _differences(title: str, rows: Sequence[Standing]) -> list[Table]:
@@ -211,16 +214,20 @@ def _differences(title: str, rows: Sequence[Standing]) -> list[Table]:
     pairs = [(row, by_name.get(f"{name}{ON}")) for name, row in by_name.items()]
     found = [difference(less.name, more, less) for less, more in pairs if more]
     changes = [row for row in found if row]
+    if not changes:
+        return []
+    title = f"{title}: with unmixing minus without"
     note = "paired by the seed; mean and standard deviation of the differences"
-    return [table(f"{title}: with unmixing minus without", changes, [note])] if changes else []
+    return [table(title, changes, [note], differences=True)]
 
 
 def write(folder: Path, made: Sequence[Table]) -> list[Path]:
     """The tables as CSV, JSON, LaTeX and Markdown; returns the files."""
     from hsisr.files import write_durably, write_json
+    from hsisr.scoreboard import joined
 
     texts = {
-        "csv": "\n".join(f"# {table.title}\n{table.csv()}" for table in made),
+        "csv": joined(made),
         "tex": "\n".join(table.latex() for table in made),
         "md": "\n".join(table.markdown() for table in made),
     }
@@ -229,6 +236,42 @@ def write(folder: Path, made: Sequence[Table]) -> list[Path]:
         write_durably(files[kind], text.encode())
     write_json(files["json"], [shared.finite(table.json_content()) for table in made])
     return list(files.values())
+
+
+def draw(trial: Trial, outcome: Outcome) -> list[Path]:
+    """A figure per data set and scale, of the first seed's models; none without matplotlib."""
+    try:
+        from hsisr import showcase
+    except ImportError:
+        shared.say("note: no figures without matplotlib: pip install 'hsisr[plot]'")
+        return []
+    from hsisr.examination import estimates
+    from hsisr.patches import open_patches
+
+    files = []
+    for dataset, scale in trial.places:
+        home = trial.terms.home(dataset, scale)
+        patches = open_patches(home)
+        models = _models(trial, outcome.at(dataset, scale))
+        truth, found = estimates(models, patches, trial.terms.runtime.exact)
+        files.append(home.with_name(f"{home.name}.png"))
+        showcase.draw(files[-1], truth, found, patches.spectrum)
+    return files
+
+
+def _models(trial: Trial, results: Sequence[Result]) -> dict[str, str]:
+    """By the name of a row, the model of its first seed that is done."""
+    from hsisr.trial import Cell
+
+    variants = {variant.name: variant for variant in trial.variants}
+    models: dict[str, str] = {}
+    for result in _ordered(trial, results):
+        if result.seed is None:
+            models[result.variant] = result.variant
+        elif result.variant not in models:
+            cell = Cell(result.dataset, result.scale, variants[result.variant], result.seed)
+            models[result.variant] = str(trial.terms.place(cell))
+    return models
 
 
 def show(made: Sequence[Table], files: Sequence[Path], schema: str | None) -> None:

@@ -12,6 +12,7 @@ from hsisr.cli import _trials as trials
 from hsisr.errors import UsageError
 
 if TYPE_CHECKING:
+    from hsisr.protocol import Protocol
     from hsisr.trial import Variant
 
 _UNMIXINGS = {"off": "none", "on": "trained"}
@@ -47,13 +48,15 @@ def command(
 
     Example: hsisr benchmark --data scenes --networks sspsr,unmixing_sr --minutes 10 -o compared
     """
+    from hsisr import protocol as protocols
     from hsisr import runtime
     from hsisr.budget import Budget
     from hsisr.trial import Terms
 
     runtime.limit_threads(threads)
     budget = Budget(epochs, minutes)
-    terms = Terms(output, budget, runtime.choose(device, precision), overwrite)
+    machine, chosen = runtime.choose(device, precision), protocols.load(protocol)
+    terms = Terms(output, budget, machine, overwrite, chosen.metrics)
     variants = _variants(trials.listed(networks), trials.listed(unmix), settings or ())
     scales = trials.scales(scale)
     trial = trials.Trial(
@@ -64,8 +67,9 @@ def command(
         terms,
     )
     outcome = trials.conduct(trial)
-    made = trials.tables(trial, outcome, _notes(protocol, budget))
+    made = trials.tables(trial, outcome, _notes(chosen, budget))
     files = trials.write(output, made)
+    files += trials.draw(trial, outcome)
     trials.show(made, files, "hsisr/benchmark/1" if json else None)
     outcome.require_whole()
 
@@ -91,9 +95,10 @@ def _variants(
     ]
 
 
-def _notes(protocol: str, budget: object) -> list[str]:
+def _notes(protocol: Protocol, budget: object) -> list[str]:
     return [
-        f"protocol {protocol}; {budget}; mean ± standard deviation over seeds",
+        f"protocol {protocol.name}, metrics {protocol.metrics}; {budget}; mean ± standard "
+        "deviation over seeds",
         "learning rates are halved after the same shares of the training as in the recipes, "
         "warm-ups take 5 % at most; 21 validations each, of which the best weights are tested once",
     ]
