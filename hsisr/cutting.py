@@ -7,7 +7,7 @@ on large scenes. Blocks of different splits never touch: `gap` pixels between th
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -88,6 +88,13 @@ def blocks(window: Window, scale: int) -> list[Window]:
     """A window cut into blocks of at most 64 low-resolution pixels; what is no multiple drops."""
     low = Window(0, 0, window.height // scale, window.width // scale)
     return [block.zoomed(scale).moved(window.row, window.col) for block in _blocks(low)]
+
+
+def whole(window: Window, scale: int) -> Window:
+    """A window without the rows and columns beyond a multiple of the scale."""
+    return replace(
+        window, height=window.height // scale * scale, width=window.width // scale * scale
+    )
 
 
 def _blocks(low: Window) -> Iterator[Window]:

@@ -15,12 +15,13 @@ from hsisr.formats.envi.library import write_library, write_table
 from hsisr.palette import classes
 
 _HEADER = ".hdr"
+_READ_ONLY = {".png"}
 
 
 def format_of(cube: Cube, wanted: str | None, output: Path | None) -> str:
     """The format to write: what was asked for, else what the name says, else the input's.
 
-    Raises `UsageError` for an unknown one.
+    ENVI where the input's cannot be written. Raises `UsageError` for an unknown one.
     """
     if wanted is not None:
         load(wanted)
@@ -29,7 +30,7 @@ def format_of(cube: Cube, wanted: str | None, output: Path | None) -> str:
     if suffix == cube.files[0].suffix.lower():
         return cube.format
     named = (name for name in FORMATS if suffix and suffix in load(name).SUFFIXES)
-    return next(named, cube.format)
+    return next(named, cube.format if cube.format in FORMATS else FORMATS[0])
 
 
 def stem_of(cube: Cube, output: Path | None) -> Path:
@@ -67,7 +68,7 @@ def _stem(path: Path) -> str:
 
 def _ending(path: Path) -> str:
     """The ending of a file's name, if it tells a format: what follows a dot may be a version."""
-    known = {suffix for name in FORMATS for suffix in load(name).SUFFIXES}
+    known = {suffix for name in FORMATS for suffix in load(name).SUFFIXES} | _READ_ONLY
     return path.suffix if path.suffix.lower() in known else ""
 
 

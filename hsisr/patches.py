@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -120,8 +120,9 @@ class Source:
 class Peak(Protocol):
     """Where the physical value that networks see as 1 comes from."""
 
-    told: str
-    """In words."""
+    @property
+    def told(self) -> str:
+        """In words."""
 
     def take(self, block: Block) -> None:
         """Look at a training block."""
@@ -159,12 +160,18 @@ def cut_into(
     """As `prepare`, with more `facts` in the manifest."""
     _require_alike(cubes)
     sources = [
-        Source(partial(nullcontext[Cube], cube), _parts(cut(cube.spec, layout, cube.files[0])))
+        Source(partial(_held, cube), _parts(cut(cube.spec, layout, cube.files[0])))
         for cube in cubes
     ]
     facts = {"shares": layout.shares, "gap": layout.gap, **facts}
     sample = _Sample(sum(len(source.parts) for source in sources))
     yield from store(sources, run, layout.scale, layout.operator, sample, facts)
+
+
+@contextmanager
+def _held(cube: Cube) -> Iterator[Cube]:
+    """A cube that whoever opened it will close."""
+    yield cube
 
 
 def _parts(windows: Mapping[str, Sequence[Window]]) -> list[tuple[str, Window]]:

@@ -9,13 +9,15 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from hsisr.errors import HsisrError, InputError, UsageError
 from hsisr.formats import open_cube, recognised
-from hsisr.patches import Layout, cut, cut_into
+from hsisr.patches import Layout, Source, cut, cut_into, store
+from hsisr.published import Plan
 
 Rows = Mapping[int, Mapping[str, Mapping[str, float]]]
 
@@ -39,6 +41,8 @@ class Protocol:
     """Side of a training patch in low-resolution pixels."""
     published: Rows = field(repr=False)
     """{scale: {method: {measure: value}}}."""
+    plan: Plan | None = field(default=None, repr=False)
+    """Its scenes; None where any will do, each cut as `hsisr prepare` cuts it."""
 
 
 @dataclass(frozen=True)
@@ -48,16 +52,26 @@ class Dataset:
     name: str
     protocol: Protocol
     scale: int
-    path: Path
+    files: Mapping[str, Path] = field(repr=False)
+    """The file of every scene by its name."""
 
     def prepare(self, run: Path) -> Iterator[tuple[int, int]]:
         """Cut and degrade into `run`/data, yielding (blocks done, blocks in all).
 
         Raises `InputError`.
         """
-        layout = Layout(self.scale, self.protocol.operator)
-        with open_cube(self.path) as cube:
-            yield from cut_into(run, layout, [cube], {"protocol": self.protocol.name})
+        operator, plan = self.protocol.operator, self.protocol.plan
+        facts = {"protocol": self.protocol.name, "metrics": self.protocol.metrics}
+        if plan is None:
+            with open_cube(self.files[self.name]) as cube:
+                yield from cut_into(run, Layout(self.scale, operator), [cube], facts)
+            return
+        sources = [
+            Source(partial(plan.opened, path), plan.windows(scene, self.scale))
+            for scene, path in self.files.items()
+        ]
+        peak = plan.normalisation(self.files)
+        yield from store(sources, run, self.scale, operator, peak, facts)
 
 
 def names() -> list[str]:
@@ -73,7 +87,10 @@ def load(name: str) -> Protocol:
     path = files("hsisr_models") / "recipes" / "protocols" / f"{name}.toml"
     table: dict[str, Any] = tomllib.loads(path.read_text())
     published = {int(scale): rows for scale, rows in table.pop("published").items()}
-    return Protocol(name=name, published=published, **{**table, "scales": tuple(table["scales"])})
+    plan = Plan.read(table, name) if "scene" in table else None
+    told = {key: table[key] for key in table.keys() - {"scene", "part", "scales"}}
+    scales = tuple(table["scales"])
+    return Protocol(name=name, scales=scales, published=published, plan=plan, **told)
 
 
 def datasets(protocol: Protocol, folder: Path, scale: int) -> list[Dataset]:
@@ -85,7 +102,9 @@ def datasets(protocol: Protocol, folder: Path, scale: int) -> list[Dataset]:
     if scale not in protocol.scales:
         known = ", ".join(map(str, protocol.scales))
         raise UsageError(f"protocol {protocol.name} has no scale {scale}", hint=f"one of {known}")
-    return _each(protocol, folder, scale)
+    if protocol.plan is None:
+        return _each(protocol, folder, scale)
+    return [Dataset(protocol.name, protocol, scale, protocol.plan.locate(folder))]
 
 
 def _each(protocol: Protocol, folder: Path, scale: int) -> list[Dataset]:
@@ -99,7 +118,7 @@ def _each(protocol: Protocol, folder: Path, scale: int) -> list[Dataset]:
             cut(cube.spec, Layout(scale), cube.files[0])
             taken.update(cube.files)
             name = _unique(cube.files[0].stem, found)
-        found[name] = Dataset(name, protocol, scale, path)
+        found[name] = Dataset(name, protocol, scale, {name: path})
     if not found:
         raise InputError("holds no scene", where=folder, hint="name a folder of scenes, or a scene")
     return list(found.values())

@@ -18,7 +18,9 @@ from hsisr.cube import Cube, CubeSpec, CubeWriter
 from hsisr.errors import InputError, UsageError
 
 FORMATS = ("envi", "tiff", "mat5", "hdf5", "npy")
-"""In the order in which they are asked whether a file is theirs."""
+"""That can be read and written, in the order in which they are asked whether a file is theirs."""
+READ_ONLY = ("png",)
+"""That are asked last."""
 
 _HEAD = 4096
 
@@ -55,9 +57,13 @@ class Format(Protocol):
 
 
 def load(name: str) -> Format:
-    """The format called `name`; raises `UsageError`."""
+    """The format to write called `name`; raises `UsageError`."""
     if name not in FORMATS:
         raise UsageError(f"no format '{name}'", hint=f"one of: {', '.join(FORMATS)}")
+    return _module(name)
+
+
+def _module(name: str) -> Format:
     return cast(Format, importlib.import_module(f"hsisr.formats.{name}"))
 
 
@@ -72,7 +78,7 @@ def open_cube(path: str | Path, options: ReadOptions | None = None) -> Cube:
         raise InputError(
             "not a format that hsisr knows",
             where=path,
-            hint="ENVI (with its .hdr), TIFF, MAT, HDF5 or NumPy files can be read",
+            hint="ENVI (with its .hdr), TIFF, MAT, HDF5 or NumPy files can be read, and PNG bands",
         )
     return module.read(path, options or ReadOptions())
 
@@ -80,7 +86,8 @@ def open_cube(path: str | Path, options: ReadOptions | None = None) -> Cube:
 def recognised(path: Path) -> Format | None:
     """The format that a file seems to have, if any; raises `InputError` if it cannot be read."""
     head = _head(path)
-    return next((module for module in map(load, FORMATS) if module.sniff(path, head)), None)
+    modules = map(_module, (*FORMATS, *READ_ONLY))
+    return next((module for module in modules if module.sniff(path, head)), None)
 
 
 def create_cube(
