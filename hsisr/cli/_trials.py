@@ -14,7 +14,7 @@ from hsisr.cli import _shared as shared
 from hsisr.errors import BatchError, UsageError
 
 if TYPE_CHECKING:
-    from hsisr.contest import Event, Failed, Finished
+    from hsisr.bench import Event, Failed, Finished
     from hsisr.scoreboard import Table
     from hsisr.standings import Standing
     from hsisr.trial import Cell, Dataset, Result, Terms, Variant
@@ -36,7 +36,9 @@ Output = Annotated[
 ProtocolName = Annotated[
     str, typer.Option("--protocol", help="Which pixels train and which test, and how.")
 ]
-Scales = Annotated[str, typer.Option("-s", "--scale", metavar="N,M,...")]
+Scales = Annotated[
+    str, typer.Option("-s", "--scale", metavar="N,M,...", help="Scale factors, from 2 to 8.")
+]
 Seeds = Annotated[int, typer.Option(min=1, help="How often every variant is trained.")]
 Minutes = Annotated[
     float | None, typer.Option(help="Training time of every variant, in steps as measured.")
@@ -97,21 +99,21 @@ def conduct(trial: Trial) -> Outcome:
 
     Raises what stands in the way of all cells; the errors of single ones are told and kept.
     """
-    from hsisr import contest
+    from hsisr import bench
 
     hint = f"continue with: {shared.again(without='--overwrite')}"
     outcome = Outcome()
     with shared.stoppable(hint) as stopper:
-        contest.require_known(trial.variants, list(trial.datasets))
+        bench.require_known(trial.variants, list(trial.datasets))
         for scale, datasets in trial.datasets.items():
             for dataset in datasets:
-                _awaited(stopper, contest.prepare(dataset, scale, trial.terms))
-        contest.require_buildable(trial.cells, trial.terms)
+                _awaited(stopper, bench.prepare(dataset, scale, trial.terms))
+        bench.require_buildable(trial.cells, trial.terms)
         if not trial.terms.overwrite:
-            contest.require_same(trial.cells, trial.terms)
+            bench.require_same(trial.cells, trial.terms)
         for place in trial.places:
             for name in trial.references:
-                steps = contest.compared(name, *place, trial.terms)
+                steps = bench.compared(name, *place, trial.terms)
                 outcome.results.append(_awaited(stopper, steps))
         _train(trial, outcome, stopper)
     return outcome
@@ -129,27 +131,27 @@ def _awaited(stopper: shared.Stopper, work: Any) -> Any:
 
 
 def _train(trial: Trial, outcome: Outcome, stopper: shared.Stopper) -> None:
-    from hsisr import contest
+    from hsisr import bench
 
-    found = [(cell, contest.kept(cell, trial.terms)) for cell in trial.cells]
+    found = [(cell, bench.kept(cell, trial.terms)) for cell in trial.cells]
     outcome.results += [result for _, result in found if result]
     left = [cell for cell, result in found if result is None]
     ended = len(found) - len(left)
 
     def done(event: Event) -> int:
-        return int(_WHOLE * (ended + (event.share if isinstance(event, contest.Step) else 0)))
+        return int(_WHOLE * (ended + (event.share if isinstance(event, bench.Step) else 0)))
 
-    with closing(contest.run(left, trial.terms)) as events:
+    with closing(bench.run(left, trial.terms)) as events:
         shown = shared.progress(events, _WHOLE * len(found), "cells", done, already=_WHOLE * ended)
         for event in stopper.heeded(shown):
-            if isinstance(event, contest.Finished | contest.Failed):
+            if isinstance(event, bench.Finished | bench.Failed):
                 ended += 1
                 shared.say(f"[{ended}/{len(found)}] {_told(event, outcome)}")
 
 
 def _told(event: Finished | Failed, outcome: Outcome) -> str:
     """How a cell has ended, in a line; `outcome` takes it in."""
-    from hsisr.contest import Failed
+    from hsisr.bench import Failed
 
     label = event.cell.label
     if isinstance(event, Failed):
