@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from hsisr.claims import claimed, once
+
+HOLD = """
+import sys
+from pathlib import Path
+from hsisr.claims import claimed
+with claimed(Path(sys.argv[1])) as mine:
+    print(mine, flush=True)
+    sys.stdin.read()
+"""
+
+
+def _holder(target):
+    return subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(target)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_what_another_process_has_claimed_is_free_when_it_is_killed(tmp_path):
+    target = tmp_path / "made" / "later"
+    with _holder(target) as process:
+        assert process.stdout.readline() == "True\n"
+        with claimed(target) as mine:
+            assert not mine
+        process.kill()
+        process.wait()
+        with claimed(target) as mine:
+            assert mine
+
+
+def test_claims_on_different_things_do_not_hinder_each_other(tmp_path):
+    with claimed(tmp_path / "one") as one, claimed(tmp_path / "two") as two:
+        assert one
+        assert two
+
+
+def test_it_is_made_once_and_found_by_who_has_waited(tmp_path):
+    made = []
+
+    def make():
+        yield
+        made.append("result")
+        return "result"
+
+    def find():
+        return made[0] if made else None
+
+    first, second = (once(tmp_path / "target", find, make) for _ in range(2))
+    next(first)
+    # the second finds it claimed, waits, and makes nothing
+    next(second)
+    assert _returned(first) == "result"
+    assert _returned(second) == "result"
+    assert made == ["result"]
+
+
+def _returned(generator):
+    while True:
+        try:
+            next(generator)
+        except StopIteration as end:
+            return end.value
