@@ -72,10 +72,15 @@ Event = Step | Waiting | Finished | Failed
 
 
 def prepare(dataset: Dataset, scale: int, terms: Terms) -> Generator[None, None, PatchSet]:
-    """The data at one scale, prepared by the process that first asks for it."""
+    """The data at one scale, prepared by the process that first asks for it.
+
+    Raises `OutputError` if what is there was prepared from other files.
+    """
     home = terms.home(dataset.name, scale)
+    about = {f"the file of {name}": _stamp(path) for name, path in dataset.files.items()}
 
     def find() -> PatchSet | None:
+        records.begin(home, about, [f"data/{MANIFEST}"], overwrite=terms.overwrite)
         return open_patches(home) if (home / "data" / MANIFEST).exists() else None
 
     def make() -> Generator[None, None, PatchSet]:
@@ -84,6 +89,12 @@ def prepare(dataset: Dataset, scale: int, terms: Terms) -> Generator[None, None,
         return open_patches(home)
 
     return (yield from once(home / "data", find, make))
+
+
+def _stamp(path: Path) -> list[int]:
+    """By what a file that has changed is known."""
+    about = path.stat()
+    return [about.st_size, about.st_mtime_ns]
 
 
 def require_known(variants: Sequence[Variant], scales: Sequence[int]) -> None:

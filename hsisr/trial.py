@@ -31,6 +31,10 @@ class Dataset(Protocol):
     def name(self) -> str:
         """Unique among those of a comparison, and fit for the name of a folder."""
 
+    @property
+    def files(self) -> Mapping[str, Path]:
+        """What it is made of, by name."""
+
     def prepare(self, run: Path) -> Iterator[tuple[int, int]]:
         """Write it to `run`/data, yielding (parts done, parts in all); raises `InputError`."""
 

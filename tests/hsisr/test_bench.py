@@ -25,7 +25,7 @@ NAME, SCALE = "scene", 2
 class _Scene:
     """A data set that counts how often it is prepared."""
 
-    name = NAME
+    name, files = NAME, {}
 
     def __init__(self):
         self.prepared = 0
