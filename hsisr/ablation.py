@@ -1,24 +1,16 @@
-"""What unmixing is worth to a network: trainings that differ in one switch, and what that shows."""
+"""What unmixing is worth to a network: the trainings that tell it, each with one switch changed."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from inspect import signature
 from itertools import product
-from math import isfinite, sqrt
+from math import isfinite
 
-from scipy.stats import t
-
-from hsisr.checkpoint import load
-from hsisr.commutation import Commutation, commutation
 from hsisr.errors import UsageError
-from hsisr.fit import MODEL
-from hsisr.patches import open_patches
 from hsisr.recipe import Recipe
-from hsisr.scoreboard import Entry, Table
-from hsisr.standings import Standing, difference
-from hsisr.trial import Cell, Terms, Variant
+from hsisr.trial import Variant
 from hsisr_models.relation import KINDS
 from hsisr_models.sr import SHELF as NETWORKS
 
@@ -26,13 +18,6 @@ OFF = "off"
 """The variant without unmixing, by which all others are judged."""
 MODULE = "mam"
 """The variant with the material-aware module alone."""
-_ROUNDED = 0.005
-"""Differences in dB that a table rounds to nothing."""
-_SAID = {
-    "nothing": "within one standard deviation of the seeds, which shows nothing",
-    "higher": "higher by more than one standard deviation of the seeds",
-    "lower": "lower by more than one standard deviation of the seeds",
-}
 BETAS = (1e-3, 0.02, 0.2)
 """Weights of the loss on abundances: of the paper's Eq. 12, one between, of its section IV-A."""
 
@@ -62,8 +47,10 @@ class Plan:
             raise UsageError("nothing to try", hint="--relation pool --beta 1e-3")
 
     def centre(self, recipe: Recipe) -> tuple[str, float]:
-        """The kind and the weight that others are tried around: the recipe's, if it is asked for,
-        else the first."""
+        """The kind and the weight that others are tried around.
+
+        They are the recipe's where it is among those that are asked for, else the first.
+        """
         relation, beta = recipe.sr.relation, recipe.sr.loss.get("abundance", 0.0)
         return (
             relation if relation in self.relations else self.relations[0],
@@ -132,6 +119,12 @@ class Ablation:
         return replace(recipe, sr=replace(recipe.sr, numbers=numbers))
 
     @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """Which variants are compared: all with none, the whole with its control."""
+        others = [(variant.name, OFF) for variant in self.variants if variant.name != OFF]
+        return [*others, (self.whole, self.control)]
+
+    @property
     def legend(self) -> list[str]:
         """What the names of the variants mean."""
         relation, beta = self.plan.centre(self.recipe)
@@ -144,76 +137,6 @@ class Ablation:
             lines.insert(1, f"{MODULE}: with the material-aware module alone; {self.whole}: both")
         return lines
 
-    def differences(self, title: str, rows: Sequence[Standing]) -> Table:
-        """Every variant minus that without unmixing, then the whole minus its control."""
-        by_name = {row.name: row for row in rows}
-        asked = [(variant.name, OFF) for variant in self.variants if variant.name != OFF] + [
-            (self.whole, self.control)
-        ]
-        found = [
-            difference(f"{one} − {other}", by_name[one], by_name[other])
-            for one, other in asked
-            if one in by_name and other in by_name
-        ]
-        changes = [row for row in found if row]
-        return Table(
-            f"{title}: differences",
-            [Entry(row.name, row.measures, row.facts) for row in changes],
-            ["paired by the seed", *conclusions(changes)],
-        )
-
 
 def _loss_name(relation: str, beta: float) -> str:
     return f"{relation}-{beta:g}"
-
-
-def conclusions(changes: Sequence[Standing], measure: str = "psnr") -> list[str]:
-    """What differences show and what they do not, in words.
-
-    Within one standard deviation of the seeds, or rounded to nothing in the table, a difference
-    shows nothing. Of those beyond it some are there by chance; how many is told, by Student's t of
-    paired differences.
-    """
-    counted = [row for row in changes if row.deviation(measure) is not None]
-    if not counted:
-        return ["from one seed it cannot be told whether a difference is more than chance"]
-    kinds: dict[str, list[str]] = {kind: [] for kind in _SAID}
-    for row in counted:
-        mean, deviation = row.mean(measure), row.deviation(measure) or 0.0
-        shows = abs(mean) > max(deviation, _ROUNDED)
-        kinds[("higher" if mean > 0 else "lower") if shows else "nothing"].append(row.name)
-    seeds = min(len(row.scores) for row in counted)
-    chance = 2 * t.sf(sqrt(seeds), seeds - 1)
-    return [
-        *(f"{measure.upper()} {_SAID[kind]}: {', '.join(n)}" for kind, n in kinds.items() if n),
-        f"if nothing made a difference, {chance:.0%} of the rows would be beyond it by chance, "
-        f"with {seeds} seeds",
-    ]
-
-
-def commutations(title: str, cells: Sequence[Cell], terms: Terms) -> Table:
-    """How well the unmixing networks of trained cells change places with the degradation.
-
-    The cells share a data set and a scale, and all of a seed share a network of each kind.
-    """
-    found: dict[str, dict[int, Commutation]] = {"trained": {}, "random": {}}
-    for cell in cells:
-        path = terms.place(cell) / MODEL
-        known = found.get(cell.variant.unmixing)
-        if known is not None and cell.seed not in known and path.exists():
-            patches = open_patches(terms.home(cell.dataset, cell.scale))
-            known[cell.seed] = commutation(load(path).unmixer(), patches, "test")
-    rows = [Entry(f"{name} unmixing", _errors(some.values()), {}) for name, some in found.items()]
-    notes = [
-        "error: mean of |pool(Enc(HR)) − Enc(LR)| over endmembers and pixels of the test blocks",
-        "spread: mean of |Enc(LR) − its mean over pixels|, the error of maps that show nothing",
-    ]
-    return Table(f"{title}: commutation of unmixing and degradation", rows, notes)
-
-
-def _errors(found: Collection[Commutation]) -> dict[str, list[float]]:
-    return {
-        "error": [one.error for one in found],
-        "spread": [one.spread for one in found],
-        "error / spread": [one.relative for one in found],
-    }

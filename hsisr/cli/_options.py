@@ -15,7 +15,8 @@ def _formats() -> list[str]:
     return list(FORMATS)
 
 
-def _recipes() -> list[str]:
+def recipes() -> list[str]:
+    """The recipes that come with hsisr."""
     from hsisr.recipe import names
 
     return names()
@@ -177,7 +178,7 @@ RecipeName = Annotated[
     typer.Option(
         "--recipe",
         help="A recipe that comes with hsisr, or the path of a .toml file.",
-        autocompletion=_recipes,
+        autocompletion=recipes,
     ),
 ]
 Settings = Annotated[

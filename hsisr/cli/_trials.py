@@ -189,7 +189,12 @@ def ranked(trial: Trial, outcome: Outcome) -> Iterator[tuple[str, list[Standing]
         rows = {name: standings(results) for name, results in single.items()}
         if len(rows) > 1:
             rows[f"the mean of {len(rows)} data sets"] = averaged(list(rows.values()))
-        yield from ((f"{name}, scale {scale}", some) for name, some in rows.items())
+        yield from ((titled(name, scale), some) for name, some in rows.items())
+
+
+def titled(dataset: str, scale: int) -> str:
+    """What the tables of a data set at one scale are called."""
+    return f"{dataset}, scale {scale}"
 
 
 def _ordered(trial: Trial, results: Sequence[Result]) -> list[Result]:

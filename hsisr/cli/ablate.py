@@ -14,7 +14,10 @@ from hsisr.errors import UsageError
 
 if TYPE_CHECKING:
     from hsisr.ablation import Ablation
+    from hsisr.recipe import Recipe
     from hsisr.scoreboard import Table
+
+_USUAL = "unmixing_sr"
 
 
 def command(
@@ -22,8 +25,17 @@ def command(
     output: trials.Output,
     protocol: trials.ProtocolName = "scenes",
     network: Annotated[
-        str, typer.Option(help="By its own recipe.", autocompletion=options.networks)
-    ] = "unmixing_sr",
+        str | None,
+        typer.Option(
+            help="By its own recipe. Default: unmixing_sr.", autocompletion=options.networks
+        ),
+    ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            help="Or: the network of a recipe, as of paper.", autocompletion=options.recipes
+        ),
+    ] = None,
     relation: Annotated[
         str,
         typer.Option(metavar="A,B,...", help="Kinds of the loss on abundances that are tried."),
@@ -61,12 +73,12 @@ def command(
     from hsisr import runtime
     from hsisr.ablation import Ablation, Plan
     from hsisr.budget import Budget
-    from hsisr.trial import Terms, own_recipe
+    from hsisr.trial import Terms
 
     runtime.limit_threads(threads)
     budget = Budget(epochs, minutes)
     plan = Plan(trials.listed(relation), [_weight(text) for text in trials.listed(beta)], full)
-    ablation = Ablation(own_recipe(network, settings or ()), plan)
+    ablation = Ablation(_recipe(network, recipe, settings or ()), plan)
     trial = trials.Trial(
         {number: trials.datasets(protocol, data, number) for number in trials.scales(scale)},
         ablation.variants,
@@ -78,11 +90,22 @@ def command(
     if dry_run:
         return
     outcome = trials.conduct(trial)
-    notes = [f"protocol {protocol}, network {network}; {budget}, unmixing not counted"]
-    made = list(_tables(ablation, trial, outcome, [*notes, *ablation.legend]))
+    numbers = ablation.recipe
+    what = f"protocol {protocol}, network {numbers.sr.network} by the recipe {numbers.name}"
+    notes = [f"{what}; {budget}, the training of unmixing not counted", *ablation.legend]
+    made = list(_tables(ablation, trial, outcome, notes))
     files = trials.write(output, made)
     trials.show(made, files, "hsisr/ablate/1" if json else None)
     outcome.require_whole()
+
+
+def _recipe(network: str | None, recipe: str | None, settings: Sequence[str]) -> Recipe:
+    from hsisr import recipe as recipes
+    from hsisr.trial import own_recipe
+
+    if network and recipe:
+        raise UsageError("both --network and --recipe", hint="leave one out")
+    return recipes.load(recipe, settings) if recipe else own_recipe(network or _USUAL, settings)
 
 
 def _weight(text: str) -> float:
@@ -96,11 +119,14 @@ def _tables(
     ablation: Ablation, trial: trials.Trial, outcome: trials.Outcome, notes: Sequence[str]
 ) -> Iterator[Table]:
     """Scores and differences of every data set and their mean, then how good the encoders are."""
-    from hsisr.ablation import commutations
+    from hsisr.verdict import commutations, differences, validated
 
+    cells = {
+        trials.titled(*place): [c for c in trial.cells if (c.dataset, c.scale) == place]
+        for place in trial.places
+    }
     for title, rows in trials.ranked(trial, outcome):
-        yield trials.table(title, rows, notes)
-        yield ablation.differences(title, rows)
-    for dataset, scale in trial.places:
-        cells = [cell for cell in trial.cells if (cell.dataset, cell.scale) == (dataset, scale)]
-        yield commutations(f"{dataset}, scale {scale}", cells, trial.terms)
+        yield trials.table(title, rows, [*notes, *validated(cells.get(title, []), trial.terms)])
+        yield differences(title, rows, ablation.pairs)
+    for title, some in cells.items():
+        yield commutations(title, some, trial.terms)

@@ -42,6 +42,7 @@ def test_everything_is_tried_and_what_is_done_is_found_again(ablate, tmp_path):
     told = json.loads(ended.out)
     assert told["schema"] == "hsisr/ablate/1"
     scores, differences, encoders = told["tables"]
+    assert any("PSNR on the validation blocks" in note for note in scores["notes"])
     rows = {entry["name"]: entry for entry in scores["entries"]}
     whole, control = "pool-0.02+mam", "random-pool-0.02+mam"
     assert list(rows) == ["bicubic", "off", "pool-0.02", "mam", whole, control]
@@ -52,10 +53,11 @@ def test_everything_is_tried_and_what_is_done_is_found_again(ablate, tmp_path):
     assert changes[f"{whole} − {control}"] == pytest.approx(np.subtract(trained[3], trained[4]))
     for entry in encoders["entries"]:
         assert len(entry["measures"]["error"]["values"]) == 2
-    with (tmp_path / "out" / "table.csv").open() as handle:
-        assert (
-            sum(line[:1] in [[name] for name in rows] for line in csv.reader(handle)) == 1 + 5 * 2
-        )
+    with (tmp_path / "out" / "table.csv").open(newline="") as handle:
+        names = [
+            line["name"] for line in csv.DictReader(handle) if line["table"] == "scene, scale 2"
+        ]
+    assert len(names) == 1 + 5 * 2
     # the same once more is no work
     files = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("model.*")}
     again = ablate(*LEAST, "--epochs", 1, "--seeds", 2)
@@ -85,6 +87,13 @@ def test_what_would_be_trained_is_told_without_training(ablate, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_recipe_is_taken_apart_around_its_own_numbers(ablate):
+    ended = ablate("--epochs", 1, "--dry-run", "--recipe", "paper")
+    assert ended.code == 0
+    names = "off, pool-0.2, nearest-0.2, hr-0.2, deconv-0.2, nearest-0.001, nearest-0.02, mam, "
+    assert f"30 trainings: {names}nearest-0.2+mam, random-nearest-0.2+mam" in ended.err
+
+
 @pytest.mark.parametrize(
     ("more", "said"),
     [
@@ -95,6 +104,8 @@ def test_what_would_be_trained_is_told_without_training(ablate, tmp_path):
         (["--epochs", 1, "--minutes", 1], "either --epochs or --minutes"),
         ([], "either --epochs or --minutes"),
         (["--epochs", 1, "--network", "bicubic"], "no network 'bicubic' to train"),
+        (["--epochs", 1, "--network", "mcnet", "--recipe", "paper"], "both --network and --recipe"),
+        (["--epochs", 1, "--recipe", "paperr"], "no recipe 'paperr'"),
         (["--epochs", 1, "--network", "unmixing"], "no network 'unmixing' to train"),
     ],
 )

@@ -4,27 +4,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 from math import inf, nan
-from pathlib import Path
-from statistics import stdev
 
 import numpy as np
 import pytest
 import torch
-from scipy.stats import ttest_1samp
 
-from hsisr.ablation import Ablation, Plan, commutations, conclusions
-from hsisr.budget import Budget
-from hsisr.checkpoint import Checkpoint, save
-from hsisr.commutation import commutation
+from hsisr import recipe as recipes
+from hsisr.ablation import Ablation, Plan
+from hsisr.checkpoint import Checkpoint
 from hsisr.errors import UsageError
-from hsisr.fit import MODEL
 from hsisr.patches import PatchSet
 from hsisr.recipe import Recipe
 from hsisr.runtime import Runtime
-from hsisr.standings import Standing
-from hsisr.steps import SrStep, total_loss, untrained
-from hsisr.trial import Cell, Terms, Variant, own_recipe
+from hsisr.steps import SrStep, build_network, total_loss, untrained
+from hsisr.trial import Variant, own_recipe
 from hsisr_models.relation import KINDS
+from hsisr_models.sr import SHELF as NETWORKS
 from tests.hsisr.training import small
 
 DEFAULT = [
@@ -100,13 +95,17 @@ def test_without_the_module_there_are_no_variants_of_it(network: str, settings: 
     assert list(found) == ["off", "pool-0.1", "random-pool-0.1"]
 
 
-@pytest.mark.parametrize("network", ["mcnet", "sspsr", "rfsr", "essaformer"])
+@pytest.mark.parametrize("network", [name for name in NETWORKS if name in recipes.names()])
 def test_networks_of_others_are_taken_apart_by_their_own_recipes(network: str) -> None:
     recipe = own_recipe(network)
     found = named(recipe)
     assert list(found) == DEFAULT
     assert found["pool-0.001+mam"].recipe == recipe
-    assert found["pool-0.2"].recipe.sr.numbers["material"] == "off"
+    for name in ("pool-0.2", "mam", "pool-0.001+mam"):
+        numbers = found[name].recipe.sr
+        with torch.device("meta"):
+            built = build_network(numbers, bands=31, scale=4, endmembers=3)
+        assert built.uses_abundances == ("mam" in name)
 
 
 @pytest.mark.parametrize(
@@ -126,85 +125,3 @@ def test_a_plan_that_makes_no_sense_is_refused(
 ) -> None:
     with pytest.raises(UsageError, match=said):
         Plan(relations, betas)
-
-
-def row(name: str, *values: float) -> Standing:
-    return Standing(name, {seed: {"psnr": value} for seed, value in enumerate(values)}, {})
-
-
-def test_differences_are_paired_by_the_seed() -> None:
-    """The seeds differ by far more than the variants do."""
-    ablation = Ablation(small(), Plan(["pool"], [1e-3]))
-    off, both = [30.0, 35.0, 33.0], [30.5, 35.3, 33.4]
-    rows = [row("bicubic", 29.0), row("off", *off), row("pool-0.001+mam", *both)]
-    table = ablation.differences("scene", rows)
-    (entry,) = table.entries
-    assert entry.name == "pool-0.001+mam − off"
-    assert entry.values("psnr") == pytest.approx([0.5, 0.3, 0.4])
-    assert entry.deviation("psnr") == pytest.approx(0.1)
-    assert any("higher by more than one standard deviation" in note for note in table.notes)
-
-
-def test_the_whole_is_held_against_its_control() -> None:
-    ablation = Ablation(small(), Plan(["pool"], [1e-3]))
-    rows = [row("off", 30.0), row("pool-0.001+mam", 30.5), row("random-pool-0.001+mam", 30.75)]
-    found = {entry.name: entry.mean("psnr") for entry in ablation.differences("x", rows).entries}
-    assert found == {
-        "pool-0.001+mam − off": 0.5,
-        "random-pool-0.001+mam − off": 0.75,
-        "pool-0.001+mam − random-pool-0.001+mam": -0.25,
-    }
-
-
-@pytest.mark.parametrize(
-    ("values", "said"),
-    [
-        ((0.3, 0.1, 0.2), "higher by more than one standard deviation"),
-        ((-0.3, -0.1, -0.2), "lower by more than one standard deviation"),
-        ((0.3, -0.2, 0.1), "within one standard deviation of the seeds, which shows nothing"),
-        ((0.002, 0.002, 0.002), "within one standard deviation of the seeds, which shows nothing"),
-    ],
-)
-def test_what_a_difference_shows_is_said_in_words(values: tuple[float, ...], said: str) -> None:
-    lines = conclusions([row("some", *values)])
-    assert [line for line in lines if said in line] == [lines[0]]
-    assert lines[0].endswith(": some")
-
-
-@pytest.mark.parametrize("seeds", [2, 3, 5])
-def test_how_often_chance_alone_goes_beyond_is_told(seeds: int) -> None:
-    """By scipy's test of differences that lie exactly one standard deviation from zero."""
-    values = np.arange(seeds, dtype=float)
-    values += stdev(values) - values.mean()
-    chance = ttest_1samp(values, 0).pvalue
-    (line,) = conclusions([row("some", *values)])[1:]
-    assert f"{chance:.0%} of the rows" in line
-    assert f"with {seeds} seeds" in line
-
-
-def test_one_seed_shows_nothing() -> None:
-    assert "from one seed" in " ".join(conclusions([row("some", 3.0)]))
-
-
-def test_the_networks_that_the_cells_were_trained_through_are_measured(
-    prepared: PatchSet, unmix: Checkpoint, cpu: Runtime, tmp_path: Path
-) -> None:
-    terms = Terms(tmp_path, Budget(epochs=1), cpu)
-    home = terms.home("scene", 2)
-    home.mkdir()
-    (home / "data").symlink_to(prepared.folder)
-    found = {"trained": [unmix], "random": [untrained(prepared, small(), seed) for seed in (0, 1)]}
-    variants = named(small())
-    cells = []
-    for name, kind in (("off", "none"), ("mam", "trained"), (DEFAULT[-1], "random")):
-        for seed, network in enumerate(found.get(kind, [unmix])):
-            cell = Cell("scene", 2, variants[name], seed)
-            terms.place(cell).mkdir()
-            save(terms.place(cell) / MODEL, network.card, {"unmixer": network.unmixer()})
-            cells.append(cell)
-    not_done = Cell("scene", 2, variants["mam"], 1)
-    table = commutations("scene", [*cells, not_done], terms)
-    for entry, networks in zip(table.entries, found.values(), strict=True):
-        errors = [commutation(one.unmixer(), prepared, "test") for one in networks]
-        assert entry.values("error") == pytest.approx([one.error for one in errors])
-        assert entry.values("error / spread") == pytest.approx([one.relative for one in errors])

@@ -24,6 +24,7 @@ from hsisr.sampler import Sampler
 from hsisr.steps import SrStep, UnmixStep, score, total_loss, untrained
 from hsisr_models.contract import Outcome
 from hsisr_models.imaging import mix, upscale_bicubic
+from hsisr_models.unmix import SHELF as METHODS
 from tests.hsisr.training import STEPS, advance, reports, small
 
 
@@ -259,6 +260,19 @@ def test_the_random_control_is_decided_by_its_seed_alone(
         if first.tensors[name].std() > 0:
             assert not torch.equal(first.tensors[name], other.tensors[name])
             assert not torch.equal(first.tensors[name], unmix.tensors[name])
+
+
+@pytest.mark.parametrize("method", [name for name in METHODS if name in recipes.names()])
+def test_every_method_of_unmixing_has_a_control(
+    method: str, prepared: PatchSet, cpu: Runtime, batch: tuple[Tensor, Tensor]
+) -> None:
+    recipe = recipes.load(method, ["unmix.endmembers=3"])
+    step = SrStep(prepared, recipe, untrained(prepared, recipe, seed=0), cpu.device)
+    with torch.no_grad():
+        maps = step.outcome(*batch).abundances
+    assert maps is not None
+    assert maps.min() >= 0
+    torch.testing.assert_close(maps.sum(1), torch.ones_like(maps[:, 0]))
 
 
 def test_the_random_control_is_the_model_that_would_be_saved(

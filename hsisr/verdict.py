@@ -1,0 +1,119 @@
+"""What a comparison shows, and what it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from math import sqrt
+from statistics import fmean
+
+from scipy.stats import t
+
+from hsisr.checkpoint import load
+from hsisr.commutation import Commutation, commutation
+from hsisr.fit import MODEL
+from hsisr.patches import open_patches
+from hsisr.scoreboard import Entry, Table
+from hsisr.standings import Standing, difference
+from hsisr.trial import Cell, Terms
+
+_ROUNDED = {"psnr": 0.005, "sam": 0.0005}
+"""Differences that a table rounds to nothing, in dB and degrees."""
+_SAID = {
+    "nothing": "within one standard deviation of the seeds, which shows nothing",
+    "higher": "higher by more than one standard deviation of the seeds",
+    "lower": "lower by more than one standard deviation of the seeds",
+}
+
+
+def differences(title: str, rows: Sequence[Standing], pairs: Sequence[tuple[str, str]]) -> Table:
+    """The one of each pair of rows minus the other, where both are there, and what that shows."""
+    by_name = {row.name: row for row in rows}
+    found = [
+        difference(f"{one} − {other}", by_name[one], by_name[other])
+        for one, other in pairs
+        if one in by_name and other in by_name
+    ]
+    changes = [row for row in found if row]
+    return Table(
+        f"{title}: differences",
+        [Entry(row.name, row.measures, row.facts) for row in changes],
+        ["paired by the seed", *conclusions(changes)],
+    )
+
+
+def conclusions(changes: Sequence[Standing]) -> list[str]:
+    """What differences show and what they do not, in words.
+
+    Within one standard deviation of the seeds, or rounded to nothing in the table, a difference
+    shows nothing. Of those beyond it some are there by chance; how many is told, by Student's t of
+    paired differences.
+    """
+    repeated = [row for row in changes if len(row.scores) > 1]
+    if not repeated:
+        return ["from one seed it cannot be told whether a difference is more than chance"]
+    seeds = min(len(row.scores) for row in repeated)
+    chance = 2 * t.sf(sqrt(seeds), seeds - 1)
+    return [
+        *(line for measure in _ROUNDED for line in _sorted(repeated, measure)),
+        f"if nothing made a difference, {chance:.0%} of the rows would be beyond it by chance, "
+        f"with {seeds} seeds",
+    ]
+
+
+def _sorted(changes: Sequence[Standing], measure: str) -> Iterator[str]:
+    """Which rows show nothing of a measure, which that it is higher, which lower."""
+    kinds: dict[str, list[str]] = {kind: [] for kind in _SAID}
+    for row in changes:
+        mean, deviation = row.mean(measure), row.deviation(measure) or 0.0
+        shows = abs(mean) > max(deviation, _ROUNDED[measure])
+        kinds[("higher" if mean > 0 else "lower") if shows else "nothing"].append(row.name)
+    for kind, names in kinds.items():
+        if names:
+            yield f"{measure.upper()} {_SAID[kind]}: {', '.join(names)}"
+
+
+def validated(cells: Sequence[Cell], terms: Terms) -> list[str]:
+    """Which variant is to be preferred, in words, where any has been trained.
+
+    That is told by the validation blocks: whoever chooses by the test has no test left.
+    """
+    found: dict[str, list[float]] = {}
+    for cell in cells:
+        path = terms.place(cell) / MODEL
+        if path.exists():
+            found.setdefault(cell.variant.name, []).append(load(path).card.scores["psnr"])
+    if not found:
+        return []
+    means = {name: fmean(scores) for name, scores in found.items()}
+    first, *others = sorted(means, key=lambda name: -means[name])
+    told = [f"{first} {means[first]:.2f} dB, the highest"]
+    told += [f"{name} {means[name]:.2f}" for name in others]
+    return [f"PSNR on the validation blocks, to choose by: {', '.join(told)}"]
+
+
+def commutations(title: str, cells: Sequence[Cell], terms: Terms) -> Table:
+    """How well the unmixing networks of trained cells change places with the degradation.
+
+    The cells share a data set and a scale, and all of a seed share a network of each kind.
+    """
+    found: dict[str, dict[int, Commutation]] = {"trained": {}, "random": {}}
+    for cell in cells:
+        path = terms.place(cell) / MODEL
+        known = found.get(cell.variant.unmixing)
+        if known is not None and cell.seed not in known and path.exists():
+            patches = open_patches(terms.home(cell.dataset, cell.scale))
+            known[cell.seed] = commutation(load(path).unmixer(), patches, "test")
+    rows = [Entry(f"{name} unmixing", _errors(some.values()), {}) for name, some in found.items()]
+    notes = [
+        "error: mean of |pool(Enc(HR)) − Enc(LR)| over endmembers and pixels of the test blocks",
+        "spread: mean of |Enc(LR) − its mean over pixels|, the error of maps that show nothing",
+    ]
+    return Table(f"{title}: commutation of unmixing and degradation", rows, notes)
+
+
+def _errors(found: Collection[Commutation]) -> dict[str, list[float]]:
+    return {
+        "error": [one.error for one in found],
+        "spread": [one.spread for one in found],
+        "error / spread": [one.relative for one in found],
+    }
