@@ -100,5 +100,8 @@ def _notes(protocol: Protocol, budget: object) -> list[str]:
         f"protocol {protocol.name}, metrics {protocol.metrics}; {budget}; mean ± standard "
         "deviation over seeds",
         "learning rates are halved after the same shares of the training as in the recipes, "
-        "warm-ups take 5 % at most; 21 validations each, of which the best weights are tested once",
+        "warm-ups take 5 % at most; 21 validations each, fewer of few steps, of which the best "
+        "weights are tested once",
+        "training without validations, on a CPU in the time of the processor; operations of "
+        "convolutions and matrix products; memory that upscaling the test blocks adds",
     ]
