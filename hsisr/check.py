@@ -123,7 +123,8 @@ def consistency_steps(spec: CubeSpec, scale: int) -> tuple[list[Tile], bool]:
 
     In a large scene they are spread over it: the check does not take longer the larger it is.
     """
-    steps = list(TilePlan(spec.rows, spec.cols, max(1, _FINE // scale), SUPPORT))
+    side = max(1, _FINE // scale)
+    steps = list(TilePlan(spec.rows, spec.cols, (side, side), SUPPORT))
     chosen = np.linspace(0, len(steps) - 1, min(len(steps), _STEPS)).astype(int)
     return [steps[number] for number in chosen], len(chosen) == len(steps)
 

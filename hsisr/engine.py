@@ -66,8 +66,8 @@ class Engine:
     def __init__(self, cube: Cube, seen: Survey, plan: TilePlan, workers: Sequence[Worker]) -> None:
         self.recomputed = 0
         """Chunks that bfloat16 could not hold."""
-        self.side = plan.tile
-        """Of the largest tile that still fits into memory."""
+        self.side = max(plan.tile)
+        """The longer one of the largest tile that still fits into memory."""
         self._cube, self._seen, self._plan = cube, seen, plan
         self._count = len(workers)
         self._idle: SimpleQueue[Worker] = SimpleQueue()

@@ -191,15 +191,14 @@ def store(
     `facts` go into the manifest. Raises `InputError`.
     """
     folder = run / "data"
-    folder.mkdir(parents=True, exist_ok=True)
-    # an older one would soon describe blocks that are no longer there
-    (folder / MANIFEST).unlink(missing_ok=True)
     total = sum(len(source.parts) for source in sources)
     entries: list[dict[str, Any]] = []
     scenes, spec = [], None
     for source in sources:
         with source.opened() as cube:
-            spec = spec or cube.spec
+            if spec is None:
+                spec = cube.spec
+                _begin(folder)
             scenes.append(describe(cube))
             for split, window in source.parts:
                 high = cube.read(window)
@@ -223,6 +222,12 @@ def store(
     }
     # written last: a folder with a manifest is complete
     write_json(folder / MANIFEST, manifest)
+
+
+def _begin(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    # an older one would soon describe blocks that are no longer there
+    (folder / MANIFEST).unlink(missing_ok=True)
 
 
 def _save_pair(folder: Path, name: str, high: Block, scale: int, operator: str) -> dict[str, str]:

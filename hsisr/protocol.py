@@ -14,10 +14,15 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from hsisr import recipe
+from hsisr.cube import Cube
+from hsisr.degraded import known_operator
 from hsisr.errors import HsisrError, InputError, UsageError
+from hsisr.evaluate import known_preset
 from hsisr.formats import open_cube, recognised
-from hsisr.patches import Layout, Source, cut, cut_into, store
+from hsisr.patches import Layout, Peak, Source, cut, cut_into, store
 from hsisr.published import Plan
+from hsisr.view import View
 
 Rows = Mapping[int, Mapping[str, Mapping[str, float]]]
 
@@ -60,37 +65,75 @@ class Dataset:
 
         Raises `InputError`.
         """
-        operator, plan = self.protocol.operator, self.protocol.plan
+        operator = self.protocol.operator
         facts = {"protocol": self.protocol.name, "metrics": self.protocol.metrics}
-        if plan is None:
+        if self.protocol.plan is None:
             with open_cube(self.files[self.name]) as cube:
                 yield from cut_into(run, Layout(self.scale, operator), [cube], facts)
-            return
-        sources = [
-            Source(partial(plan.opened, path), plan.windows(scene, self.scale))
+        else:
+            yield from store(self._sources(), run, self.scale, operator, self.peak(), facts)
+
+    def peak(self) -> Peak:
+        """What a published protocol divides all values by; may read the whole scene, in strips."""
+        return self._plan.normalisation(self.files)
+
+    @property
+    def images(self) -> int:
+        """How many images a published protocol tests on."""
+        return sum(split == "test" for source in self._sources() for split, _ in source.parts)
+
+    def tests(self) -> Iterator[Cube]:
+        """The images that a published protocol tests on, each open until the next one is."""
+        for source in self._sources():
+            windows = [window for split, window in source.parts if split == "test"]
+            if windows:
+                with source.opened() as cube:
+                    yield from (View(cube, window=window) for window in windows)
+
+    def _sources(self) -> list[Source]:
+        return [
+            Source(partial(self._plan.opened, path), self._plan.windows(scene, self.scale))
             for scene, path in self.files.items()
         ]
-        peak = plan.normalisation(self.files)
-        yield from store(sources, run, self.scale, operator, peak, facts)
+
+    @property
+    def _plan(self) -> Plan:
+        assert self.protocol.plan is not None
+        return self.protocol.plan
 
 
 def names() -> list[str]:
     """The protocols that come with hsisr."""
-    folder = files("hsisr_models") / "recipes" / "protocols"
-    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir())
+    return recipe.names("protocols")
 
 
 def load(name: str) -> Protocol:
-    """The protocol called `name`; raises `UsageError`."""
-    if name not in names():
-        raise UsageError(f"no protocol '{name}'", hint=f"one of {', '.join(names())}")
-    path = files("hsisr_models") / "recipes" / "protocols" / f"{name}.toml"
-    table: dict[str, Any] = tomllib.loads(path.read_text())
-    published = {int(scale): rows for scale, rows in table.pop("published").items()}
-    plan = Plan.read(table, name) if "scene" in table else None
-    told = {key: table[key] for key in table.keys() - {"scene", "part", "scales"}}
-    scales = tuple(table["scales"])
-    return Protocol(name=name, scales=scales, published=published, plan=plan, **told)
+    """The protocol called `name`, or in the TOML file of that path; raises `UsageError`."""
+    if name in names():
+        path = files("hsisr_models") / "recipes" / "protocols" / f"{name}.toml"
+    elif name.endswith(".toml") and Path(name).is_file():
+        path = Path(name)
+    else:
+        known = ", ".join(names())
+        raise UsageError(
+            f"no protocol '{name}'", hint=f"one of {known}, or the path of a .toml file"
+        )
+    try:
+        return _read(Path(name).stem, tomllib.loads(path.read_text()))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise UsageError(f"not a protocol: {error!r}", where=name) from error
+
+
+def _read(name: str, tables: Mapping[str, Any]) -> Protocol:
+    told = {key: value for key, value in tables.items() if key not in ("scene", "part")}
+    told["published"] = {int(scale): rows for scale, rows in tables["published"].items()}
+    told["scales"] = tuple(tables["scales"])
+    known_operator(tables["operator"])
+    known_preset(tables["metrics"])
+    plan = Plan.read(tables, name) if "scene" in tables else None
+    if plan is not None:
+        plan.require_sound(told["scales"])
+    return Protocol(name=name, plan=plan, **told)
 
 
 def datasets(protocol: Protocol, folder: Path, scale: int) -> list[Dataset]:

@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 
 from hsisr.cube import Block, Cube, Spectrum
-from hsisr.cutting import blocks, whole
+from hsisr.cutting import SPLITS, blocks, whole
 from hsisr.errors import InputError, UsageError
 from hsisr.evaluate import largest
 from hsisr.formats import ReadOptions, open_cube
@@ -96,6 +96,20 @@ class Plan:
             parts=tuple(map(Part.read, tables["part"])),
             **scene,
         )
+
+    def require_sound(self, scales: Sequence[int]) -> None:
+        """Raise `ValueError` where parts are not inside the scene, or images no multiple."""
+        rows, cols, _ = self.shape
+        if not Window(0, 0, rows, cols).contains(self.crop):
+            raise ValueError(f"the crop is not inside {rows} x {cols} pixels")
+        inside = Window(0, 0, self.crop.height, self.crop.width)
+        for part in self.parts:
+            if part.split not in SPLITS:
+                raise ValueError(f"no split '{part.split}'")
+            if part.image and any(part.image % scale for scale in scales):
+                raise ValueError(f"images of {part.image} pixels are no multiple of a scale")
+            if not all(inside.contains(window) for window in part.windows(inside, scales[0])):
+                raise ValueError(f"a part for {part.split} is not inside the crop")
 
     @property
     def scenes(self) -> list[str]:

@@ -90,9 +90,9 @@ class Recipe:
         return asdict(self)
 
 
-def names() -> list[str]:
-    """The recipes that come with hsisr."""
-    folder = files("hsisr_models") / "recipes"
+def names(kind: str = "") -> list[str]:
+    """The recipes that come with hsisr, or the `protocols`."""
+    folder = files("hsisr_models") / "recipes" / kind
     return sorted(
         Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".toml")
     )

@@ -28,7 +28,7 @@ from hsisr.runtime import Runtime
 from hsisr.sizing import Sizes, allowed, fit
 from hsisr.speed import Load, made_up
 from hsisr.survey import Survey, strips, survey
-from hsisr.window import Slab, TilePlan, Window
+from hsisr.window import Shape, Slab, TilePlan, Window
 
 _PATTERN = 256
 """Side of what is repeated all over a scene."""
@@ -90,7 +90,7 @@ class Rehearsal:
     """As it was written."""
     operations: int
     """Floating-point operations of the convolutions."""
-    tile: int
+    tile: Shape
     survey_seconds: float
     """For what has to be known of the whole scene."""
     run_seconds: float

@@ -21,7 +21,7 @@ from hsisr.cube import Block, Cube, CubeSpec
 from hsisr.operations import Operation
 from hsisr.runtime import Runtime
 from hsisr.survey import Survey
-from hsisr.window import TilePlan, Window
+from hsisr.window import Shape, TilePlan, Window
 from hsisr_models.blocks import freeze_attention
 from hsisr_models.rendering import Renderer
 
@@ -38,13 +38,16 @@ def freeze(network: nn.Module, seen: Survey, peak: float, runtime: Runtime) -> N
 def run(
     cube: Cube, operation: Operation, seen: Survey, *, tile: int, runtime: Runtime
 ) -> Iterator[tuple[Window, Block]]:
-    """Apply a local operation to a scene, yielding each window of the output grid once."""
-    for step in plan(cube.spec, operation, tile):
+    """Apply a local operation to a scene, yielding each window of the output grid once.
+
+    `tile` is the side of a square.
+    """
+    for step in plan(cube.spec, operation, (tile, tile)):
         block = cube.read(step.read)
         yield step.write, _joined(render(operation, block, step.kept, seen, runtime))
 
 
-def plan(spec: CubeSpec, operation: Operation, tile: int) -> TilePlan:
+def plan(spec: CubeSpec, operation: Operation, tile: Shape) -> TilePlan:
     """How a scene is cut into tiles, with the halo that an operation needs.
 
     For one that is not local this is the whole scene, around every tile.

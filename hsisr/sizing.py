@@ -1,11 +1,13 @@
 """How large tiles and slabs may be: halos make small ones dear, memory forbids large ones.
 
 A slab that is as wide as the scene is read and written in few long pieces, any other in a short
-piece for every row of every band. Which of the two costs more depends on the network.
+piece for every row of every band. Which of the two costs more depends on the network. As slabs are
+wide only if they are low, tiles may be wider than high.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
@@ -17,13 +19,13 @@ from hsisr.errors import OutputError, UsageError
 from hsisr.files import human_size
 from hsisr.operations import Operation
 from hsisr.run import CHUNK, plan
-from hsisr.window import TilePlan
+from hsisr.window import Shape, TilePlan
 
 LAYER, PIXEL, PIECE = 1.2e-3, 1.2, 2.4
 """Microseconds of a processor, about: for a number in one layer on the scene's grid, for a pixel
 of the output, and for a piece of a file that is read, or written and brought to the disk."""
 
-_TILES = (512, 384, 256, 192, 160, 128, 112, 96, 80, 64, 48, 32, 24, 16, 8)
+_SIDES = (512, 384, 256, 192, 160, 128, 112, 96, 80, 64, 48, 32, 24, 16, 8)
 _PROGRAM = 350 << 20
 """Bytes that the program itself takes: libraries, a network, what is known of the scene."""
 _ALLOWED = 1200 << 20
@@ -65,26 +67,33 @@ def fit(
     operation: Operation,
     threads: int,
     budget: int,
-    tile: int | None = None,
+    tile: Shape | None = None,
     shares: int = 1,
 ) -> Sizes:
-    """The quickest way to cut a scene that stays within `budget` bytes; `tile` fixes its side.
+    """The quickest way to cut a scene that stays within `budget` bytes; `tile` fixes its shape.
 
     Where the scene has as many rows, each of the `shares` has a row of tiles. Raises `OutputError`
     where even the smallest tiles need more.
     """
     needs = Needs(spec, outputs, operation)
-    sides = [tile] if tile else [side for side in _TILES if -(-spec.rows // side) >= shares]
-    sides = sides or [min(_TILES)]
-    choices = [needs.cut(side, count, budget) for count in _fewer(threads) for side in sides]
+    shapes = [tile] if tile else list(_shapes(spec, shares))
+    choices = [needs.cut(shape, count, budget) for count in _fewer(threads) for shape in shapes]
     possible = [sizes for sizes in choices if sizes.memory <= budget]
     if possible:
         return min(possible, key=needs.time)
-    least = needs.bytes(min(sides), 1)
+    least = needs.bytes(min(shapes), 1)
     raise OutputError(
         f"not enough memory allowed: {human_size(budget)}; this needs {human_size(least)}",
         hint=f"--max-memory {-(-least // 10**6)}M, or fewer --bands",
     )
+
+
+def _shapes(spec: CubeSpec, shares: int) -> Iterator[Shape]:
+    """Those that leave a row of tiles for every share, or else the lowest."""
+    heights = [side for side in _SIDES if -(-spec.rows // side) >= shares]
+    # as many tiles, all of them about as wide, take the least memory
+    widths = {-(-spec.cols // -(-spec.cols // side)) for side in _SIDES}
+    return itertools.product(heights or [min(_SIDES)], sorted(widths))
 
 
 def _fewer(threads: int) -> Iterator[int]:
@@ -98,26 +107,27 @@ class Needs:
 
     def __init__(self, spec: CubeSpec, outputs: Sequence[CubeSpec], operation: Operation) -> None:
         self._spec, self._operation = spec, operation
+        self._halo = plan(spec, operation, (1, 1)).halo
         self._bands = sum(s.bands for s in outputs)
         self._stored = sum(s.bands * s.dtype.itemsize for s in outputs) * operation.scale**2
 
-    def cut(self, side: int, threads: int, budget: int) -> Sizes:
-        """Into tiles of that side, with the longest slabs that fit; of one tile if none do."""
-        cut = plan(self._spec, self._operation, side)
+    def cut(self, shape: Shape, threads: int, budget: int) -> Sizes:
+        """Into tiles of that shape, with the longest slabs that fit; of one tile if none do."""
+        cut = plan(self._spec, self._operation, shape)
         counts = range(1, cut.across + 1)
-        fitting = bisect_right(counts, budget, key=lambda tiles: self.bytes(side, threads, tiles))
+        fitting = bisect_right(counts, budget, key=lambda tiles: self.bytes(shape, threads, tiles))
         longest = max(fitting, 1)
-        return Sizes(cut, longest, threads, self.bytes(side, threads, longest))
+        return Sizes(cut, longest, threads, self.bytes(shape, threads, longest))
 
-    def bytes(self, side: int, threads: int, tiles: int = 1) -> int:
+    def bytes(self, shape: Shape, threads: int, tiles: int = 1) -> int:
         """Of memory, about, with slabs of so many tiles."""
-        spec, operation = self._spec, self._operation
-        around = 2 * plan(spec, operation, side).halo
-        height, width = min(side, spec.rows), min(side, spec.cols)
+        spec, operation, around = self._spec, self._operation, 2 * self._halo
+        height, width = min(shape[0], spec.rows), min(shape[1], spec.cols)
         halo = (height + around) * (width + around)
-        tile = (4 * operation.footprint + 8 * spec.bands) * halo
+        # what is freed layer by layer leaves holes, a quarter of what is held
+        tile = (5 * operation.footprint + 8 * spec.bands) * halo
         tile += 20 * self._bands * operation.scale**2 * min(CHUNK, height) * width
-        span = min(tiles * side, spec.cols)
+        span = min(tiles * shape[1], spec.cols)
         slab = self._stored * height * span + 4 * spec.bands * (height + around) * (span + around)
         used = threads * tile + AHEAD * slab
         # memory that is freed leaves holes, which what comes next does not fill
@@ -126,11 +136,11 @@ class Needs:
     def time(self, sizes: Sizes) -> float:
         """Of processors that are all busy but for the end, in microseconds, about."""
         cut = sizes.plan
-        down = len(cut) // cut.across
-        whole = self._work(cut.rows, cut.cols, (down - 1) * cut.halo, (cut.across - 1) * cut.halo)
+        more = (cut.down - 1) * cut.halo, (cut.across - 1) * cut.halo
+        whole = self._work(cut.rows, cut.cols, *more)
         whole += PIECE * self._pieces(sizes)
-        side = min(cut.tile, cut.rows), min(cut.tile, cut.cols)
-        largest = self._work(*side, *(cut.halo for _ in side))
+        height, width = min(cut.tile[0], cut.rows), min(cut.tile[1], cut.cols)
+        largest = self._work(height, width, cut.halo, cut.halo)
         # whoever takes the last tile is waited for
         return whole / sizes.threads + largest * (1 - 1 / sizes.threads)
 
@@ -153,5 +163,5 @@ class Needs:
         slabs = -(-cut.across // sizes.longest)
         if slabs == 1:
             return 0
-        read = cut.rows + 2 * cut.halo * (len(cut) // cut.across)
+        read = cut.rows + 2 * cut.halo * cut.down
         return slabs * (self._spec.bands * read + self._bands * scale * cut.rows)

@@ -121,7 +121,7 @@ def _anywhere(cube: Cube) -> Iterator[Block]:
     """Windows that hold data, from top to bottom; the scene is read in strips, which is fastest."""
     for strip in strips(cube.spec):
         block = cube.read(strip)
-        for tile in TilePlan(strip.height, strip.width, _SAMPLE_SIDE, halo=0):
+        for tile in TilePlan(strip.height, strip.width, (_SAMPLE_SIDE, _SAMPLE_SIDE), halo=0):
             part = block[:, *tile.write.slices]
             if np.isfinite(part).any():
                 yield part

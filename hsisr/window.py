@@ -20,6 +20,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 
+Shape = tuple[int, int]
+"""Height and width."""
+
 
 @dataclass(frozen=True, slots=True)
 class Window:
@@ -120,22 +123,28 @@ class TilePlan:
     """Cuts a scene of `rows` x `cols` pixels into tiles, row by row.
 
     `tile` and `halo` are in pixels of the scene, `scale` is the factor between the scene's grid
-    and the output's. Every output pixel belongs to exactly one tile.
+    and the output's. Tiles are smaller at the lower and the right border. Every output pixel
+    belongs to exactly one tile.
     """
 
     rows: int
     cols: int
-    tile: int
+    tile: Shape
     halo: int
     scale: int = 1
 
     @property
     def across(self) -> int:
         """How many tiles there are in a row."""
-        return -(-self.cols // self.tile)
+        return -(-self.cols // self.tile[1])
+
+    @property
+    def down(self) -> int:
+        """How many rows of tiles there are."""
+        return -(-self.rows // self.tile[0])
 
     def __len__(self) -> int:
-        return -(-self.rows // self.tile) * self.across
+        return self.down * self.across
 
     def __iter__(self) -> Iterator[Tile]:
         scene = Window(0, 0, self.rows, self.cols)
@@ -165,5 +174,7 @@ class TilePlan:
         return Slab(range(numbers[0], numbers[-1] + 1), tiles)
 
     def _kept(self, number: int) -> Window:
-        row, col = (self.tile * index for index in divmod(number, self.across))
-        return Window(row, col, min(self.tile, self.rows - row), min(self.tile, self.cols - col))
+        height, width = self.tile
+        down, across = divmod(number, self.across)
+        row, col = down * height, across * width
+        return Window(row, col, min(height, self.rows - row), min(width, self.cols - col))

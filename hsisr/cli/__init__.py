@@ -17,6 +17,7 @@ from hsisr.cli import _shared as shared
 from hsisr.cli import (
     ablate,
     benchmark,
+    calibrate,
     compare_unmix,
     completion,
     demo,
@@ -53,6 +54,7 @@ for module in (
     compare_unmix,
     benchmark,
     ablate,
+    calibrate,
     info,
     speed,
     demo,

@@ -22,6 +22,18 @@ def recipes() -> list[str]:
     return names()
 
 
+def protocols() -> list[str]:
+    """The protocols that come with hsisr."""
+    from hsisr.recipe import names
+
+    return names("protocols")
+
+
+def published_protocols() -> list[str]:
+    """Those of known scenes."""
+    return [name for name in protocols() if name != "scenes"]
+
+
 def networks() -> Iterator[str]:
     """The networks for super-resolution."""
     from hsisr_models.sr import SHELF
@@ -147,7 +159,7 @@ Precision = Annotated[str, typer.Option(help="auto, fp32 or bf16.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="Processor cores to use; all by default.")]
 Tile = Annotated[
     int | None,
-    typer.Option(min=1, help="Side of a tile in input pixels. Default: the quickest that fits."),
+    typer.Option(min=1, help="Side of a square tile in input pixels. Default: the quickest shape."),
 ]
 MaxMemory = Annotated[
     str | None, typer.Option(metavar="SIZE", help="Memory to use, e.g. 2G. Default: about 1.2G.")

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from hsisr.runtime import Runtime
     from hsisr.sizing import Sizes
     from hsisr.survey import Survey
+    from hsisr.window import Shape
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Means:
     memory: int | None
     """Bytes that may be used; None for the default."""
     tile: int | None
-    """The side of a tile; None for the quickest that fits."""
+    """The side of a square tile; None for the quickest shape that fits."""
     share: Share
     overwrite: bool
 
@@ -89,13 +90,20 @@ class Means:
         """The same in full precision, for what gains nothing from less."""
         return replace(self, machines=[machine.exact for machine in self.machines])
 
-    def sizes(self, target: Target, cube: Cube, operation: Operation, tile: int | None) -> Sizes:
-        """How a scene is cut; raises `OutputError` if memory does not allow it."""
+    def sizes(
+        self, target: Target, cube: Cube, operation: Operation, tile: Shape | None = None
+    ) -> Sizes:
+        """How a scene is cut, into tiles of that shape if they were begun.
+
+        Raises `OutputError` if memory does not allow it.
+        """
         from hsisr.sizing import allowed, fit
 
         specs = [spec for _, spec in target.cubes]
         budget = self.memory or allowed(self.threads)
         count = self.share.count
+        if tile is None and self.tile is not None:
+            tile = self.tile, self.tile
         return fit(cube.spec, specs, operation, self.threads, budget, tile, count)
 
     def forecast(
@@ -114,11 +122,13 @@ class Means:
         from hsisr.files import free_room, human_size
         from hsisr.forecast import run_seconds, statistics_seconds
 
-        sizes = self.sizes(target, cube, operations[0], self.tile)
+        sizes = self.sizes(target, cube, operations[0])
         seconds = run_seconds(cube, seen, sizes, self.workers(operations, sizes.threads))
         seconds += statistics_seconds(cube) if statistics else 0
         needed, plan = sum(spec.nbytes for _, spec in target.cubes), sizes.plan
-        shared.say(f"tiles      {len(plan):,} of {plan.tile} pixels, {sizes.threads} at a time")
+        height, width = plan.tile
+        tiles = f"{len(plan):,} of {height} x {width} pixels"
+        shared.say(f"tiles      {tiles}, {sizes.threads} at a time")
         shared.say(f"memory     about {human_size(sizes.memory)}")
         free = human_size(free_room(target.cubes[0][0]))
         shared.say(f"disk       {human_size(needed)} needed, {free} free")
@@ -166,9 +176,10 @@ def sized(
     import torch
 
     def chosen() -> dict[str, torch.Tensor]:
-        return {"tile": torch.tensor(means.sizes(target, cube, operation, means.tile).plan.tile)}
+        return {"tile": torch.tensor(means.sizes(target, cube, operation).plan.tile)}
 
-    return means.sizes(target, cube, operation, int(journal.once("plan", chosen)["tile"]))
+    height, width = journal.once("plan", chosen)["tile"].tolist()
+    return means.sizes(target, cube, operation, (height, width))
 
 
 def produce(
@@ -196,7 +207,7 @@ def produce(
 
 def tell(engine: Engine, sizes: Sizes) -> None:
     """What a run had to put up with."""
-    if engine.side < sizes.plan.tile:
+    if engine.side < max(sizes.plan.tile):
         shared.say(f"note: short of memory: tiles were cut down to {engine.side} pixels")
     if engine.recomputed:
         shared.say(

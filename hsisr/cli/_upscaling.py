@@ -280,6 +280,6 @@ def _run_blended(
         )
         yield from handed_over(strips, take)
 
-    sizes = Sizes(TilePlan(spec.rows, spec.cols, tile, 0, operation.scale), 1, 1, 0)
+    sizes = Sizes(TilePlan(spec.rows, spec.cols, (tile, tile), 0, operation.scale), 1, 1, 0)
     production = produce(job.target, sizes, steps, journal, stopper, "upscaling")
     return production, {"tile": tile, "seam": {"worst": seam.worst, "rms": seam.rms}}

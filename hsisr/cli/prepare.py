@@ -20,7 +20,14 @@ if TYPE_CHECKING:
 
     Prepare = Callable[[Sequence[Cube], Sequence[Cube]], Iterator[tuple[int, int]]]
 
-Scenes = Annotated[list[Path], typer.Argument(help="Of one sensor; with --tokens, of any.")]
+_SPLIT, _GAP = "0.7,0.1,0.2", 2
+
+Scenes = Annotated[
+    list[Path],
+    typer.Argument(
+        help="Of one sensor; with --tokens, of any; with --protocol, the folder of its scenes."
+    ),
+]
 Degradations = Annotated[
     list[str] | None,
     typer.Option(
@@ -36,6 +43,13 @@ Tokens = Annotated[
         "Scenes are not cut.",
     ),
 ]
+Protocol = Annotated[
+    str | None,
+    typer.Option(
+        help="Cut, divide and degrade as published: one of hsisr's, or a .toml file.",
+        autocompletion=options.protocols,
+    ),
+]
 Validation = Annotated[
     list[Path] | None,
     typer.Option(help="With --tokens: a scene to validate with. Repeatable."),
@@ -48,9 +62,14 @@ def command(
     scale: Annotated[int, typer.Option("-s", "--scale", min=2, max=8, help="Scale factor.")] = 4,
     degradation: Degradations = None,
     split: Annotated[
-        str, typer.Option(help="Shares of training, validation and test.")
-    ] = "0.7,0.1,0.2",
-    gap: Annotated[int, typer.Option(min=0, help="Low-resolution pixels between splits.")] = 2,
+        str | None,
+        typer.Option(help=f"Shares of training, validation and test. Default: {_SPLIT}."),
+    ] = None,
+    gap: Annotated[
+        int | None,
+        typer.Option(min=0, help=f"Low-resolution pixels between splits. Default: {_GAP}."),
+    ] = None,
+    protocol: Protocol = None,
     tokens: Tokens = 0,
     validation: Validation = None,
     var: options.Var = None,
@@ -63,27 +82,73 @@ def command(
 
     Example: hsisr prepare scene.hdr --scale 4 -o runs/scene
     """
-    from hsisr.files import explained, require_new
-    from hsisr.patches import MANIFEST, Layout
+    from hsisr.patches import Layout
 
-    layouts = [Layout(scale, name, _shares(split), gap) for name in degradation or ["bicubic"]]
+    if protocol is not None:
+        settled = (degradation, split, gap, tokens or None, validation, var, axes)
+        _require_unsettled(protocol, *settled)
+        _require_new(output, [], overwrite=overwrite)
+        _work(output, _published(protocol, scenes, scale, output), tokens)
+        return
+    shares, between = _shares(split or _SPLIT), _GAP if gap is None else gap
+    layouts = [Layout(scale, name, shares, between) for name in degradation or ["bicubic"]]
     known = validation or []
     if tokens and not known:
         raise UsageError("--tokens needs scenes to validate with", hint="--validation SCENE")
     if not tokens and (known or len(layouts) > 1):
         raise UsageError("--validation and several --degradation need tokens", hint="--tokens 8")
-    manifest = output / "data" / MANIFEST
-    if manifest.exists():
-        require_new([manifest], [*scenes, *known], overwrite=overwrite)
+    _require_new(output, [*scenes, *known], overwrite=overwrite)
     prepare = _tokens(output, layouts, tokens) if tokens else _blocks(output, layouts[0])
-    stopping = shared.stoppable(f"again: {shared.again()}")
-    with ExitStack() as stack, explained(output), stopping as stopper:
+    with ExitStack() as stack:
         training, validating = (
             [stack.enter_context(shared.open_scene(path, var, axes)) for path in paths]
             for paths in (scenes, known)
         )
-        total = len(list(stopper.heeded(prepare(training, validating))))
-    _tell(output, total, tokens)
+        _work(output, prepare(training, validating), tokens)
+
+
+def _require_new(run: Path, inputs: Sequence[Path], *, overwrite: bool) -> None:
+    from hsisr.files import require_new
+    from hsisr.patches import MANIFEST
+
+    manifest = run / "data" / MANIFEST
+    if manifest.exists():
+        require_new([manifest], inputs, overwrite=overwrite)
+
+
+def _work(run: Path, blocks: Iterator[tuple[int, int]], tokens: int) -> None:
+    from hsisr.files import explained
+
+    stopping = shared.stoppable(f"again: {shared.again()}")
+    with explained(run), stopping as stopper:
+        total = len(list(stopper.heeded(blocks)))
+    _tell(run, total, tokens)
+
+
+def _require_unsettled(protocol: str, *settled: object) -> None:
+    if any(value is not None for value in settled):
+        raise UsageError(
+            f"protocol {protocol} settles how scenes are read, cut and degraded",
+            hint="leave out all options but --scale, --output and --overwrite",
+        )
+
+
+def _published(
+    name: str, paths: Sequence[Path], scale: int, run: Path
+) -> Iterator[tuple[int, int]]:
+    """The blocks of the one data set that a protocol finds at a path."""
+    from hsisr.protocol import datasets, load
+
+    protocol = load(name)
+    if len(paths) > 1:
+        raise UsageError(f"protocol {name} takes one folder", hint=f"--protocol {name} FOLDER")
+    found = datasets(protocol, paths[0], scale)
+    if len(found) > 1:
+        raise UsageError(
+            f"{paths[0]} holds {len(found)} scenes, each a data set of its own",
+            hint="name one of them",
+        )
+    return found[0].prepare(run)
 
 
 def _blocks(run: Path, layout: Layout) -> Prepare:

@@ -198,7 +198,7 @@ def _runs(rows: list[Row], stage: Stage) -> list[str]:
     cells = [
         [
             row.model.name,
-            str(run.tile),
+            "x".join(map(str, run.tile)),
             f"{run.seconds:.2f}",
             f"{run.pixels / run.seconds:,.0f}",
             f"{row.run_share:.2f}",

@@ -64,6 +64,18 @@ def piecewise(function: Callable[[Tensor], Tensor], images: Tensor, values: int)
     return torch.cat([function(part) for part in parts])
 
 
+def weighted(features: Tensor, weights: Callable[[Tensor], Tensor], dim: int) -> Tensor:
+    """Features times the weights that are made of them, piece by piece along a dimension.
+
+    Where no gradient is wanted they take the place of the features.
+    """
+    if torch.is_grad_enabled():
+        return features * weights(features)
+    for part in pieces(features, dim):
+        part *= weights(part)
+    return features
+
+
 def finer(area: Area, factor: int) -> Area:
     """The same pixels on a grid `factor` times finer."""
     rows, cols = (slice(part.start * factor, part.stop * factor) for part in area)

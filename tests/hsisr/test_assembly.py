@@ -31,7 +31,7 @@ from hsisr_models.rendering import Area, Renderer
 from tests.hsisr.tiles import Pointwise, cube_of, with_holes
 
 Scene = Callable[..., NDArray[np.float32]]
-SIZE, TILE, LONGEST = (37, 43), 8, 2
+SIZE, TILE, LONGEST = (37, 43), (8, 8), 2
 FORMATS = [
     ("envi", "bsq", "out.img"),
     ("envi", "bil", "out.img"),

@@ -36,7 +36,7 @@ def test_windows_agree_with_the_whole_scene(operator: str, scale: int, tile: int
     whole = degrade_block(block[:, : rows * scale], scale, operator)
     cube = DegradedCube(ArrayCube(block, Path("x")), scale, operator)
     assert cube.spec.shape == (3, rows, cols)
-    steps = [step.write for step in TilePlan(rows, cols, tile, 0)]
+    steps = [step.write for step in TilePlan(rows, cols, (tile, tile), 0)]
     for window in steps:
         np.testing.assert_allclose(cube.read(window), whole[:, *window.slices], rtol=1e-5)
 

@@ -22,7 +22,7 @@ from hsisr.operations import Operation
 from hsisr.run import freeze, plan, run
 from hsisr.runtime import Runtime
 from hsisr.survey import Survey, survey
-from hsisr.window import Slab, Window
+from hsisr.window import Shape, Slab, Window
 from hsisr_models.rendering import Area, Renderer, cut
 from tests.hsisr.tiles import PEAK, Pointwise, cube_of, operations, whole, with_holes
 
@@ -53,7 +53,7 @@ class Taken:
 
 
 def engine_for(
-    cube: ArrayCube, operation: Operation, runtime: Runtime, tile: int, workers: int = 1
+    cube: ArrayCube, operation: Operation, runtime: Runtime, tile: Shape, workers: int = 1
 ) -> Engine:
     crew = [Worker(operation, runtime)] * workers
     return Engine(cube, seen_in(cube), plan(cube.spec, operation, tile), crew)
@@ -64,7 +64,7 @@ def seen_in(cube: ArrayCube) -> Survey:
 
 
 def ran(
-    engine: Engine, cube: ArrayCube, operation: Operation, tile: int, longest: int = 1
+    engine: Engine, cube: ArrayCube, operation: Operation, tile: Shape, longest: int = 1
 ) -> tuple[Taken, list[Step]]:
     taken = Taken()
     slabs = plan(cube.spec, operation, tile).slabs(longest, lambda _: True)
@@ -86,9 +86,11 @@ def local(name: str, block: NDArray[np.float32], runtime: Runtime) -> Operation:
 
 
 @pytest.mark.parametrize("name", ["pointwise", "sharpen", "unmix", "ensemble"])
-@pytest.mark.parametrize(("workers", "longest", "tile"), [(1, 1, 20), (3, 2, 13), (2, 99, 32)])
+@pytest.mark.parametrize(
+    ("workers", "longest", "tile"), [(1, 1, (20, 20)), (3, 2, (13, 30)), (2, 99, (32, 8))]
+)
 def test_workers_slabs_and_tiles_do_not_change_the_result(
-    scene: Scene, cpu: Runtime, name: str, workers: int, longest: int, tile: int
+    scene: Scene, cpu: Runtime, name: str, workers: int, longest: int, tile: Shape
 ) -> None:
     block = with_holes(scene(4, *SIZE))
     cube, operation = cube_of(block), local(name, block, cpu)
@@ -97,7 +99,7 @@ def test_workers_slabs_and_tiles_do_not_change_the_result(
     taken, steps = ran(engine, cube, operation, tile, longest)
     found = taken.together(cube, operation.scale, len(expected))
     np.testing.assert_array_equal(found, expected)
-    assert (engine.side, engine.recomputed) == (tile, 0)
+    assert (engine.side, engine.recomputed) == (max(tile), 0)
     area = SIZE[0] * SIZE[1] * operation.scale**2
     assert sum(step.pixels for step in steps) == area
     slabs = [step.slab.write for step in steps if step.slab]
@@ -110,8 +112,8 @@ def test_a_slab_is_complete_when_all_of_it_was_handed_over(
 ) -> None:
     cube = cube_of(scene(2, *SIZE))
     operation, taken = Pointwise(), Taken()
-    slabs = plan(cube.spec, operation, 8).slabs(3, lambda _: True)
-    for step in engine_for(cube, operation, cpu, 8, workers).run(taken, slabs):
+    slabs = plan(cube.spec, operation, (8, 8)).slabs(3, lambda _: True)
+    for step in engine_for(cube, operation, cpu, (8, 8), workers).run(taken, slabs):
         if step.slab is not None:
             inside = [w for w, _ in list(taken.windows) if step.slab.write.contains(w)]
             area = step.slab.write.height * step.slab.write.width
@@ -120,9 +122,13 @@ def test_a_slab_is_complete_when_all_of_it_was_handed_over(
 
 def test_only_what_was_asked_for_is_computed(scene: Scene, cpu: Runtime) -> None:
     cube, operation, taken = cube_of(scene(2, *SIZE)), Pointwise(), Taken()
-    cutting = plan(cube.spec, operation, 16)
+    cutting = plan(cube.spec, operation, (16, 16))
     wanted = {0, 2, 5, 6, 11}
-    list(engine_for(cube, operation, cpu, 16, 2).run(taken, cutting.slabs(9, wanted.__contains__)))
+    list(
+        engine_for(cube, operation, cpu, (16, 16), 2).run(
+            taken, cutting.slabs(9, wanted.__contains__)
+        )
+    )
     tiles = [tile.write for number, tile in enumerate(cutting) if number in wanted]
     assert {window for window, _ in taken.windows} == set(tiles)
 
@@ -132,7 +138,7 @@ def test_windows_without_data_come_as_none_and_only_they(scene: Scene, cpu: Runt
     block[:, :16, 16:] = np.nan  # two tiles of 16
     block[1:, 32:, :16] = np.nan  # a tile that has data in one band
     cube, operation = cube_of(block), Pointwise()
-    taken, _ = ran(engine_for(cube, operation, cpu, 16, 2), cube, operation, 16, 3)
+    taken, _ = ran(engine_for(cube, operation, cpu, (16, 16), 2), cube, operation, (16, 16), 3)
     empty = {(w.row, w.col) for w, handed in taken.windows if handed is None}
     assert empty == {(0, 48), (0, 96)}
     np.testing.assert_array_equal(taken.together(cube, 3, 3), 2 * block.repeat(3, 1).repeat(3, 2))
@@ -177,7 +183,7 @@ class Greedy:
 
 
 def under_pressure(
-    cube: ArrayCube, operation: Greedy, runtime: Runtime, tile: int, workers: int = 1
+    cube: ArrayCube, operation: Greedy, runtime: Runtime, tile: Shape, workers: int = 1
 ) -> tuple[Block, Engine]:
     bands = len(one_by_one(cube, operation.inner, runtime, EVERYTHING))
     engine = engine_for(cube, operation, runtime, tile, workers)  # type: ignore[arg-type]
@@ -195,11 +201,11 @@ def test_memory_that_runs_out_anywhere_changes_nothing(
     cube, inner = cube_of(block), local(name, block, cpu)
     expected = one_by_one(cube, inner, cpu, EVERYTHING)
     undisturbed = Greedy(inner, lambda call, size: False)
-    under_pressure(cube, undisturbed, cpu, 40)
+    under_pressure(cube, undisturbed, cpu, (40, 40))
     assert undisturbed.calls > 6  # parts of four tiles: memory runs out within a tile, too
     for at in range(1, undisturbed.calls + 1):
         once = Greedy(inner, lambda call, size, at=at: call == at, fail)  # type: ignore[misc]
-        found, engine = under_pressure(cube, once, cpu, 40)
+        found, engine = under_pressure(cube, once, cpu, (40, 40))
         np.testing.assert_array_equal(found, expected)
         assert engine.side in (20, 10), at
 
@@ -211,7 +217,7 @@ def test_memory_that_runs_out_twice_in_a_row_changes_nothing(
     block = with_holes(scene(4, *SIZE))
     cube, inner = cube_of(block), local("sharpen", block, cpu)
     found, engine = under_pressure(
-        cube, Greedy(inner, lambda call, size: call in (at, at + 1)), cpu, 40
+        cube, Greedy(inner, lambda call, size: call in (at, at + 1)), cpu, (40, 40)
     )
     np.testing.assert_array_equal(found, one_by_one(cube, inner, cpu, EVERYTHING))
     assert engine.side in (10, 8)  # of a tile of 40 pixels, or of 21 at the border
@@ -221,10 +227,10 @@ def test_memory_that_runs_out_twice_in_a_row_changes_nothing(
 def test_the_largest_tile_that_fits_is_found(scene: Scene, cpu: Runtime, workers: int) -> None:
     block = scene(2, *SIZE)
     cube, inner = cube_of(block), Pointwise()
-    halo = plan(cube.spec, inner, 1).halo
+    halo = plan(cube.spec, inner, (1, 1)).halo
     # what is prepared for 30 pixels is too much, and for 15 it is not
     greedy = Greedy(inner, lambda call, size: max(size) > 15 + 2 * halo)
-    found, engine = under_pressure(cube, greedy, cpu, 60, workers)
+    found, engine = under_pressure(cube, greedy, cpu, (60, 60), workers)
     np.testing.assert_array_equal(found, 2 * block.repeat(3, 1).repeat(3, 2))
     # a tile at the border, 23 of whose columns were too much at the same time, may go first
     assert engine.side in ((15,) if workers == 1 else (15, 11))
@@ -233,7 +239,7 @@ def test_the_largest_tile_that_fits_is_found(scene: Scene, cpu: Runtime, workers
 def test_tiles_are_not_cut_below_the_smallest(scene: Scene, cpu: Runtime) -> None:
     cube, greedy = cube_of(scene(2, *SIZE)), Greedy(Pointwise(), lambda call, size: True)
     with pytest.raises(OutputError, match=r"not enough memory for 7 x 5 pixels: .*allo") as told:
-        under_pressure(cube, greedy, cpu, 60)
+        under_pressure(cube, greedy, cpu, (60, 60))
     assert told.value.exit_code == 5
     assert "--threads" in str(told.value.hint)
     assert greedy.calls >= 4  # 60 x 47, 30 x 23, 15 x 11, 7 x 5
@@ -245,7 +251,7 @@ def test_other_errors_are_not_tried_again(scene: Scene, cpu: Runtime) -> None:
 
     once = Greedy(Pointwise(), lambda call, size: call == 2, broken)
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
-        under_pressure(cube_of(scene(2, *SIZE)), once, cpu, 16)
+        under_pressure(cube_of(scene(2, *SIZE)), once, cpu, (16, 16))
     assert not crew()
 
 
@@ -257,15 +263,15 @@ def crew() -> list[str]:
 
 def test_left_early_no_thread_is_left(scene: Scene, cpu: Runtime) -> None:
     cube, operation, taken = cube_of(scene(2, *SIZE)), Pointwise(), Taken()
-    running = engine_for(cube, operation, cpu, 4, 3).run(
-        taken, plan(cube.spec, operation, 4).slabs(2, lambda _: True)
+    running = engine_for(cube, operation, cpu, (4, 4), 3).run(
+        taken, plan(cube.spec, operation, (4, 4)).slabs(2, lambda _: True)
     )
     next(running)
     assert crew()
     running.close()
     assert not crew()
     done = len(taken.windows)
-    assert 0 < done < len(plan(cube.spec, operation, 4))
+    assert 0 < done < len(plan(cube.spec, operation, (4, 4)))
 
 
 class Damaged(ArrayCube):
@@ -279,7 +285,7 @@ class Damaged(ArrayCube):
 
 def test_an_error_of_the_reader_comes_out(scene: Scene, cpu: Runtime) -> None:
     block, operation, taken = scene(2, *SIZE), Pointwise(), Taken()
-    cutting = plan(cube_of(block).spec, operation, 8)
+    cutting = plan(cube_of(block).spec, operation, (8, 8))
     crew_of_two = [Worker(operation, cpu)] * 2
     engine = Engine(Damaged(block, Path("scene")), survey(cube_of(block)), cutting, crew_of_two)
     with pytest.raises(InputError, match="cannot be read"):
@@ -317,7 +323,7 @@ def test_what_bfloat16_cannot_hold_is_computed_again_and_counted(
     block[1, 3, 5] = block[0, 20, 20] = block[0, 21, 29] = 3.4e38
     cube, operation, taken = cube_of(block), Convolved(), Taken()
     runtime = Runtime(torch.device("cpu"), torch.bfloat16)
-    cutting = plan(cube.spec, operation, 16)
+    cutting = plan(cube.spec, operation, (16, 16))
     engine = Engine(cube, seen, cutting, [Worker(operation, runtime)] * workers)
     list(engine.run(taken, cutting.slabs(2, lambda _: True)))
     found = taken.together(cube, 1, 2)

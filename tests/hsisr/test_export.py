@@ -118,7 +118,7 @@ def test_a_cube_is_written_window_by_window(tmp_path: Path, scene: Scene, format
     block = scene(3, 13, 17)
     spec = CubeSpec(*block.shape, np.dtype(np.uint8))
     path = export.tagged(tmp_path / "scene", "x1", format_name)
-    windows = [step.write for step in TilePlan(13, 17, tile=5, halo=0)]
+    windows = [step.write for step in TilePlan(13, 17, tile=(5, 5), halo=0)]
     with create_cube(path, spec, format_name) as writer:
         counts = [write_block(writer, window, block[:, *window.slices]) for window in windows]
     assert sum(counts) == int((np.rint(block) > 255).sum())

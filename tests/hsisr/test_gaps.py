@@ -34,7 +34,7 @@ def test_tiles_are_filled_as_the_whole_scene_to_the_last_bit(
     block = scene_with_holes(seed, shape, share)
     means = gaps.band_means(block)
     whole = gaps.fill(block, means)
-    for step in TilePlan(shape[1], shape[2], tile, gaps.REACH):
+    for step in TilePlan(shape[1], shape[2], (tile, tile), gaps.REACH):
         filled = gaps.fill(block[:, *step.read.slices], means)
         np.testing.assert_array_equal(
             filled[:, *step.kept.slices], whole[:, *step.write.slices], strict=True

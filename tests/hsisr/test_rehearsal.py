@@ -87,7 +87,7 @@ def test_the_operations_of_a_run_are_those_of_its_tiles(tmp_path):
     cube = Repeated(stage_of().spec)
     seen, model = survey(cube), model_of("bicubic", 2, 5)
     operation = model.operation(seen, CPU)
-    cut = plan(cube.spec, operation, 8)
+    cut = plan(cube.spec, operation, (8, 16))
     expected = sum(
         Load(operation, cube.read(tile.read), tile.kept, seen, CPU).operations() for tile in cut
     )

@@ -14,7 +14,7 @@ PLANS = st.builds(
     TilePlan,
     SIZES,
     SIZES,
-    tile=st.integers(1, 50),
+    tile=st.tuples(st.integers(1, 50), st.integers(1, 50)),
     halo=st.integers(0, 12),
     scale=st.integers(1, 5),
 )
@@ -83,8 +83,10 @@ def test_the_halo_is_whole_inside_and_cut_off_at_the_border(plan: TilePlan) -> N
 
 
 def test_tiles_come_row_by_row() -> None:
-    corners = [(tile.write.row, tile.write.col) for tile in TilePlan(5, 7, tile=3, halo=1, scale=2)]
-    assert corners == [(0, 0), (0, 6), (0, 12), (6, 0), (6, 6), (6, 12)]
+    cut = TilePlan(5, 7, tile=(2, 3), halo=1, scale=2)
+    corners = [(tile.write.row, tile.write.col) for tile in cut]
+    assert corners == [(row, col) for row in (0, 4, 8) for col in (0, 6, 12)]
+    assert (cut.down, cut.across) == (3, 3)
 
 
 @given(st.builds(Window, *[st.integers(0, 9)] * 2, *[SIZES] * 2), st.integers(1, 4))

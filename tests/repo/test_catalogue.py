@@ -22,6 +22,7 @@ SHELVES = {
     "losses": LOSSES,
     "metrics": METRICS,
     "recipes": recipe.names(),
+    "recipes/protocols": recipe.names("protocols"),
 }
 
 
@@ -29,5 +30,5 @@ SHELVES = {
 def test_the_catalogue_lists_what_is_on_the_shelf(shelf, root):
     chapters = re.split(r"^## ", (root / "models" / "README.md").read_text(), flags=re.M)
     chapter = next(chapter for chapter in chapters if f"`{shelf}/`" in chapter.partition("\n")[0])
-    listed = re.findall(r"^\| `(\w+)` \|", chapter, re.M)
+    listed = re.findall(r"^\| `([\w-]+)` \|", chapter, re.M)
     assert sorted(listed) == sorted(SHELVES[shelf])

@@ -30,9 +30,10 @@ def test_nothing_but_the_two_packages_is_importable(wheel):
 
 
 def test_recipes_and_types_are_in_the_wheel(wheel, root):
-    recipes = (root / "models" / "hsisr_models" / "recipes").glob("*.toml")
+    recipes = [*(root / "models" / "hsisr_models" / "recipes").rglob("*.toml")]
+    assert any(recipe.parent.name == "protocols" for recipe in recipes)
     for recipe in recipes:
-        assert f"hsisr_models/recipes/{recipe.name}" in wheel
+        assert str(recipe.relative_to(root / "models")) in wheel
     assert {"hsisr/py.typed", "hsisr_models/py.typed"} <= set(wheel)
 
 

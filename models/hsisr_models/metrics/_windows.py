@@ -12,7 +12,7 @@ from hsisr_models.metrics._strips import paired
 
 
 class Moments(NamedTuple):
-    """Of the values x of the truth and y of the estimate within each window, (B, h, w)."""
+    """Of the values x of the truth and y of the estimate within each window of a band, (h, w)."""
 
     mean_x: Tensor
     mean_y: Tensor
@@ -31,8 +31,8 @@ class Windows:
     def __init__(self, weights: Tensor, alike: Callable[[Moments], Tensor]) -> None:
         self._weights, self._alike = weights.to(torch.float64), alike
         self._above: Tensor | None = None
-        self._sums = torch.zeros((), dtype=torch.float64)
-        self._counts = torch.zeros((), dtype=torch.float64)
+        self._totals = torch.zeros(2, 1, dtype=torch.float64)
+        """Of each band, over its windows, and how many they are."""
 
     def update(self, truth: Tensor, estimate: Tensor) -> None:
         """Take in the next strip, together with the rows above that its windows reach into."""
@@ -42,9 +42,13 @@ class Windows:
         self._above = rows[:, :, -(size - 1) :].clone()
         if min(rows.shape[2:]) < size:
             return
-        alike = self._alike(self._moments(*rows))
-        self._sums = self._sums + alike.nansum((1, 2))
-        self._counts = self._counts + alike.isfinite().sum((1, 2))
+        # band by band, so that what is computed of windows stays small
+        totals = [self._total(x, y) for x, y in zip(*rows, strict=True)]
+        self._totals = self._totals + torch.stack(totals, 1)
+
+    def _total(self, x: Tensor, y: Tensor) -> Tensor:
+        alike = self._alike(self._moments(x, y))
+        return torch.stack((alike.nansum(), alike.isfinite().sum().to(alike.dtype)))
 
     def _moments(self, x: Tensor, y: Tensor) -> Moments:
         mean_x, mean_y = self._mean(x), self._mean(y)
@@ -52,11 +56,11 @@ class Windows:
         return Moments(mean_x, mean_y, variances, self._mean(x * y) - mean_x * mean_y)
 
     def _mean(self, values: Tensor) -> Tensor:
-        for axis in (1, 2):
-            shifted = values.unfold(axis, len(self._weights), 1)
-            values = shifted @ self._weights
+        for axis in (0, 1):
+            values = values.unfold(axis, len(self._weights), 1) @ self._weights
         return values
 
     def result(self) -> float:
         """NaN if the scene has no window without missing pixels."""
-        return float((self._sums / self._counts).nanmean())
+        sums, counts = self._totals
+        return float((sums / counts).nanmean())

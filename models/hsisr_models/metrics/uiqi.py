@@ -32,7 +32,7 @@ def definition(*, peak: float, ratio: int) -> str:
 
 
 def quality(moments: Moments) -> Tensor:
-    """Q of each window, (B, h, w)."""
+    """Q of each window, (h, w)."""
     x, y, variances, covariance = moments
     squares = x**2 + y**2
     variances = variances.where(~(variances <= _FLAT * squares), 0)

@@ -19,7 +19,16 @@ from hsisr_models.blocks import LIVE, ChannelNorm, Conv, SubpixelConv, coarse_re
 from hsisr_models.exact import sigmoid_
 from hsisr_models.imaging import BICUBIC_REACH, enlarged
 from hsisr_models.networks import TokenNetwork
-from hsisr_models.rendering import Area, Image, Renderer, all_of, everything, grown, pieces
+from hsisr_models.rendering import (
+    Area,
+    Image,
+    Renderer,
+    all_of,
+    everything,
+    grown,
+    pieces,
+    weighted,
+)
 from hsisr_models.subspace import Moments, Subspace
 
 SOURCE = "hsisr; blocks after Yu, arXiv:2407.06525, III-C; tokens by principal components"
@@ -113,7 +122,8 @@ class SubspaceSR(TokenNetwork):
         shares = weights / weights.sum(1, keepdim=True)
         level = self.strength(weights.clamp_min(_FAINT).log().reshape(-1, 1))
         features = self.stem(tokens.reshape(count * many, 1, *size))
-        shallow = deep = Image.of(features * (1 + level[:, :, None, None]))
+        features = features * (1 + level[:, :, None, None])
+        shallow = deep = Image.of(features)
         for block in self.body:
             deep = deep.through(partial(block, shares=shares), reach=2)
         around = grown(kept, coarse_reach(self.factors, self.head.reach), deep.size)
@@ -147,15 +157,14 @@ class TokenBlock(nn.Module):
     def forward(self, features: Tensor, shares: Tensor) -> Tensor:
         """Features (N k, C, h, w) of tokens with `shares` (N, k) to the same shape."""
         hidden = self.widen(self.norm(features))
-        gated = torch.cat([self._gated(rows, shares) for rows in pieces(hidden, 2)], 2)
-        refined: Tensor = self.narrow(gated)
+        refined: Tensor = self.narrow(weighted(hidden, partial(self._gates, shares=shares), 2))
         return refined.add_(features)
 
-    def _gated(self, hidden: Tensor, shares: Tensor) -> Tensor:
+    def _gates(self, hidden: Tensor, shares: Tensor) -> Tensor:
         strength = hidden.abs()
         common = self.shared(_pooled(strength, shares))
         own = self.own(strength).reshape(*shares.shape, *common.shape[1:])
-        return hidden * sigmoid_(own + common[:, None]).flatten(0, 1)
+        return sigmoid_(own + common[:, None]).flatten(0, 1)
 
 
 class GatedStage(nn.Module):

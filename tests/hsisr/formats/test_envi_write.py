@@ -79,7 +79,7 @@ def test_tiles_in_any_order_make_the_whole(
     block = rng.integers(0, 200, shape).astype(np.float32)
     spec = CubeSpec(*shape, np.dtype(dtype), interleave=interleave)
     path = tmp_path_factory.mktemp("out") / "a.img"
-    tiles = list(TilePlan(shape[1], shape[2], tile, halo=0))
+    tiles = list(TilePlan(shape[1], shape[2], (tile, tile), halo=0))
     with create_cube(path, spec, "envi") as writer:
         for i in rng.permutation(len(tiles)):
             write_block(writer, tiles[i].write, block[:, *tiles[i].write.slices])
@@ -210,7 +210,7 @@ def test_a_real_scene_passes_through_unchanged(
 ) -> None:
     source = shared_data("envi/fenix/image.hdr")
     with open_cube(source) as cube, create_cube(tmp_path / "a.dat", cube.spec, "envi") as writer:
-        for tile in TilePlan(cube.spec.rows, cube.spec.cols, tile=16, halo=0):
+        for tile in TilePlan(cube.spec.rows, cube.spec.cols, tile=(16, 16), halo=0):
             write_block(writer, tile.write, cube.read(tile.read))
     assert (tmp_path / "a.dat").read_bytes() == source.with_suffix(".dat").read_bytes()
     before = dict(parse_header(source.read_text()).entries)

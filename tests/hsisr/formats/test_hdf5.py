@@ -162,7 +162,7 @@ def test_chunks_that_reach_over_all_rows_are_copied_once_and_read_the_same(
     values = np.random.default_rng(2).integers(0, 999, (ROWS, COLS, BANDS), np.uint16)
     _matlab(tmp_path / "s.mat", values, chunks=(1, 2, ROWS), compression="gzip")
     with open_cube(tmp_path / "s.mat") as cube:
-        for tile in TilePlan(ROWS, COLS, tile=3, halo=1):
+        for tile in TilePlan(ROWS, COLS, tile=(3, 3), halo=1):
             expected = values.transpose(2, 0, 1)[:, *tile.read.slices]
             np.testing.assert_array_equal(cube.read(tile.read), expected)
         assert list(scratch.iterdir()) == []

@@ -42,7 +42,7 @@ def _interrupt(writer: CubeWriter) -> None:
 
 def _write(path: Path, spec: CubeSpec, block: np.ndarray, tile: int = 33) -> None:
     with create_cube(path, spec, "hdf5") as writer:
-        for each in TilePlan(spec.rows, spec.cols, tile, halo=0):
+        for each in TilePlan(spec.rows, spec.cols, (tile, tile), halo=0):
             write_block(writer, each.write, block[:, *each.write.slices])
 
 

@@ -156,7 +156,7 @@ def test_numpy_loads_what_was_written(tmp_path: Path, dtype: str) -> None:
     block = np.arange(2 * 5 * 7).reshape(2, 5, 7).astype(np.float32)
     spec = CubeSpec(2, 5, 7, np.dtype(dtype), gain=(0.5,))
     with create_cube(tmp_path / "a.npy", spec, "npy") as writer:
-        for tile in TilePlan(5, 7, tile=3, halo=0):
+        for tile in TilePlan(5, 7, tile=(3, 3), halo=0):
             write_block(writer, tile.write, block[:, *tile.write.slices] * np.float32(0.5))
     array = np.load(tmp_path / "a.npy", allow_pickle=False)
     assert array.dtype == dtype

@@ -52,7 +52,7 @@ def numbers(spec: CubeSpec) -> np.ndarray:
 def written(path: Path, spec: CubeSpec, tile: int = 8) -> np.ndarray:
     block = numbers(spec)
     with create_cube(path, spec, "tiff") as writer:
-        for part in TilePlan(spec.rows, spec.cols, tile, 0):
+        for part in TilePlan(spec.rows, spec.cols, (tile, tile), 0):
             write_block(writer, part.write, block[:, *part.write.slices])
     assert all(file.exists() for file in writer.files)
     return block

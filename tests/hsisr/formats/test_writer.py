@@ -237,7 +237,7 @@ def test_threads_store_side_by_side(
     tmp_path: Path, format_name: str, name: str, block: NDArray[np.float32]
 ) -> None:
     with create_cube(tmp_path / name, SPEC, format_name) as writer, ThreadPoolExecutor(8) as pool:
-        windows = [tile.write for tile in TilePlan(40, 50, tile=7, halo=0)]
+        windows = [tile.write for tile in TilePlan(40, 50, tile=(7, 7), halo=0)]
         list(pool.map(lambda window: put(writer, window, block), windows))
     np.testing.assert_array_equal(pixels(tmp_path / name), block)
 
