@@ -15,8 +15,8 @@ from hsisr.runtime import Runtime
 from hsisr.survey import survey
 
 BICUBIC = "bicubic"
-_TILE = 128
-"""Side of a tile in low-resolution pixels; the result does not depend on it."""
+_TILE = 16
+"""Side of a tile in low-resolution pixels: measures need many times the memory of a row of them."""
 
 
 def bicubic_scores(dataset: Dataset, peak: Peak, runtime: Runtime) -> Iterator[dict[str, float]]:

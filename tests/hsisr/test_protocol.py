@@ -88,6 +88,9 @@ def test_chikusei_is_cut_as_the_published_script_cuts_it(scale: int) -> None:
     row, col = np.mgrid[1:2518, 1:2336]
     # img = chikusei(107:2410,144:2191,:)
     img = np.stack([row, col])[:, 106:2410, 143:2191]
+    plan = protocol.load("chikusei").plan
+    assert plan is not None
+    np.testing.assert_array_equal(np.stack([row, col])[:, *plan.crop.slices], img)
     windows, size = cuts("chikusei", scale)
     assert size == img.shape[1:] == (2304, 2048)
     # test = img(1:test_img_size,left:right,:) with left = (i - 1) * test_img_size + 1
