@@ -61,9 +61,14 @@ def conclusions(changes: Sequence[Standing]) -> list[str]:
 
 
 def _sorted(changes: Sequence[Standing], measure: str) -> Iterator[str]:
-    """Which rows show nothing of a measure, which that it is higher, which lower."""
+    """Which rows show nothing of a measure, which that it is higher, which lower.
+
+    Nothing is said of a measure that was not taken.
+    """
     kinds: dict[str, list[str]] = {kind: [] for kind in _SAID}
     for row in changes:
+        if measure not in row.measures:
+            continue
         mean, deviation = row.mean(measure), row.deviation(measure) or 0.0
         shows = abs(mean) > max(deviation, _ROUNDED[measure])
         kinds[("higher" if mean > 0 else "lower") if shows else "nothing"].append(row.name)

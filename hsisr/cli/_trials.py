@@ -15,6 +15,8 @@ from hsisr.errors import BatchError, UsageError
 
 if TYPE_CHECKING:
     from hsisr.bench import Event, Failed, Finished
+    from hsisr.budget import Budget
+    from hsisr.protocol import Protocol
     from hsisr.scoreboard import Table
     from hsisr.standings import Standing
     from hsisr.trial import Cell, Dataset, Result, Terms, Variant
@@ -163,6 +165,7 @@ def _told(event: Finished | Failed, outcome: Outcome) -> str:
     scores = ", ".join(
         f"{name.upper()} {result.measures[name]:.3f} ({reference.measures[name]:.3f})"
         for name in ("psnr", "sam")
+        if name in result.measures
     )
     facts = result.facts
     return (
@@ -317,3 +320,16 @@ def datasets(name: str, paths: Sequence[Path], scale: int) -> list[Dataset]:
     if twice:
         raise UsageError(f"two data sets called {', '.join(sorted(twice))}", hint="rename one")
     return found
+
+
+def notes(protocol: Protocol, budget: Budget) -> list[str]:
+    """What holds for all rows of a table, below it."""
+    return [
+        f"protocol {protocol.name}, metrics {protocol.metrics}; {budget}; mean ± standard "
+        "deviation over seeds",
+        "learning rates are halved after the same shares of the training as in the recipes, "
+        "warm-ups take 5 % at most; 21 validations each, fewer of few steps, of which the best "
+        "weights are tested once",
+        "training without validations, on a CPU in the time of the processor; operations of "
+        "convolutions and matrix products; memory that upscaling the test blocks adds",
+    ]

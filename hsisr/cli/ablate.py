@@ -70,6 +70,7 @@ def command(
 
     Example: hsisr ablate --data scenes --epochs 60 -o ablated
     """
+    from hsisr import protocol as protocols
     from hsisr import runtime
     from hsisr.ablation import Ablation, Plan
     from hsisr.budget import Budget
@@ -77,6 +78,7 @@ def command(
 
     runtime.limit_threads(threads)
     budget = Budget(epochs, minutes)
+    machine, chosen = runtime.choose(device, precision), protocols.load(protocol)
     plan = Plan(trials.listed(relation), [_weight(text) for text in trials.listed(beta)], full)
     ablation = Ablation(_recipe(network, recipe, settings or ()), plan)
     trial = trials.Trial(
@@ -84,15 +86,15 @@ def command(
         ablation.variants,
         range(seeds),
         ["bicubic"],
-        Terms(output, budget, runtime.choose(device, precision), overwrite),
+        Terms(output, budget, machine, overwrite, chosen.metrics),
     )
     shared.say(f"{len(trial.cells)} trainings: {', '.join(one.name for one in trial.variants)}")
     if dry_run:
         return
     outcome = trials.conduct(trial)
     numbers = ablation.recipe
-    what = f"protocol {protocol}, network {numbers.sr.network} by the recipe {numbers.name}"
-    notes = [f"{what}; {budget}, the training of unmixing not counted", *ablation.legend]
+    what = f"network {numbers.sr.network} by the recipe {numbers.name}"
+    notes = [*trials.notes(chosen, budget), what, *ablation.legend]
     made = list(_tables(ablation, trial, outcome, notes))
     files = trials.write(output, made)
     trials.show(made, files, "hsisr/ablate/1" if json else None)

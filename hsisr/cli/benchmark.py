@@ -12,7 +12,6 @@ from hsisr.cli import _trials as trials
 from hsisr.errors import UsageError
 
 if TYPE_CHECKING:
-    from hsisr.protocol import Protocol
     from hsisr.trial import Variant
 
 _UNMIXINGS = {"off": "none", "on": "trained"}
@@ -67,7 +66,7 @@ def command(
         terms,
     )
     outcome = trials.conduct(trial)
-    made = trials.tables(trial, outcome, _notes(chosen, budget))
+    made = trials.tables(trial, outcome, trials.notes(chosen, budget))
     files = trials.write(output, made)
     files += trials.draw(trial, outcome)
     trials.show(made, files, "hsisr/benchmark/1" if json else None)
@@ -92,16 +91,4 @@ def _variants(
         )
         for network in networks
         for choice in sorted(unmixings)
-    ]
-
-
-def _notes(protocol: Protocol, budget: object) -> list[str]:
-    return [
-        f"protocol {protocol.name}, metrics {protocol.metrics}; {budget}; mean ± standard "
-        "deviation over seeds",
-        "learning rates are halved after the same shares of the training as in the recipes, "
-        "warm-ups take 5 % at most; 21 validations each, fewer of few steps, of which the best "
-        "weights are tested once",
-        "training without validations, on a CPU in the time of the processor; operations of "
-        "convolutions and matrix products; memory that upscaling the test blocks adds",
     ]
