@@ -14,12 +14,12 @@ from hsisr.cli import _shared as shared
 from hsisr.errors import BatchError, UsageError
 
 if TYPE_CHECKING:
-    from hsisr.bench import Event, Failed, Finished
-    from hsisr.budget import Budget
+    from hsisr.bench.budget import Budget
+    from hsisr.bench.runner import Event, Failed, Finished
+    from hsisr.bench.scoreboard import Table
+    from hsisr.bench.standings import Standing
+    from hsisr.bench.trial import Cell, Dataset, Result, Terms, Variant
     from hsisr.protocol import Protocol
-    from hsisr.scoreboard import Table
-    from hsisr.standings import Standing
-    from hsisr.trial import Cell, Dataset, Result, Terms, Variant
 
 THREADS = 2
 """Where none are asked for."""
@@ -68,7 +68,7 @@ class Trial:
     @property
     def cells(self) -> list[Cell]:
         """All cells, those of the first seed first, so that a table is soon complete."""
-        from hsisr.trial import Cell
+        from hsisr.bench.trial import Cell
 
         return [
             Cell(dataset, scale, variant, seed)
@@ -101,21 +101,21 @@ def conduct(trial: Trial) -> Outcome:
 
     Raises what stands in the way of all cells; the errors of single ones are told and kept.
     """
-    from hsisr import bench
+    from hsisr.bench import runner
 
     hint = f"continue with: {shared.again(without='--overwrite')}"
     outcome = Outcome()
     with shared.stoppable(hint) as stopper:
-        bench.require_known(trial.variants, list(trial.datasets))
+        runner.require_known(trial.variants, list(trial.datasets))
         for scale, datasets in trial.datasets.items():
             for dataset in datasets:
-                _awaited(stopper, bench.prepare(dataset, scale, trial.terms))
-        bench.require_buildable(trial.cells, trial.terms)
+                _awaited(stopper, runner.prepare(dataset, scale, trial.terms))
+        runner.require_buildable(trial.cells, trial.terms)
         if not trial.terms.overwrite:
-            bench.require_same(trial.cells, trial.terms)
+            runner.require_same(trial.cells, trial.terms)
         for place in trial.places:
             for name in trial.references:
-                steps = bench.compared(name, *place, trial.terms)
+                steps = runner.compared(name, *place, trial.terms)
                 outcome.results.append(_awaited(stopper, steps))
         _train(trial, outcome, stopper)
     return outcome
@@ -133,27 +133,27 @@ def _awaited(stopper: shared.Stopper, work: Any) -> Any:
 
 
 def _train(trial: Trial, outcome: Outcome, stopper: shared.Stopper) -> None:
-    from hsisr import bench
+    from hsisr.bench import runner
 
-    found = [(cell, bench.kept(cell, trial.terms)) for cell in trial.cells]
+    found = [(cell, runner.kept(cell, trial.terms)) for cell in trial.cells]
     outcome.results += [result for _, result in found if result]
     left = [cell for cell, result in found if result is None]
     ended = len(found) - len(left)
 
     def done(event: Event) -> int:
-        return int(_WHOLE * (ended + (event.share if isinstance(event, bench.Step) else 0)))
+        return int(_WHOLE * (ended + (event.share if isinstance(event, runner.Step) else 0)))
 
-    with closing(bench.run(left, trial.terms)) as events:
+    with closing(runner.run(left, trial.terms)) as events:
         shown = shared.progress(events, _WHOLE * len(found), "cells", done, already=_WHOLE * ended)
         for event in stopper.heeded(shown):
-            if isinstance(event, bench.Finished | bench.Failed):
+            if isinstance(event, runner.Finished | runner.Failed):
                 ended += 1
                 shared.say(f"[{ended}/{len(found)}] {_told(event, outcome)}")
 
 
 def _told(event: Finished | Failed, outcome: Outcome) -> str:
     """How a cell has ended, in a line; `outcome` takes it in."""
-    from hsisr.bench import Failed
+    from hsisr.bench.runner import Failed
 
     label = event.cell.label
     if isinstance(event, Failed):
@@ -185,7 +185,7 @@ def tables(trial: Trial, outcome: Outcome, notes: Sequence[str]) -> list[Table]:
 
 def ranked(trial: Trial, outcome: Outcome) -> Iterator[tuple[str, list[Standing]]]:
     """A title and rows for every data set at every scale, then for the mean over data sets."""
-    from hsisr.standings import averaged, standings
+    from hsisr.bench.standings import averaged, standings
 
     for scale, datasets in trial.datasets.items():
         single = {each.name: _ordered(trial, outcome.at(each.name, scale)) for each in datasets}
@@ -210,7 +210,7 @@ def table(
     title: str, rows: Sequence[Standing], notes: Sequence[str], *, differences: bool = False
 ) -> Table:
     """Rows as a table."""
-    from hsisr.scoreboard import Entry, Table
+    from hsisr.bench.scoreboard import Entry, Table
 
     entries = [Entry(row.name, row.measures, row.facts) for row in rows]
     return Table(title, entries, notes, differences=differences)
@@ -218,7 +218,7 @@ def table(
 
 def _differences(title: str, rows: Sequence[Standing]) -> list[Table]:
     """With unmixing minus without, where both were trained."""
-    from hsisr.standings import difference
+    from hsisr.bench.standings import difference
 
     by_name = {row.name: row for row in rows}
     pairs = [(row, by_name.get(f"{name}{ON}")) for name, row in by_name.items()]
@@ -233,8 +233,8 @@ def _differences(title: str, rows: Sequence[Standing]) -> list[Table]:
 
 def write(folder: Path, made: Sequence[Table]) -> list[Path]:
     """The tables as CSV, JSON, LaTeX and Markdown; returns the files."""
+    from hsisr.bench.scoreboard import joined
     from hsisr.files import write_durably, write_json
-    from hsisr.scoreboard import joined
 
     texts = {
         "csv": joined(made),
@@ -251,11 +251,11 @@ def write(folder: Path, made: Sequence[Table]) -> list[Path]:
 def draw(trial: Trial, outcome: Outcome) -> list[Path]:
     """A figure per data set and scale, of the first seed's models; none without matplotlib."""
     try:
-        from hsisr import showcase
+        from hsisr.bench import showcase
     except ImportError:
         shared.say("note: no figures without matplotlib: pip install 'hsisr[plot]'")
         return []
-    from hsisr.examination import estimates
+    from hsisr.bench.examination import estimates
     from hsisr.patches import open_patches
 
     files = []
@@ -271,7 +271,7 @@ def draw(trial: Trial, outcome: Outcome) -> list[Path]:
 
 def _models(trial: Trial, results: Sequence[Result]) -> dict[str, str]:
     """By the name of a row, the model of its first seed that is done."""
-    from hsisr.trial import Cell
+    from hsisr.bench.trial import Cell
 
     variants = {variant.name: variant for variant in trial.variants}
     models: dict[str, str] = {}

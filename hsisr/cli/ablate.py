@@ -13,9 +13,9 @@ from hsisr.cli import _trials as trials
 from hsisr.errors import UsageError
 
 if TYPE_CHECKING:
-    from hsisr.ablation import Ablation
+    from hsisr.bench.ablation import Ablation
+    from hsisr.bench.scoreboard import Table
     from hsisr.recipe import Recipe
-    from hsisr.scoreboard import Table
 
 _USUAL = "unmixing_sr"
 
@@ -72,9 +72,9 @@ def command(
     """
     from hsisr import protocol as protocols
     from hsisr import runtime
-    from hsisr.ablation import Ablation, Plan
-    from hsisr.budget import Budget
-    from hsisr.trial import Terms
+    from hsisr.bench.ablation import Ablation, Plan
+    from hsisr.bench.budget import Budget
+    from hsisr.bench.trial import Terms
 
     runtime.limit_threads(threads)
     budget = Budget(epochs, minutes)
@@ -103,7 +103,7 @@ def command(
 
 def _recipe(network: str | None, recipe: str | None, settings: Sequence[str]) -> Recipe:
     from hsisr import recipe as recipes
-    from hsisr.trial import own_recipe
+    from hsisr.bench.trial import own_recipe
 
     if network and recipe:
         raise UsageError("both --network and --recipe", hint="leave one out")
@@ -121,7 +121,7 @@ def _tables(
     ablation: Ablation, trial: trials.Trial, outcome: trials.Outcome, notes: Sequence[str]
 ) -> Iterator[Table]:
     """Scores and differences of every data set and their mean, then how good the encoders are."""
-    from hsisr.verdict import commutations, differences, validated
+    from hsisr.bench.verdict import commutations, differences, validated
 
     cells = {
         trials.titled(*place): [c for c in trial.cells if (c.dataset, c.scale) == place]

@@ -12,7 +12,7 @@ from hsisr.cli import _trials as trials
 from hsisr.errors import UsageError
 
 if TYPE_CHECKING:
-    from hsisr.trial import Variant
+    from hsisr.bench.trial import Variant
 
 _UNMIXINGS = {"off": "none", "on": "trained"}
 
@@ -49,8 +49,8 @@ def command(
     """
     from hsisr import protocol as protocols
     from hsisr import runtime
-    from hsisr.budget import Budget
-    from hsisr.trial import Terms
+    from hsisr.bench.budget import Budget
+    from hsisr.bench.trial import Terms
 
     runtime.limit_threads(threads)
     budget = Budget(epochs, minutes)
@@ -76,7 +76,7 @@ def command(
 def _variants(
     networks: Sequence[str], unmixings: Sequence[str], settings: Sequence[str]
 ) -> list[Variant]:
-    from hsisr.trial import Variant, own_recipe
+    from hsisr.bench.trial import Variant, own_recipe
 
     unknown = [name for name in unmixings if name not in _UNMIXINGS]
     if unknown or not unmixings:

@@ -7,15 +7,16 @@ from dataclasses import replace
 import pytest
 import torch
 
-from hsisr import bench, checkpoint
-from hsisr.bench import Failed, Finished, Step, Waiting
-from hsisr.budget import Budget, lasting
-from hsisr.claims import claimed
+from hsisr import checkpoint
+from hsisr.bench import runner
+from hsisr.bench.budget import Budget, lasting
+from hsisr.bench.claims import claimed
+from hsisr.bench.runner import Failed, Finished, Step, Waiting
+from hsisr.bench.trial import RESULT, Cell, Terms, Variant, own_recipe
 from hsisr.errors import ModelError, OutputError, UsageError
 from hsisr.fit import METRICS, MODEL, STATE
 from hsisr.patches import open_patches
 from hsisr.runtime import Runtime
-from hsisr.trial import RESULT, Cell, Terms, Variant, own_recipe
 from tests.hsisr.made_up import prepared_run
 from tests.hsisr.training import ending, reports, small
 
@@ -50,7 +51,7 @@ def _cells(*variants, seeds=1):
 @pytest.fixture
 def terms(tmp_path, cpu):
     made = Terms(tmp_path / "out", Budget(epochs=2), cpu)
-    _all(bench.prepare(_Scene(), SCALE, made))
+    _all(runner.prepare(_Scene(), SCALE, made))
     return made
 
 
@@ -64,7 +65,7 @@ def _all(work):
 
 
 def _finished(cells, terms):
-    events = list(bench.run(cells, terms))
+    events = list(runner.run(cells, terms))
     assert not [event for event in events if isinstance(event, Failed)]
     return [event.result for event in events if isinstance(event, Finished)]
 
@@ -78,9 +79,9 @@ def _scores(result):
 def test_a_stopped_cell_ends_as_an_undisturbed_one(unmixing, terms, tmp_path):
     cells = _cells(_variant(unmixing))
     other = replace(terms, folder=tmp_path / "undisturbed")
-    _all(bench.prepare(_Scene(), SCALE, other))
+    _all(runner.prepare(_Scene(), SCALE, other))
     (undisturbed,) = _finished(cells, other)
-    with closing(bench.run(cells, terms)) as events:
+    with closing(runner.run(cells, terms)) as events:
         assert any(isinstance(event, Step) and event.share > 0.5 for event in events)
     assert not (terms.place(cells[0]) / RESULT).exists()
     # whatever is drawn at random in between
@@ -95,7 +96,7 @@ def test_what_is_done_is_not_done_again(terms):
     first = _finished(cells, terms)
     files = {path: path.stat().st_mtime_ns for path in terms.folder.rglob("*.safetensors")}
     assert _finished(cells, terms) == first
-    assert [bench.kept(cell, terms) for cell in cells] == first
+    assert [runner.kept(cell, terms) for cell in cells] == first
     assert files == {path: path.stat().st_mtime_ns for path in terms.folder.rglob("*.safetensors")}
 
 
@@ -117,7 +118,7 @@ def test_a_cell_is_trained_as_by_the_ordinary_loop(terms, tmp_path):
 
 def test_data_is_prepared_once(terms):
     scene = _Scene()
-    patches = _all(bench.prepare(scene, SCALE, terms))
+    patches = _all(runner.prepare(scene, SCALE, terms))
     assert scene.prepared == 0
     assert patches.bands == 5
 
@@ -140,7 +141,7 @@ def test_all_seeds_take_the_steps_that_were_timed_once(terms):
 
 def test_what_others_are_at_is_left_to_them_and_waited_for(terms):
     mine, theirs = _cells(_variant(), _variant("random"))
-    events = bench.run([theirs, mine], terms)
+    events = runner.run([theirs, mine], terms)
     with closing(events):
         with claimed(terms.place(theirs)):
             seen = next(event for event in events if isinstance(event, Waiting | Finished))
@@ -155,7 +156,7 @@ def test_a_cell_that_fails_does_not_stop_the_others(terms):
     broken, fine = _cells(_variant(), _variant("random"))
     terms.place(broken).mkdir(parents=True)
     (terms.place(broken) / STATE).write_bytes(b"no state")
-    ended = [event for event in bench.run([broken, fine], terms) if not isinstance(event, Step)]
+    ended = [event for event in runner.run([broken, fine], terms) if not isinstance(event, Step)]
     assert [event.cell for event in ended] == [broken, fine]
     assert isinstance(ended[0], Failed)
     assert isinstance(ended[0].error, ModelError)
@@ -174,7 +175,7 @@ def test_a_cell_of_other_terms_is_refused_and_overwritten_only_if_asked(change, 
     else:
         other = replace(terms, **change)
     with pytest.raises(OutputError, match="begun differently") as refused:
-        bench.require_same(cells, other)
+        runner.require_same(cells, other)
     assert "--overwrite" in refused.value.hint
     (after,) = _finished(cells, replace(other, overwrite=True))
     assert after.measures != before.measures
@@ -209,25 +210,25 @@ def test_facts_tell_the_size_of_the_network(terms):
 
 
 def test_bicubic_stands_beside(terms):
-    result = _all(bench.compared("bicubic", NAME, SCALE, terms))
+    result = _all(runner.compared("bicubic", NAME, SCALE, terms))
     assert result.seed is None
     assert result.facts["parameters"] == 0
-    assert _all(bench.compared("bicubic", NAME, SCALE, terms)) == result
+    assert _all(runner.compared("bicubic", NAME, SCALE, terms)) == result
 
 
 def test_only_networks_that_can_be_trained_are_known():
     known = Variant("one", own_recipe("sspsr"), "none")
-    bench.require_known([known], [2, 8])
+    runner.require_known([known], [2, 8])
     with pytest.raises(UsageError, match="'sspsr' is not made for scale 5"):
-        bench.require_known([known], [4, 5])
+        runner.require_known([known], [4, 5])
     with pytest.raises(UsageError, match="no network 'bicubic' to train"):
-        bench.require_known([Variant("two", own_recipe("bicubic"), "none")], [4])
+        runner.require_known([Variant("two", own_recipe("bicubic"), "none")], [4])
 
 
 def test_a_network_for_any_sensor_is_not_trained_on_one(terms):
     cells = _cells(Variant("any", own_recipe("subspace_sr"), "none"))
     with pytest.raises(UsageError, match="any sensor"):
-        bench.require_buildable(cells, terms)
+        runner.require_buildable(cells, terms)
 
 
 def test_a_network_has_its_own_recipe_or_is_trained_by_the_default_one():
@@ -244,4 +245,4 @@ def test_training_in_another_precision_is_another_training(terms):
     _finished(cells, terms)
     reduced = replace(terms, runtime=Runtime(terms.runtime.device, torch.bfloat16))
     with pytest.raises(OutputError, match="reduced"):
-        bench.require_same(cells, reduced)
+        runner.require_same(cells, reduced)

@@ -8,9 +8,9 @@ from inspect import signature
 from itertools import product
 from math import isfinite
 
+from hsisr.bench.trial import Variant
 from hsisr.errors import UsageError
 from hsisr.recipe import Recipe
-from hsisr.trial import Variant
 from hsisr_models.relation import KINDS
 from hsisr_models.sr import SHELF as NETWORKS
 

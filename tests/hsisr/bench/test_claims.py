@@ -3,12 +3,12 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from hsisr.claims import claimed, once
+from hsisr.bench.claims import claimed, once
 
 HOLD = """
 import sys
 from pathlib import Path
-from hsisr.claims import claimed
+from hsisr.bench.claims import claimed
 with claimed(Path(sys.argv[1])) as mine:
     print(mine, flush=True)
     sys.stdin.read()

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-from hsisr.trial import Result
+from hsisr.bench.trial import Result
 
 Seed = int | None
 """None for what is not trained here."""

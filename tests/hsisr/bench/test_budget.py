@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hsisr import recipe
-from hsisr.budget import Budget, lasting
+from hsisr.bench.budget import Budget, lasting
 from hsisr.errors import UsageError
 
 

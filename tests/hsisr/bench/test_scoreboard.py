@@ -11,7 +11,7 @@ import re
 import numpy as np
 import pytest
 
-from hsisr.scoreboard import Entry, Table, joined
+from hsisr.bench.scoreboard import Entry, Table, joined
 
 NAN, INF = math.nan, math.inf
 FACTS = {

@@ -8,13 +8,13 @@ from statistics import fmean
 
 from scipy.stats import t
 
+from hsisr.bench.commutation import Commutation, commutation
+from hsisr.bench.scoreboard import Entry, Table
+from hsisr.bench.standings import Standing, difference
+from hsisr.bench.trial import Cell, Terms
 from hsisr.checkpoint import load
-from hsisr.commutation import Commutation, commutation
 from hsisr.fit import MODEL
 from hsisr.patches import open_patches
-from hsisr.scoreboard import Entry, Table
-from hsisr.standings import Standing, difference
-from hsisr.trial import Cell, Terms
 
 _ROUNDED = {"psnr": 0.005, "sam": 0.0005}
 """Differences that a table rounds to nothing, in dB and degrees."""

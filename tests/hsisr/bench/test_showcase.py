@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
 
-from hsisr import showcase
+from hsisr.bench import showcase
 from hsisr.cube import Block, Spectrum
 from hsisr.picture import stretched
 

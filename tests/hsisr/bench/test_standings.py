@@ -4,8 +4,8 @@ import statistics
 
 import pytest
 
-from hsisr.standings import averaged, difference, standings
-from hsisr.trial import Result
+from hsisr.bench.standings import averaged, difference, standings
+from hsisr.bench.trial import Result
 
 
 def _result(variant, seed, psnr, dataset="a", **facts):

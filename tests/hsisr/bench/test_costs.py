@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from hsisr.costs import Memory, operations
+from hsisr.bench.costs import Memory, operations
 from hsisr_models.exact import convolve
 
 CPU = torch.device("cpu")

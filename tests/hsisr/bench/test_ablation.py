@@ -10,14 +10,14 @@ import pytest
 import torch
 
 from hsisr import recipe as recipes
-from hsisr.ablation import Ablation, Plan
+from hsisr.bench.ablation import Ablation, Plan
+from hsisr.bench.trial import Variant, own_recipe
 from hsisr.checkpoint import Checkpoint
 from hsisr.errors import UsageError
 from hsisr.patches import PatchSet
 from hsisr.recipe import Recipe
 from hsisr.runtime import Runtime
 from hsisr.steps import SrStep, build_network, total_loss, untrained
-from hsisr.trial import Variant, own_recipe
 from hsisr_models.relation import KINDS
 from hsisr_models.sr import SHELF as NETWORKS
 from tests.hsisr.training import small

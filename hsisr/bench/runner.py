@@ -16,20 +16,21 @@ from typing import TypeVar
 
 import torch
 
-from hsisr import checkpoint, records, zoo
-from hsisr.budget import lasting
+from hsisr import checkpoint, zoo
+from hsisr.bench import records
+from hsisr.bench.budget import lasting
+from hsisr.bench.claims import claimed, once, pause
+from hsisr.bench.examination import examine
+from hsisr.bench.timed import CLOCK, Work, seconds_per_step, train
+from hsisr.bench.trial import RESULT, Cell, Dataset, Result, Terms, Variant
 from hsisr.checkpoint import Checkpoint
-from hsisr.claims import claimed, once, pause
 from hsisr.errors import UsageError
-from hsisr.examination import examine
 from hsisr.files import write_json
 from hsisr.fit import METRICS, MODEL, STATE
 from hsisr.patches import MANIFEST, PatchSet, open_patches
 from hsisr.recipe import Training
 from hsisr.sampler import Sampler
 from hsisr.steps import SrStep, UnmixStep, build_network, total_loss, untrained
-from hsisr.timed import CLOCK, Work, seconds_per_step, train
-from hsisr.trial import RESULT, Cell, Dataset, Result, Terms, Variant
 from hsisr_models.networks import TokenNetwork
 from hsisr_models.sr import SHELF as NETWORKS
 

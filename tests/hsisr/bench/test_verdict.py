@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_1samp
 
-from hsisr.ablation import Ablation, Plan
-from hsisr.budget import Budget
+from hsisr.bench.ablation import Ablation, Plan
+from hsisr.bench.budget import Budget
+from hsisr.bench.commutation import commutation
+from hsisr.bench.standings import Standing
+from hsisr.bench.trial import Cell, Terms
+from hsisr.bench.verdict import commutations, conclusions, differences, validated
 from hsisr.checkpoint import Checkpoint, save
-from hsisr.commutation import commutation
 from hsisr.fit import MODEL
 from hsisr.patches import PatchSet
 from hsisr.runtime import Runtime
-from hsisr.standings import Standing
 from hsisr.steps import untrained
-from hsisr.trial import Cell, Terms
-from hsisr.verdict import commutations, conclusions, differences, validated
 from tests.hsisr.training import small
 
 VARIANTS = {one.name: one for one in Ablation(small(), Plan()).variants}

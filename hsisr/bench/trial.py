@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from hsisr import recipe as recipes
-from hsisr.budget import Budget
+from hsisr.bench.budget import Budget
+from hsisr.bench.records import plain, read
 from hsisr.evaluate import DEFAULT
 from hsisr.files import write_json
 from hsisr.patches import PatchSet
 from hsisr.recipe import Recipe
-from hsisr.records import plain, read
 from hsisr.runtime import Runtime
 
 RESULT = "result.json"

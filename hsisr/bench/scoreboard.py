@@ -14,8 +14,8 @@ from functools import cached_property
 from statistics import stdev
 from typing import Any
 
-from hsisr import typeset
-from hsisr.typeset import Cell, Column
+from hsisr.bench import typeset
+from hsisr.bench.typeset import Cell, Column
 from hsisr_models.metrics import SHELF as METRICS
 
 _DECIMALS = {"dB": 2, "°": 3, "%": 2}

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from hsisr.commutation import commutation
+from hsisr.bench.commutation import commutation
 from hsisr.cube import ArrayCube, Block
 from hsisr.patches import Layout, PatchSet, open_patches, prepare
 from hsisr.steps import untrained
