@@ -17,12 +17,25 @@ REACH = 4
 
 
 def fill(block: Block, means: NDArray[np.float32], depth: int = REACH) -> Block:
-    """A block (B, h, w) without NaN: holes closed `depth` pixels deep, then set to `means` (B,)."""
+    """A block (B, h, w) without NaN: holes closed `depth` pixels deep, then set to `means` (B,).
+
+    It is the block itself where there are none.
+    """
+    if not np.isnan(block).any():
+        return block
+    filled = np.empty_like(block)
+    # band by band: what is held in between is then small
+    for target, band, mean in zip(filled, block, means, strict=True):
+        target[:] = _closed(band, mean, depth)
+    return filled
+
+
+def _closed(band: NDArray[np.float32], mean: np.float32, depth: int) -> NDArray[np.float32]:
     for _ in range(depth):
-        if not np.isnan(block).any():
-            return block
-        block = _grown_inwards(block)
-    return np.where(np.isnan(block), means[:, None, None], block)
+        if not np.isnan(band).any():
+            return band
+        band = _grown_inwards(band)
+    return np.where(np.isnan(band), mean, band)
 
 
 def band_means(block: Block) -> NDArray[np.float32]:
@@ -32,22 +45,22 @@ def band_means(block: Block) -> NDArray[np.float32]:
     return np.asarray(sums / np.maximum(there.sum((1, 2)), 1), np.float32)
 
 
-def _grown_inwards(block: Block) -> Block:
+def _grown_inwards(band: NDArray[np.float32]) -> NDArray[np.float32]:
     """Every hole with its outermost ring of pixels set to the mean of their known neighbours."""
-    there = np.isfinite(block)
-    sums = _sum_of_neighbours(np.where(there, block, np.float32(0)))
+    there = np.isfinite(band)
+    sums = _sum_of_neighbours(np.where(there, band, np.float32(0)))
     counts = _sum_of_neighbours(there.astype(np.float32))
     with np.errstate(invalid="ignore"):
-        return np.where(there, block, sums / counts)
+        return np.where(there, band, sums / counts)
 
 
 def _sum_of_neighbours(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    _, rows, cols = values.shape
-    padded = np.pad(values, ((0, 0), (1, 1), (1, 1)))
+    rows, cols = values.shape
+    padded = np.pad(values, 1)
     total = np.zeros_like(values)
     for row in range(3):
         for col in range(3):
-            total += padded[:, row : row + rows, col : col + cols]
+            total += padded[row : row + rows, col : col + cols]
     return total
 
 

@@ -11,7 +11,7 @@ import itertools
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hsisr.cube import CubeSpec
 from hsisr.engine import AHEAD
@@ -31,6 +31,8 @@ _PROGRAM = 350 << 20
 _ALLOWED = 1200 << 20
 _ALLOWED_THREAD = 300 << 20
 """Bytes used where nothing else is asked for; in addition, for every thread beyond two."""
+_JUDGED = 1 << 29
+"""Bytes of a scene by which its cut is chosen: a longer one is cut alike, and takes no more."""
 
 
 @dataclass(frozen=True)
@@ -75,17 +77,24 @@ def fit(
     Where the scene has as many rows, each of the `shares` has a row of tiles. Raises `OutputError`
     where even the smallest tiles need more.
     """
-    needs = Needs(spec, outputs, operation)
+    needs = Needs(_shortened(spec), outputs, operation)
     shapes = [tile] if tile else list(_shapes(spec, shares))
     choices = [needs.cut(shape, count, budget) for count in _fewer(threads) for shape in shapes]
     possible = [sizes for sizes in choices if sizes.memory <= budget]
     if possible:
-        return min(possible, key=needs.time)
+        best = min(possible, key=needs.time)
+        return replace(best, plan=plan(spec, operation, best.plan.tile))
     least = needs.bytes(min(shapes), 1)
     raise OutputError(
         f"not enough memory allowed: {human_size(budget)}; this needs {human_size(least)}",
         hint=f"--max-memory {-(-least // 10**6)}M, or fewer --bands",
     )
+
+
+def _shortened(spec: CubeSpec) -> CubeSpec:
+    """As many rows of a scene as its cut is chosen by."""
+    row = spec.cols * spec.bands * spec.dtype.itemsize
+    return replace(spec, rows=min(spec.rows, max(1, _JUDGED // row)))
 
 
 def _shapes(spec: CubeSpec, shares: int) -> Iterator[Shape]:
@@ -125,7 +134,8 @@ class Needs:
         height, width = min(shape[0], spec.rows), min(shape[1], spec.cols)
         halo = (height + around) * (width + around)
         # what is freed layer by layer leaves holes, a quarter of what is held
-        tile = (5 * operation.footprint + 8 * spec.bands) * halo
+        # a tile as it is computed: without holes, turned, and where it had holes
+        tile = (5 * operation.footprint + 10 * spec.bands) * halo
         tile += 20 * self._bands * operation.scale**2 * min(CHUNK, height) * width
         span = min(tiles * shape[1], spec.cols)
         slab = self._stored * height * span + 4 * spec.bands * (height + around) * (span + around)

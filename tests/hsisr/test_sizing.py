@@ -220,3 +220,15 @@ def test_the_default_is_enough_for_a_wide_scene_of_many_bands() -> None:
     spec = CubeSpec(425, 4000, 600, np.dtype(np.float32))
     sizes = cut(allowed(2), spec=spec, scale=8)
     assert max(sizes.plan.tile) >= 16
+
+
+def test_a_longer_scene_is_cut_alike_and_takes_no_more_memory() -> None:
+    # 0.7 and 14 GB
+    short, long = (replace(SPEC, bands=200, cols=1250, rows=rows) for rows in (1400, 28_000))
+    some, many = (cut(1200 << 20, spec=spec, scale=1, reach=0) for spec in (short, long))
+    assert (many.plan.tile, many.longest, many.memory) == (
+        some.plan.tile,
+        some.longest,
+        some.memory,
+    )
+    assert many.plan.rows == 28_000
