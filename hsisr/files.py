@@ -98,9 +98,9 @@ class PartFile:
             self._fd = os.open(self.part, _FLAGS, 0o666)
             self.alone = self._lock(fcntl.LOCK_EX)
             """Whether nobody else had the part open."""
-            locked = self.alone or (shared and self._lock(fcntl.LOCK_SH))
+            held = self.alone or (shared and self._lock(fcntl.LOCK_SH))
             # published by another run between opening and locking, it would be that run's result
-            if not (locked and self.in_place()):
+            if not (held and self.in_place()):
                 self.close()
                 raise taken(self.path)
 
@@ -219,7 +219,7 @@ def turn(target: Path) -> Iterator[None]:
     """One process at a time, for the moments in which the parts of `target` begin or end."""
     path = target.with_name(target.name + _TURN)
     with explained(target):
-        handle = _locked(path)
+        handle = _opened_alone(path)
     try:
         yield
     finally:
@@ -227,7 +227,16 @@ def turn(target: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def _locked(path: Path) -> int:
+def locked(handle: int) -> bool:
+    """Take the lock of an open file, if it is free; it is let go when the file is closed."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _opened_alone(path: Path) -> int:
     while True:
         handle = os.open(path, _FLAGS, 0o666)
         try:

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from hsisr.checkpoint import SUFFIX, read_tensors, write_tensors
 from hsisr.errors import OutputError, UsageError
-from hsisr.files import explained, turn, write_json
+from hsisr.files import explained, locked, turn, write_json
 
 _BEGUN = "run.json"
 Tensors = dict[str, Tensor]
@@ -102,7 +102,7 @@ class Journal:
 
     def _claimed(self) -> int:
         log = os.open(self._name, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
-        if not _locked(log):
+        if not locked(log):
             os.close(log)
             raise OutputError("another run is writing this", where=self._folder)
         # a line that was being written when the machine stopped does not count
@@ -281,16 +281,7 @@ def _log_of(share: Share) -> str:
 
 def _at_work(log: Path) -> bool:
     with log.open("rb+") as handle:
-        return not _locked(handle.fileno())
-
-
-def _locked(handle: int) -> bool:
-    """Take the lock of an open file, if it is free; it is let go when the file is closed."""
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+        return not locked(handle.fileno())
 
 
 def differences(found: dict[str, Any], begun: dict[str, Any]) -> Iterator[str]:

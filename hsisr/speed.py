@@ -7,14 +7,13 @@ from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from threading import Event
-from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from hsisr import gaps, recipe, zoo
+from hsisr.costs import operations
 from hsisr.cube import Block, CubeSpec
 from hsisr.errors import UsageError
 from hsisr.leaves import dead_leaves
@@ -36,23 +35,6 @@ _SAMPLE = 16
 _PEAK = 10_000.0
 _HIGHEST = 30_000
 """Within int16, and above all that a made-up scene holds but for a few glints."""
-
-
-class Convolutions(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the floating-point operations of all convolutions that this thread computes within."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.operations: int = 0
-        """A multiplication and an addition are two."""
-
-    def __torch_dispatch__(
-        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
-        result = function(*args, **(kwargs or {}))
-        if "convolution" in function.__name__:
-            self.operations += 2 * result.numel() * args[1][0].numel()
-        return result
 
 
 def paced(step: Callable[[], None], threads: int, seconds: float) -> Generator[None, None, float]:
@@ -159,11 +141,8 @@ class Load:
             pass
 
     def operations(self) -> int:
-        """Floating-point operations of the convolutions."""
-        counted = Convolutions()
-        with counted:
-            self.compute()
-        return counted.operations
+        """Floating-point operations, as counted by `costs`."""
+        return operations(self.compute)
 
 
 def tile_of(model: SrModel, bands: int, side: int, runtime: Runtime, *, halo: bool = True) -> Load:

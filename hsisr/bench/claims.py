@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -10,7 +9,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from hsisr.files import explained
+from hsisr.files import explained, locked
 
 T = TypeVar("T")
 
@@ -30,17 +29,9 @@ def claimed(target: Path) -> Iterator[bool]:
         place = target.with_name(f".{target.name}.claim")
         handle = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
-        yield _locked(handle)
+        yield locked(handle)
     finally:
         os.close(handle)
-
-
-def _locked(handle: int) -> bool:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def pause() -> None:

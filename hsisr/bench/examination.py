@@ -10,7 +10,7 @@ from statistics import median
 import numpy as np
 
 from hsisr import evaluate
-from hsisr.bench.costs import Memory, operations
+from hsisr.costs import Memory, operations
 from hsisr.cube import ArrayCube, Block
 from hsisr.degraded import DegradedCube
 from hsisr.model import SrModel, load_sr

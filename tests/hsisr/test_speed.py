@@ -6,15 +6,12 @@ import threading
 
 import numpy as np
 import pytest
-import torch
-import torch.nn.functional as F
 
 from hsisr import gaps
 from hsisr.errors import ModelError, UsageError
 from hsisr.model import SrModel
 from hsisr.runtime import choose
-from hsisr.speed import Convolutions, ceiling, made_up, model_of, paced, tile_of
-from hsisr_models.blocks import Conv
+from hsisr.speed import ceiling, made_up, model_of, paced, tile_of
 from hsisr_models.resolver import SuperResolver
 from hsisr_models.sr.bicubic import Bicubic
 from hsisr_models.sr.sspsr import SSPSR
@@ -29,23 +26,6 @@ def driven(steps):
             next(steps)
         except StopIteration as end:
             return end.value
-
-
-@pytest.mark.parametrize("reduced", [False, True])
-def test_a_convolution_is_counted_however_it_is_computed(reduced):
-    layer, features = Conv(3, 5, 3), torch.rand(2, 3, 4, 6)
-    each = 2 * (3 * 3 * 3) * 5 * (2 * 4 * 6)
-    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=reduced):
-        counted = Convolutions()
-        with counted:
-            layer(features)
-        assert counted.operations == each
-        with counted:
-            F.conv2d(features, layer.weight, padding=1)
-            features @ features.transpose(2, 3)
-        assert counted.operations == 2 * each
-        layer(features)
-        assert counted.operations == 2 * each
 
 
 def operations(network, side):

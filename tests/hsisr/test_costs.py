@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from hsisr.bench.costs import Memory, operations
+from hsisr.costs import Memory, operations
 from hsisr_models.exact import convolve
 
 CPU = torch.device("cpu")
@@ -27,6 +27,12 @@ def test_a_convolution_costs_two_operations_per_weight_and_pixel():
 def test_so_does_one_of_our_own_kernels():
     weight = torch.rand(8, 3, 5, 5)
     assert _of(lambda image: convolve(image, weight), 1, 3, 16, 12) == 2 * 3 * 8 * 25 * 16 * 12
+
+
+def test_in_less_than_float32_it_costs_as_many():
+    layer = nn.Conv2d(3, 8, 3, padding=1)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert _of(layer, 1, 3, 16, 12) == 2 * 3 * 8 * 9 * 16 * 12
 
 
 def test_a_transposed_convolution_costs_by_the_pixels_that_go_in():
