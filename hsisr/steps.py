@@ -37,6 +37,8 @@ from hsisr_models.unmix import SHELF as METHODS
 RESOLUTIONS = ("low", "high")
 """Of the two that are prepared, those that can be unmixed."""
 Scores = dict[str, float]
+_TOLD = ("scenes", "protocol", "shares", "gap", "peak_is")
+"""What a model says of the data it was trained on."""
 
 
 class UnmixStep:
@@ -329,7 +331,8 @@ def _provenance(patches: PatchSet, recipe: Recipe) -> dict[str, Any]:
         "wavelengths_nm": patches.spectrum and patches.spectrum.centres_nm,
         "degradation": manifest["degradation"],
         "recipe": asdict(recipe),
-        "data": {key: manifest[key] for key in ("scenes", "shares", "gap", "peak_is")},
+        # a published protocol has neither shares nor a gap
+        "data": {key: manifest[key] for key in _TOLD if key in manifest},
     }
 
 

@@ -28,7 +28,7 @@ class Budget:
     def __post_init__(self) -> None:
         if (self.epochs is None) == (self.minutes is None):
             raise UsageError("the budget is either --epochs or --minutes", hint="--minutes 10")
-        if not (self.epochs or self.minutes or 0) > 0:
+        if not 0 < (self.epochs or self.minutes or 0) < math.inf:
             raise UsageError("the budget should be positive", hint="--minutes 10")
 
     def steps(self, training: Training, seconds: float) -> int:

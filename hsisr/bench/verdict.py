@@ -38,6 +38,7 @@ def differences(title: str, rows: Sequence[Standing], pairs: Sequence[tuple[str,
         f"{title}: differences",
         [Entry(row.name, row.measures, row.facts) for row in changes],
         ["paired by the seed", *conclusions(changes)],
+        differences=True,
     )
 
 
