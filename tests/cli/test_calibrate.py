@@ -57,6 +57,14 @@ image = {EDGE}
 bicubic = {{ sam = 7.8478, ergas = 4.8280, psnr = 24.5972, ssim = 0.4725 }}
 """
 
+QUICK = (
+    "--networks unmixing_sr --unmix on --epochs 1 --seeds 1 --threads 1 --device cpu --json "
+    "--set unmix.initialise=vca --set unmix.numbers.width=8 --set unmix.training.steps=2 "
+    "--set unmix.training.epochs=1 --set sr.numbers.width=8 --set sr.numbers.depth=1 "
+    "--set sr.training.steps=2 --set sr.training.batch=2"
+).split()
+"""What makes a benchmark one of seconds."""
+
 
 @pytest.fixture(scope="module")
 def mine(tmp_path_factory):
@@ -225,6 +233,26 @@ def test_a_run_is_prepared_by_a_protocol(mine, hsisr, tmp_path):
     (bicubic,) = json.loads(evaluated.out)["rows"]
     for key, value in rows[8]["measured"].items():
         assert bicubic[key] == pytest.approx(value, rel=1e-5)
+
+
+def test_networks_are_trained_and_tested_by_a_protocol_of_ones_own(mine, hsisr, tmp_path):
+    own, data, _ = mine
+    run, compared = tmp_path / "run", tmp_path / "compared"
+    for command in (
+        ("prepare", "--protocol", own, data, "-s", "8", "-o", run),
+        ("train-unmix", run, "--recipe", "tiny", "--epochs", "1"),
+        ("train-sr", run, "--recipe", "tiny", "--epochs", "1"),
+    ):
+        ended = hsisr(*command)
+        assert ended.code == 0, ended.err
+    rows = json.loads(hsisr("evaluate", run, "--model", run, "--json").out)["rows"]
+    assert [row["name"] for row in rows] == ["bicubic", str(run)]
+    command = ("benchmark", "--protocol", own, "--data", data, "-s", "8", "-o", compared, *QUICK)
+    ended = hsisr(*command)
+    assert ended.code == 0, ended.err
+    entries = json.loads(ended.out)["tables"][0]["entries"]
+    assert [entry["name"] for entry in entries] == ["bicubic", "unmixing_sr+unmixing"]
+    assert entries[0]["measures"]["psnr"]["values"] == pytest.approx([rows[0]["psnr"]])
 
 
 @pytest.mark.parametrize(
