@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
+from functools import reduce
+from itertools import combinations
 from pathlib import Path
 from typing import Any, Self
 
@@ -98,7 +100,10 @@ class Plan:
         )
 
     def require_sound(self, scales: Sequence[int]) -> None:
-        """Raise `ValueError` where parts are not inside the scene, or images no multiple."""
+        """Raise `ValueError` where parts are not inside the scene, or those of two splits overlap.
+
+        Also where images are no multiple of a scale, or a part is smaller than a pixel of it.
+        """
         rows, cols, _ = self.shape
         if not Window(0, 0, rows, cols).contains(self.crop):
             raise ValueError(f"the crop is not inside {rows} x {cols} pixels")
@@ -108,8 +113,23 @@ class Plan:
                 raise ValueError(f"no split '{part.split}'")
             if part.image and any(part.image % scale for scale in scales):
                 raise ValueError(f"images of {part.image} pixels are no multiple of a scale")
+            region = part.region or inside
+            if min(region.height, region.width) < max(scales):
+                raise ValueError(f"a part for {part.split} is {region.height} x {region.width}")
             if not all(inside.contains(window) for window in part.windows(inside, scales[0])):
                 raise ValueError(f"a part for {part.split} is not inside the crop")
+        self._require_apart(inside)
+
+    def _require_apart(self, inside: Window) -> None:
+        areas = [reduce(Window.joined, part.windows(inside, 1)) for part in self.parts]
+        told = enumerate(zip(self.parts, areas, strict=True), 1)
+        for (first, (one, here)), (second, (other, there)) in combinations(told, 2):
+            scenes = sorted(set(one.scenes) & set(other.scenes))
+            if one.split != other.split and scenes and _overlap(here, there):
+                where = f" in scene {scenes[0]}" if scenes[0] else ""
+                raise ValueError(
+                    f"parts {first} ({one.split}) and {second} ({other.split}) overlap{where}"
+                )
 
     @property
     def scenes(self) -> list[str]:
@@ -151,7 +171,11 @@ class Plan:
         for paths in found.values():
             if len(paths) > 1:
                 raise self.refuse(f"holds both {paths[0]} and {paths[1]}", folder)
-        return {scene: paths[0] for scene, paths in found.items()}
+        chosen = {scene: paths[0] for scene, paths in found.items()}
+        if len(set(chosen.values())) < len(chosen):
+            # what trains would test
+            raise self.refuse("has one file for two scenes", folder)
+        return chosen
 
     def _matching(self, scene: str, files: Mapping[str, list[Path]]) -> list[Path]:
         patterns = [pattern.format(scene=scene).lower() for pattern in self.files]
@@ -217,6 +241,12 @@ def _region(table: Mapping[str, Any]) -> Window | None:
         return None
     (top, bottom), (left, right) = table["rows"], table["cols"]
     return Window(top - 1, left - 1, bottom - top + 1, right - left + 1)
+
+
+def _overlap(one: Window, other: Window) -> bool:
+    return max(one.row, other.row) < min(one.row_stop, other.row_stop) and max(
+        one.col, other.col
+    ) < min(one.col_stop, other.col_stop)
 
 
 def _scenes(told: Any) -> tuple[str, ...]:

@@ -62,7 +62,7 @@ QUICK = (
     "--set unmix.initialise=vca --set unmix.numbers.width=8 --set unmix.training.steps=2 "
     "--set unmix.training.epochs=1 --set sr.numbers.width=8 --set sr.numbers.depth=1 "
     "--set sr.training.steps=2 --set sr.training.batch=2"
-).split()
+)
 """What makes a benchmark one of seconds."""
 
 
@@ -247,8 +247,8 @@ def test_networks_are_trained_and_tested_by_a_protocol_of_ones_own(mine, hsisr, 
         assert ended.code == 0, ended.err
     rows = json.loads(hsisr("evaluate", run, "--model", run, "--json").out)["rows"]
     assert [row["name"] for row in rows] == ["bicubic", str(run)]
-    command = ("benchmark", "--protocol", own, "--data", data, "-s", "8", "-o", compared, *QUICK)
-    ended = hsisr(*command)
+    command = ("benchmark", "--protocol", own, "--data", data, "-s", "8", "-o", compared)
+    ended = hsisr(*command, *QUICK.split())
     assert ended.code == 0, ended.err
     entries = json.loads(ended.out)["tables"][0]["entries"]
     assert [entry["name"] for entry in entries] == ["bicubic", "unmixing_sr+unmixing"]
@@ -265,6 +265,15 @@ def test_networks_are_trained_and_tested_by_a_protocol_of_ones_own(mine, hsisr, 
         ('"validation"', '"check"', "no split 'check'"),
         (f"image = {EDGE}", "image = 30", "30 pixels are no multiple"),
         (f"rows = [1, {4 * EDGE}]", f"rows = [1, {5 * EDGE}]", "not inside the crop"),
+        (f"cols = [1, {EDGE}]", f"cols = [2, {EDGE + 1}]", "1 (train) and 3 (test) overlap"),
+        (f"rows = [1, {3 * EDGE}]", f"rows = [1, {3 * EDGE + 1}]", "(validation) overlap"),
+        # the last image reaches beyond its part
+        (
+            f"rows = [1, {4 * EDGE}]\ncols = [1, {EDGE}]\nimage = {EDGE}",
+            f"rows = [1, 240]\ncols = [1, {EDGE}]\nimage = 48",
+            "(test) overlap",
+        ),
+        (f"rows = [1, {3 * EDGE}]", "rows = [5, 4]", f"train is 0 x {2 * EDGE}"),
         ("[scene]", "[scene]\ncrop = { rows = [0, 9], cols = [1, 9] }", "crop is not inside"),
         ("scales = [4, 8]", "scales = 4", "not iterable"),
         ("patch = 16", "patch 16", "not a protocol"),
@@ -276,6 +285,23 @@ def test_a_file_that_is_no_protocol_is_refused(old, new, said, mine, hsisr, tmp_
     ended = hsisr("calibrate", "--protocol", tmp_path / "own.toml", "--data", mine[1])
     assert ended.code == 2, ended.err
     assert said in ended.first
+
+
+@pytest.mark.parametrize("scene", ["one", "{first}"])
+def test_a_scene_neither_trains_nor_validates_that_tests(scene, mine, hsisr, tmp_path):
+    parts = "".join(
+        f'[[part]]\nsplit = "{split}"\nscenes = ["{scene.format(first=split)}"]\n'
+        for split in ("train", "test")
+    )
+    (tmp_path / "own.toml").write_text(f"{OWN.partition('[[part]]')[0]}{parts}[published]\n")
+    ended = hsisr("prepare", "--protocol", tmp_path / "own.toml", mine[1], "-o", tmp_path / "run")
+    if scene == "one":
+        assert ended.code == 2
+        assert "parts 1 (train) and 2 (test) overlap in scene one" in ended.first
+    else:
+        assert ended.code == 3
+        assert "has one file for two scenes" in ended.first
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
