@@ -7,7 +7,7 @@ prepared by one is read by the ordinary training commands.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.resources import files
@@ -23,6 +23,7 @@ from hsisr.formats import open_cube, recognised
 from hsisr.patches import Layout, Peak, Source, cut, cut_into, store
 from hsisr.published import Plan
 from hsisr.view import View
+from hsisr_models.metrics import SHELF as METRICS
 
 Rows = Mapping[int, Mapping[str, Mapping[str, float]]]
 
@@ -126,14 +127,27 @@ def load(name: str) -> Protocol:
 
 def _read(name: str, tables: Mapping[str, Any]) -> Protocol:
     told = {key: value for key, value in tables.items() if key not in ("scene", "part")}
-    told["published"] = {int(scale): rows for scale, rows in tables["published"].items()}
     told["scales"] = tuple(tables["scales"])
+    told["published"] = _rows(tables["published"], told["scales"])
     known_operator(tables["operator"])
     known_preset(tables["metrics"])
     plan = Plan.read(tables, name) if "scene" in tables else None
     if plan is not None:
         plan.require_sound(told["scales"])
     return Protocol(name=name, plan=plan, **told)
+
+
+def _rows(tables: Mapping[str, Any], scales: Sequence[int]) -> Rows:
+    """The tables `[published.N]`; raises `ValueError` for what cannot be compared with."""
+    rows = {int(scale): methods for scale, methods in tables.items()}
+    for scale, methods in rows.items():
+        if scale not in scales:
+            raise ValueError(f"[published.{scale}], but no scale {scale}")
+        for method, values in methods.items():
+            for measure, value in values.items():
+                if measure not in METRICS or not isinstance(value, int | float):
+                    raise ValueError(f"{method}: {measure} = {value} is no measure")
+    return rows
 
 
 def datasets(protocol: Protocol, folder: Path, scale: int) -> list[Dataset]:

@@ -27,6 +27,8 @@ _DEPTH = 4
 """Folders below the named one that are looked into."""
 _LISTED = 5
 _LARGEST = "maximum"
+_KEYS = ("split", "scenes", "rows", "cols", "image")
+"""Of a part."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,10 @@ class Part:
 
     @classmethod
     def read(cls, table: Mapping[str, Any]) -> Self:
-        """A `[[part]]` of a protocol's file."""
+        """A `[[part]]` of a protocol's file; raises `ValueError` for a key that none has."""
+        unknown = set(table).difference(_KEYS)
+        if unknown:
+            raise ValueError(f"a part has no {unknown.pop()}")
         return cls(table["split"], _scenes(table.get("scenes")), _region(table), table.get("image"))
 
     def windows(self, crop: Window, scale: int) -> list[Window]:
@@ -237,7 +242,7 @@ class _Crop(View):
 
 def _region(table: Mapping[str, Any]) -> Window | None:
     """Rows and columns as MATLAB names them, from 1 and inclusive."""
-    if "rows" not in table:
+    if "rows" not in table and "cols" not in table:
         return None
     (top, bottom), (left, right) = table["rows"], table["cols"]
     return Window(top - 1, left - 1, bottom - top + 1, right - left + 1)

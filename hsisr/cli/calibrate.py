@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from hsisr.protocol import Dataset
     from hsisr.runtime import Runtime
 
+_NONE = "no bicubic row is published with these measures"
+
 
 def command(
     protocol: Annotated[
@@ -87,7 +89,9 @@ class _Row:
 
     @property
     def difference(self) -> dict[str, float]:
-        return {key: self.measured[key] - value for key, value in self.published.items()}
+        """Of the measures that the protocol's preset has."""
+        known = self.measured.items()
+        return {key: value - self.published[key] for key, value in known if key in self.published}
 
     def notes(self) -> list[str]:
         from hsisr.evaluate import definitions
@@ -97,7 +101,7 @@ class _Row:
         return [
             f"{self.images} test image(s), degraded x{scale} by {protocol.operator}",
             *definitions(peak=peak, ratio=scale, preset=protocol.metrics),
-            f"published by {protocol.source}" if self.published else "no bicubic row is published",
+            f"published by {protocol.source}" if self.difference else _NONE,
         ]
 
     def record(self) -> dict[str, Any]:
@@ -122,7 +126,7 @@ class _Row:
         units = [" ".join(filter(None, (metric.LABEL, metric.UNIT))) for metric in metrics]
         title = f"{self.dataset.protocol.name} x{self.dataset.scale}"
         rows = [self._cells("bicubic, here", self.measured, ".4f")]
-        if self.published:
+        if self.difference:
             rows.append(self._cells("bicubic, published", self.published, ".4f"))
             rows.append(self._cells("difference", self.difference, "+.4f"))
         table = shared.table([title, *units], rows)

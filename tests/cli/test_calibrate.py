@@ -142,6 +142,20 @@ def test_the_table_stands_beside_the_published_row(mine, expected, hsisr):
     assert "published by nobody" in text
 
 
+def test_only_measures_of_the_preset_are_compared(mine, expected, hsisr, tmp_path):
+    (tmp_path / "own.toml").write_text(OWN.replace('"sspsr"', '"wald"'))
+    command = ("calibrate", "--protocol", tmp_path / "own.toml", "--data", mine[1], "-s", "8")
+    (row,) = json.loads(hsisr(*command, "--json").out)["scales"]
+    assert list(row["measured"]) == ["ergas", "rase", "sam", "cc", "uiqi"]
+    assert row["published"]["psnr"] == 24.5972
+    assert row["difference"] == {
+        "ergas": pytest.approx(expected["ergas"] - 4.8280, abs=1e-2),
+        "sam": pytest.approx(expected["sam"] - 7.8478, abs=1e-2),
+    }
+    published = hsisr(*command).out.splitlines()[2]
+    assert published.split()[2:] == ["4.8280", "-", "7.8478", "-", "-"]
+
+
 def tiny(name, folder):
     """The files that a protocol wants by their names, each far too small."""
     plan = protocol.load(name).plan
@@ -277,6 +291,11 @@ def test_networks_are_trained_and_tested_by_a_protocol_of_ones_own(mine, hsisr, 
         ("[scene]", "[scene]\ncrop = { rows = [0, 9], cols = [1, 9] }", "crop is not inside"),
         ("scales = [4, 8]", "scales = 4", "not iterable"),
         ("patch = 16", "patch 16", "not a protocol"),
+        ("sam = 7.8478", "beauty = 7.8478", "bicubic: beauty = 7.8478 is no measure"),
+        ("sam = 7.8478", 'sam = "good"', "sam = good is no measure"),
+        ("[published.8]", "[published.2]", "no scale 2"),
+        (f"rows = [1, {3 * EDGE}]", "row = [1, 9]", "a part has no row"),
+        (f"rows = [1, {3 * EDGE}]\n", "", "rows"),
     ],
 )
 def test_a_file_that_is_no_protocol_is_refused(old, new, said, mine, hsisr, tmp_path):
