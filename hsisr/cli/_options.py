@@ -134,9 +134,11 @@ Degradation = Annotated[
     ),
 ]
 Metrics = Annotated[
-    str,
+    str | None,
     typer.Option(
-        help="Whose measures: sspsr (most of the field), mcnet or wald.", autocompletion=_presets
+        help="Whose measures: sspsr (most of the field), mcnet or wald. Default: those of the "
+        "run's protocol, or sspsr.",
+        autocompletion=_presets,
     ),
 ]
 Scale = Annotated[

@@ -43,7 +43,7 @@ def command(
         ),
     ] = None,
     degradation: options.Degradation = None,
-    metrics: options.Metrics = "sspsr",
+    metrics: options.Metrics = None,
     fail_under: Annotated[
         list[str] | None,
         typer.Option(
@@ -72,9 +72,10 @@ def command(
 
     runtime.limit_threads(threads)
     machine = runtime.choose(device, precision)
-    measures = list(evaluate.known_preset(metrics).measures)
-    bounds = [_Bound.parsed(text, measures) for text in fail_under or ()]
     with _opened(truth, var, axes) as known:
+        metrics = metrics or known.settled_metrics()
+        measures = list(evaluate.known_preset(metrics).measures)
+        bounds = [_Bound.parsed(text, measures) for text in fail_under or ()]
         models = [load_sr(name, scale or known.scale) for name in model or ()]
         ratio = scale or known.scale or (models[0].scale if models else None)
         if ratio is None:
@@ -117,6 +118,18 @@ class _Truth:
     peak_is: str
     scale: int | None = None
     degradation: str = "bicubic"
+    protocol: str | None = None
+    metrics: str | None = None
+    """The preset that the protocol is scored by."""
+
+    def settled_metrics(self) -> str:
+        """The preset where none is asked for; tells if it is the protocol's."""
+        from hsisr.evaluate import DEFAULT
+
+        if self.metrics is None:
+            return DEFAULT
+        shared.say(f"note: metrics {self.metrics}, as protocol {self.protocol} says")
+        return self.metrics
 
 
 @dataclass(frozen=True)
@@ -142,7 +155,15 @@ def _opened(path: Path, var: str | None, axes: str | None) -> Iterator[_Truth]:
         blocks = [high for _, high in patches.blocks("test")]
         images = [ArrayCube(block, path, patches.spectrum) for block in blocks]
         about = patches.manifest
-        yield _Truth(images, patches.peak, about["peak_is"], patches.scale, about["degradation"])
+        yield _Truth(
+            images,
+            patches.peak,
+            about["peak_is"],
+            patches.scale,
+            about["degradation"],
+            about.get("protocol"),
+            about.get("metrics"),
+        )
         return
     with shared.open_scene(path, var, axes) as cube:
         yield _Truth([cube], largest(cube), "the largest value of the truth")

@@ -154,3 +154,16 @@ def test_unknown_metrics_are_refused(world, hsisr):
 def test_a_run_may_be_scored_at_the_scale_of_any_table(world, hsisr):
     content = json.loads(hsisr("evaluate", world.run, "--scale", "4", "--json").out)
     assert content["scale"] == 4
+
+
+@pytest.mark.parametrize("preset", ["wald", "mcnet"])
+def test_a_run_is_scored_by_the_metrics_of_its_protocol(preset, run_copy, hsisr):
+    path = run_copy / "data" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    path.write_text(json.dumps({**manifest, "protocol": "own", "metrics": preset}))
+    ended = hsisr("evaluate", run_copy, "--json")
+    assert json.loads(ended.out)["metrics"] == preset
+    assert f"note: metrics {preset}, as protocol own says" in ended.err
+    asked = hsisr("evaluate", run_copy, "--metrics", "sspsr", "--json")
+    assert json.loads(asked.out)["metrics"] == "sspsr"
+    assert "note: metrics" not in asked.err
