@@ -43,10 +43,10 @@ class Protocol:
     """The degradation."""
     metrics: str
     """The preset of `hsisr.evaluate` that it is scored by."""
-    patch: int
-    """Side of a training patch in low-resolution pixels."""
     published: Rows = field(repr=False)
     """{scale: {method: {measure: value}}}."""
+    patch: int | None = None
+    """Side of a training patch in low-resolution pixels; None for that of every recipe."""
     plan: Plan | None = field(default=None, repr=False)
     """Its scenes; None where any will do, each cut as `hsisr prepare` cuts it."""
 

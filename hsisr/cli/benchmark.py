@@ -13,6 +13,7 @@ from hsisr.errors import UsageError
 
 if TYPE_CHECKING:
     from hsisr.bench.trial import Variant
+    from hsisr.protocol import Protocol
 
 _UNMIXINGS = {"off": "none", "on": "trained"}
 
@@ -43,7 +44,8 @@ def command(
 ) -> None:
     """Train networks side by side within one budget, test each once, and write the tables.
 
-    The same command continues what was stopped; several of them at once share the work.
+    The same command continues what was stopped; several of them at once share the work. Under a
+    published protocol all networks train on patches of its size, unless sr.training.patch is set.
 
     Example: hsisr benchmark --data scenes --networks sspsr,unmixing_sr --minutes 10 -o compared
     """
@@ -56,7 +58,8 @@ def command(
     budget = Budget(epochs, minutes)
     machine, chosen = runtime.choose(device, precision), protocols.load(protocol)
     terms = Terms(output, budget, machine, overwrite, chosen.metrics)
-    variants = _variants(trials.listed(networks), trials.listed(unmix), settings or ())
+    numbers = [*_patch(chosen), *(settings or ())]
+    variants = _variants(trials.listed(networks), trials.listed(unmix), numbers)
     scales = trials.scales(scale)
     trial = trials.Trial(
         {number: trials.datasets(protocol, data, number) for number in scales},
@@ -71,6 +74,11 @@ def command(
     files += trials.draw(trial, outcome)
     trials.show(made, files, "hsisr/benchmark/1" if json else None)
     outcome.require_whole()
+
+
+def _patch(protocol: Protocol) -> list[str]:
+    """The side of patches that a protocol publishes, as a setting."""
+    return [] if protocol.patch is None else [f"sr.training.patch={protocol.patch}"]
 
 
 def _variants(

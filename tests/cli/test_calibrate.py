@@ -270,6 +270,29 @@ def test_networks_are_trained_and_tested_by_a_protocol_of_ones_own(mine, hsisr, 
 
 
 @pytest.mark.parametrize(
+    ("line", "settings", "patch"),
+    [
+        ("patch = 12", [], 12),
+        ("patch = 12", ["--set", "sr.training.patch=8"], 8),
+        # SNLSR's own
+        ("", [], 50),
+    ],
+)
+def test_networks_are_compared_on_the_published_patches(
+    line, settings, patch, mine, hsisr, tmp_path
+):
+    own, output = tmp_path / "own.toml", tmp_path / "compared"
+    own.write_text(OWN.replace("patch = 16", line))
+    command = ("benchmark", "--protocol", own, "--data", mine[1], "-s", "4", "-o", output)
+    quick = ("--epochs", "1", "--seeds", "1", "--threads", "1", "--device", "cpu")
+    steps = ("--set", "sr.training.steps=1", "--set", "sr.training.batch=1")
+    ended = hsisr(*command, *quick, *steps, *settings, "--networks", "snlsr")
+    assert ended.code == 0, ended.err
+    plan = json.loads((output / "own_x4" / "snlsr_plan.json").read_text())
+    assert plan["about"]["recipe"]["training"]["patch"] == patch
+
+
+@pytest.mark.parametrize(
     ("old", "new", "said"),
     [
         ('title = "a scene of my own"', "", "title"),
