@@ -3,6 +3,7 @@
 HsisrError             1   the base; raised as itself only for a bug
 ├── UsageError         2   options that contradict each other
 ├── InputError         3   a file that cannot be read or contradicts itself
+│   └── NoCubeError    3   one that is sound, but a picture or labels
 ├── ModelError         4   a model that is missing, corrupt or does not fit the scene
 ├── OutputError        5   no room, no permission, no memory
 ├── BatchError         6   some scenes of several failed
@@ -43,6 +44,10 @@ class InputError(HsisrError):
     """A file given to read is missing, malformed, or contradicts itself."""
 
     exit_code = 3
+
+
+class NoCubeError(InputError):
+    """A file is sound as far as it was read, but holds no cube: a picture, labels, a table."""
 
 
 class ModelError(HsisrError):

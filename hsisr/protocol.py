@@ -7,7 +7,7 @@ prepared by one is read by the ordinary training commands.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.resources import files
@@ -17,7 +17,7 @@ from typing import Any
 from hsisr import recipe
 from hsisr.cube import Cube
 from hsisr.degraded import known_operator
-from hsisr.errors import HsisrError, InputError, UsageError
+from hsisr.errors import HsisrError, InputError, NoCubeError, UsageError
 from hsisr.evaluate import known_preset
 from hsisr.formats import open_cube, recognised
 from hsisr.patches import Layout, Peak, Source, cut, cut_into, store
@@ -25,6 +25,7 @@ from hsisr.published import Plan
 from hsisr.view import View
 from hsisr_models.metrics import SHELF as METRICS
 
+_ASIDE = "move it out of the folder, or name the scenes one by one: --data SCENE --data SCENE"
 Rows = Mapping[int, Mapping[str, Mapping[str, float]]]
 
 
@@ -150,9 +151,12 @@ def _rows(tables: Mapping[str, Any], scales: Sequence[int]) -> Rows:
     return rows
 
 
-def datasets(protocol: Protocol, folder: Path, scale: int) -> list[Dataset]:
+def datasets(
+    protocol: Protocol, folder: Path, scale: int, tell: Callable[[str], None] = lambda note: None
+) -> list[Dataset]:
     """What `folder` holds for the protocol; a single file may stand for the folder.
 
+    Where the protocol is for any scenes, `tell` hears of pictures and labels that are left out.
     Raises `UsageError` for a scale that the protocol does not have, and `InputError` if what is
     there is not what the protocol expects.
     """
@@ -160,25 +164,43 @@ def datasets(protocol: Protocol, folder: Path, scale: int) -> list[Dataset]:
         known = ", ".join(map(str, protocol.scales))
         raise UsageError(f"protocol {protocol.name} has no scale {scale}", hint=f"one of {known}")
     if protocol.plan is None:
-        return _each(protocol, folder, scale)
+        return _each(protocol, folder, scale, tell)
     return [Dataset(protocol.name, protocol, scale, protocol.plan.locate(folder))]
 
 
-def _each(protocol: Protocol, folder: Path, scale: int) -> list[Dataset]:
+def _each(
+    protocol: Protocol, folder: Path, scale: int, tell: Callable[[str], None]
+) -> list[Dataset]:
     """Every scene in a folder as a data set of its own."""
     found: dict[str, Dataset] = {}
     taken: set[Path] = set()
     for path in _candidates(folder):
         if path in taken:
             continue
-        with open_cube(path) as cube:
-            cut(cube.spec, Layout(scale), cube.files[0])
-            taken.update(cube.files)
-            name = _unique(cube.files[0].stem, found)
-        found[name] = Dataset(name, protocol, scale, {name: path})
+        try:
+            with open_cube(path) as cube:
+                taken.update(cube.files)
+                _require_several_bands(cube, path)
+                cut(cube.spec, Layout(scale), cube.files[0])
+                name = _unique(cube.files[0].stem, found)
+        except NoCubeError as error:
+            if path == folder:
+                raise
+            tell(f"{path} is left out: {error.what}")
+        except InputError as error:
+            hints = [error.hint, _ASIDE if path != folder else None]
+            hint = "; or ".join(filter(None, hints)) or None
+            raise InputError(error.what, where=error.where, hint=hint) from error
+        else:
+            found[name] = Dataset(name, protocol, scale, {name: path})
     if not found:
         raise InputError("holds no scene", where=folder, hint="name a folder of scenes, or a scene")
     return list(found.values())
+
+
+def _require_several_bands(cube: Cube, path: Path) -> None:
+    if cube.spec.bands == 1:
+        raise NoCubeError("one band is no spectrum", where=path)
 
 
 def _candidates(folder: Path) -> Iterator[Path]:

@@ -83,6 +83,11 @@ def say(text: str = "") -> None:
         _write(text)
 
 
+def note(text: str) -> None:
+    """Something that had to be decided, in one line, on stderr."""
+    say(f"note: {text}")
+
+
 def warn(text: str) -> None:
     """A warning in one line, on stderr, however quiet all else shall be."""
     _write(f"warning: {text}")
@@ -151,8 +156,8 @@ def open_scene(
     except BaseException:
         whole.close()
         raise
-    for note in cube.notes:
-        say(f"note: {note}")
+    for told in cube.notes:
+        note(told)
     return cube
 
 

@@ -313,7 +313,7 @@ def datasets(name: str, paths: Sequence[Path], scale: int) -> list[Dataset]:
 
     chosen = protocol.load(name)
     found: list[Dataset] = [
-        dataset for path in paths for dataset in protocol.datasets(chosen, path, scale)
+        dataset for path in paths for dataset in protocol.datasets(chosen, path, scale, shared.note)
     ]
     names = [dataset.name for dataset in found]
     twice = {name for name in names if names.count(name) > 1}

@@ -128,7 +128,7 @@ class _Truth:
 
         if self.metrics is None:
             return DEFAULT
-        shared.say(f"note: metrics {self.metrics}, as protocol {self.protocol} says")
+        shared.note(f"metrics {self.metrics}, as protocol {self.protocol} says")
         return self.metrics
 
 

@@ -142,7 +142,7 @@ def _published(
     protocol = load(name)
     if len(paths) > 1:
         raise UsageError(f"protocol {name} takes one folder", hint=f"--protocol {name} FOLDER")
-    found = datasets(protocol, paths[0], scale)
+    found = datasets(protocol, paths[0], scale, shared.note)
     if len(found) > 1:
         raise UsageError(
             f"{paths[0]} holds {len(found)} scenes, each a data set of its own",

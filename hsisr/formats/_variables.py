@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
-from hsisr.errors import InputError, UsageError
+from hsisr.errors import InputError, NoCubeError, UsageError
 from hsisr.window import Window
 
 _SCENES = frozenset({"cube", "datacube", "hypercube", "scene", "data", "img", "image"}) | {
@@ -122,7 +122,8 @@ def _several(cubes: Sequence[Variable], path: Path) -> InputError:
 
 def _none(variables: Sequence[Variable], path: Path) -> InputError:
     found = listing(variables) or "no variables at all"
-    return InputError(f"no 3-D variable; found {found}", where=path, hint=_hint(variables))
+    kind = NoCubeError if variables else InputError
+    return kind(f"no 3-D variable; found {found}", where=path, hint=_hint(variables))
 
 
 def _hint(variables: Sequence[Variable]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from hsisr.cube import CubeSpec, Interleave
-from hsisr.errors import InputError
+from hsisr.errors import InputError, NoCubeError
 from hsisr.formats import ReadOptions
 from hsisr.formats._axes import MATLAB, Axes, guess_axes, parse_axes
 from hsisr.formats._raw import RawCube, RawLayout, RawWriter
@@ -39,7 +39,7 @@ def read(path: Path, options: ReadOptions) -> RawCube:
     """
     stored, fortran, dtype, offset = _header(path)
     if len(stored) != 3 or min(stored) < 1:
-        raise InputError(f"an array of shape {stored}; three axes were expected", where=path)
+        raise NoCubeError(f"an array of shape {stored}; three axes were expected", where=path)
     if dtype.kind not in "iuf" or dtype.itemsize > 8:
         raise InputError(f"an array of {dtype}; real numbers were expected", where=path)
     axes, reason = _axes(stored, options)

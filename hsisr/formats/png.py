@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hsisr.cube import CubeSpec
-from hsisr.errors import InputError
+from hsisr.errors import InputError, NoCubeError
 from hsisr.files import explained
 from hsisr.formats import ReadOptions
 from hsisr.formats._axes import Axes
@@ -29,6 +29,8 @@ SUFFIXES = (".png",)
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _NUMBERED = re.compile(r"(.*?)(\d{2,})\.png", re.IGNORECASE)
+_COLOURED = (2, 3, 6)
+"""Colour types of the PNG specification: in colour, by a palette, in colour with opacity."""
 _INFLATION = 1032
 """Deflate's best ratio."""
 
@@ -41,6 +43,8 @@ class _Header:
     height: int
     depth: int
     """Bits of a sample: 8 or 16."""
+    coloured: bool
+    """Whether it is stored in colour, which a grey picture may be, too."""
 
 
 def sniff(path: Path, head: bytes) -> bool:
@@ -56,6 +60,8 @@ def read(path: Path, options: ReadOptions) -> VariableCube:
         _require_alike(first, _header(band), band, bands[0])
     dtype = np.dtype(np.uint16 if first.depth > 8 else np.uint8)
     spec = CubeSpec(len(bands), first.height, first.width, dtype)
+    if first.coloured:
+        _grey(bands[0], spec)
     notes = (f"{len(bands)} files, {bands[0].name} to {bands[-1].name}, were read as bands",)
     source = _Bands(bands, spec)
     return VariableCube(spec, NAME, bands, notes, source, Axes("BYX"), release=source.forget)
@@ -102,7 +108,9 @@ def _siblings(path: Path) -> tuple[Path, ...]:
     first, last = min(min(found), 1), max(found)
     missing = [number for number in range(first, last + 1) if number not in found]
     if missing:
-        raise InputError(
+        # a number that is a year, or that of a scene
+        kind = InputError if len(found) > 1 else NoCubeError
+        raise kind(
             f"band {missing[0]} of {stem}... is missing; there are {len(found)} files, the last "
             f"is {found[last].name}",
             where=path.parent,
@@ -131,7 +139,7 @@ def _header(path: Path) -> _Header:
         raise InputError(
             f"declares {height} x {width} pixels of {depth} bits, more than it can hold", where=path
         )
-    return _Header(width, height, max(depth, 8))
+    return _Header(width, height, max(depth, 8), head[25] in _COLOURED)
 
 
 def _require_alike(first: _Header, other: _Header, path: Path, leader: Path) -> None:
@@ -154,7 +162,7 @@ def _grey(path: Path, spec: CubeSpec) -> NDArray[Any]:
     if pixels.ndim == 3:
         colours = pixels[..., :3] if pixels.shape[2] > 2 else pixels[..., :1]
         if (colours != colours[..., :1]).any():
-            raise InputError(
+            raise NoCubeError(
                 "is a picture in colour, not a band",
                 where=path,
                 hint="a cube is one grey PNG file per band",

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -324,6 +325,37 @@ def test_a_folder_without_scenes_is_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "small.npy", np.ones((9, 9, 3), np.float32))
     with pytest.raises(InputError, match="too small to be split at scale 4"):
         protocol.datasets(protocol.load("scenes"), tmp_path, 4)
+
+
+def test_labels_and_pictures_beside_scenes_are_left_out(tmp_path: Path) -> None:
+    np.save(tmp_path / "one.npy", numbered(80, 30, 4))
+    labels, colours = numbered(80, 30, 1)[..., 0], numbered(80, 30, 3).astype(np.uint8)
+    write_mat5(tmp_path / "one_gt.mat", "one_gt", labels)
+    write_mat73(tmp_path / "other_gt.mat", "other_gt", labels)
+    np.save(tmp_path / "flat.npy", labels)
+    tifffile.imwrite(tmp_path / "classes.tif", labels)
+    for name in ("look_01", "look_02", "scene_2014"):
+        Image.fromarray(colours).save(tmp_path / f"{name}.png")
+    notes: list[str] = []
+    found = protocol.datasets(protocol.load("scenes"), tmp_path, 4, notes.append)
+    assert [dataset.name for dataset in found] == ["one"]
+    left = sorted(path.name for path in tmp_path.iterdir() if path.name != "one.npy")
+    assert [Path(note.partition(" is left out: ")[0]).name for note in notes] == left
+    with pytest.raises(InputError, match="no 3-D variable"):
+        protocol.datasets(protocol.load("scenes"), tmp_path / "one_gt.mat", 4)
+
+
+def test_a_broken_scene_of_a_folder_is_told_with_what_to_do(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", numbered(80, 30, 4))
+    whole = (tmp_path / "a.npy").read_bytes()
+    (tmp_path / "b.npy").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError) as caught:
+        protocol.datasets(protocol.load("scenes"), tmp_path, 4)
+    assert caught.value.where == str(tmp_path / "b.npy")
+    assert "move it out of the folder, or name the scenes one by one" in str(caught.value.hint)
+    with pytest.raises(InputError) as caught:
+        protocol.datasets(protocol.load("scenes"), tmp_path / "b.npy", 4)
+    assert "move it" not in str(caught.value.hint)
 
 
 def test_images_that_test_are_degraded_alone(tmp_path: Path) -> None:
