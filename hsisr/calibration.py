@@ -15,14 +15,14 @@ from hsisr.runtime import Runtime
 from hsisr.survey import survey
 
 BICUBIC = "bicubic"
-_TILE = 16
-"""Side of a tile in low-resolution pixels: measures need many times the memory of a row of them."""
+_ROWS = 64
+"""Of a strip: measures need many times its memory."""
 
 
 def bicubic_scores(dataset: Dataset, peak: Peak, runtime: Runtime) -> Iterator[dict[str, float]]:
     """The measures of every test image, degraded and interpolated by itself.
 
-    No more of a scene is held in memory than a row of tiles. Raises `InputError`.
+    No more of a scene is held in memory than a strip. Raises `InputError`.
     """
     model = load_sr(BICUBIC, dataset.scale)
     for image in dataset.tests():
@@ -35,6 +35,8 @@ def _score(
     protocol = dataset.protocol
     low = DegradedCube(image, dataset.scale, protocol.operator)
     seen = survey(low, model.tokens)
-    windows = run(low, model.operation(seen, runtime), seen, tile=_TILE, runtime=runtime)
+    windows = run(
+        low, model.operation(seen, runtime), seen, tile=_ROWS // dataset.scale, runtime=runtime
+    )
     strips = gather_strips(windows, image.spec.cols)
     return measure(image, strips, peak=peak, ratio=dataset.scale, preset=protocol.metrics)

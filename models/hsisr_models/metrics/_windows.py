@@ -56,8 +56,14 @@ class Windows:
         return Moments(mean_x, mean_y, variances, self._mean(x * y) - mean_x * mean_y)
 
     def _mean(self, values: Tensor) -> Tensor:
+        # shifted and added: several times faster than a product with every window
+        first, *others = self._weights.tolist()
         for axis in (0, 1):
-            values = values.unfold(axis, len(self._weights), 1) @ self._weights
+            count = values.shape[axis] - len(others)
+            total = values.narrow(axis, 0, count) * first
+            for shift, weight in enumerate(others, 1):
+                total.add_(values.narrow(axis, shift, count), alpha=weight)
+            values = total
         return values
 
     def result(self) -> float:
