@@ -54,7 +54,7 @@ class PatchSet:
 
     @property
     def digest(self) -> str:
-        """A SHA-256 of what was cut from which scenes, and how."""
+        """A SHA-256 of what was cut from which scenes, and how, and of the pixels."""
         return hashlib.sha256(json.dumps(self.manifest, sort_keys=True).encode()).hexdigest()
 
     @property
@@ -231,20 +231,25 @@ def _begin(folder: Path) -> None:
 
 
 def _save_pair(folder: Path, name: str, high: Block, scale: int, operator: str) -> dict[str, str]:
-    """Write a block in both resolutions; returns the names of the files."""
-    pair = {"low": degrade_block(high, scale, operator), "high": high}
-    for kind, block in pair.items():
-        save_block(folder / f"{name}_{kind}.npy", block)
-    return {kind: f"{name}_{kind}.npy" for kind in pair}
+    """Write a block in both resolutions; returns the names of the files and their digests."""
+    entry = {}
+    for kind, block in (("low", degrade_block(high, scale, operator)), ("high", high)):
+        entry[kind] = f"{name}_{kind}.npy"
+        entry[f"{kind}_sha256"] = save_block(folder / entry[kind], block)
+    return entry
 
 
-def save_block(path: Path, block: Block) -> None:
-    """Write a block as .npy; raises `OutputError`, which np.save would leave unexplained."""
+def save_block(path: Path, block: Block) -> str:
+    """Write a block as .npy and return the SHA-256 of its pixels.
+
+    Raises `OutputError`, which np.save would leave unexplained.
+    """
     block = np.ascontiguousarray(block, np.float32)
     with explained(path, block.nbytes), path.open("wb") as handle:
         header = np.lib.format.header_data_from_array_1_0(block)
         np.lib.format.write_array_header_1_0(handle, header)
         handle.write(block.data)
+    return hashlib.sha256(block.reshape(-1).data).hexdigest()
 
 
 class _Sample:

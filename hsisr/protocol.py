@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
@@ -27,6 +28,9 @@ from hsisr_models.metrics import SHELF as METRICS
 
 _ASIDE = "move it out of the folder, or name the scenes one by one: --data SCENE --data SCENE"
 Rows = Mapping[int, Mapping[str, Mapping[str, float]]]
+
+_WORDS = ("protocol", "title", "get")
+"""What a protocol says of its scenes that does not touch a pixel."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,27 @@ class Dataset:
     scale: int
     files: Mapping[str, Path] = field(repr=False)
     """The file of every scene by its name."""
+
+    def identity(self) -> dict[str, Any]:
+        """Everything that what is prepared depends on; raises `InputError`."""
+        operator, plan = self.protocol.operator, self.protocol.plan
+        cut = asdict(plan) if plan else asdict(Layout(self.scale, operator))
+        return {
+            "operator": operator,
+            **{key: value for key, value in cut.items() if key not in _WORDS},
+            **{f"the files of {scene}": self._stamps(path) for scene, path in self.files.items()},
+        }
+
+    def _stamps(self, path: Path) -> dict[str, list[int]]:
+        """By what is known that the files of a scene have changed."""
+        with self._opened(path) as cube:
+            abouts = {file.name: file.stat() for file in cube.files}
+        return {
+            f"the file {name}": [about.st_size, about.st_mtime_ns] for name, about in abouts.items()
+        }
+
+    def _opened(self, path: Path) -> AbstractContextManager[Cube]:
+        return self._plan.opened(path) if self.protocol.plan else open_cube(path)
 
     def prepare(self, run: Path) -> Iterator[tuple[int, int]]:
         """Cut and degrade into `run`/data, yielding (blocks done, blocks in all).

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -9,6 +10,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
+from hsisr.errors import OutputError
 from hsisr.files import explained, locked
 
 T = TypeVar("T")
@@ -23,13 +25,39 @@ def claimed(target: Path) -> Iterator[bool]:
 
     The system lets go of the claim when the process ends, however it does. Raises `OutputError`.
     """
-    with explained(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
+    with _opened(target.with_name(f".{target.name}.claim")) as handle:
+        yield locked(handle)
+
+
+@contextmanager
+def sharing(folder: Path, clear: Callable[[], None] | None = None) -> Iterator[None]:
+    """Be one of those who work in `folder`, after `clear`, for which nobody else may be at work.
+
+    Raises `OutputError` if others are.
+    """
+    with _opened(folder / ".claim") as handle:
+        if clear is not None:
+            if not locked(handle):
+                raise OutputError(
+                    "others are at work here, whose results would be removed",
+                    where=folder,
+                    hint="share their work without --overwrite, or wait until they are done",
+                )
+            with explained(folder):
+                clear()
+        # waits while another one clears
+        fcntl.flock(handle, fcntl.LOCK_SH)
+        yield
+
+
+@contextmanager
+def _opened(place: Path) -> Iterator[int]:
+    with explained(place):
+        place.parent.mkdir(parents=True, exist_ok=True)
         # never removed: a claim on a removed file would be none
-        place = target.with_name(f".{target.name}.claim")
         handle = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
-        yield locked(handle)
+        yield handle
     finally:
         os.close(handle)
 

@@ -12,33 +12,35 @@ from hsisr.files import write_json
 from hsisr.journal import differences
 
 BEGUN = "begun.json"
+_TOLD = 5
+"""Differences that are told at most."""
 
 
 def require_same(folder: Path, about: Mapping[str, Any]) -> None:
     """Raise `OutputError` if a folder was begun for something else."""
     found = read(folder / BEGUN)
     if found is not None and found != about:
+        told = list(differences(found, dict(about)))
+        more = [f"and {len(told) - _TOLD} more"] if len(told) > _TOLD else []
         raise OutputError(
-            "was begun differently: " + "; ".join(differences(found, dict(about))),
+            "was begun differently: " + "; ".join([*told[:_TOLD], *more]),
             where=folder,
             hint="repeat the command it was begun with, choose another -o, or add --overwrite",
         )
 
 
-def begin(folder: Path, about: Mapping[str, Any], names: Iterable[str], *, overwrite: bool) -> None:
-    """Begin a folder, or go on with what was begun the same.
-
-    Begun differently, its files called `names` are removed with `overwrite`; without it raises
-    `OutputError`.
-    """
+def begin(folder: Path, about: Mapping[str, Any]) -> None:
+    """Begin a folder, or go on with what was begun the same; else raises `OutputError`."""
     folder.mkdir(parents=True, exist_ok=True)
-    if overwrite and read(folder / BEGUN) != about:
-        for name in names:
-            (folder / name).unlink(missing_ok=True)
-        (folder / BEGUN).unlink(missing_ok=True)
     require_same(folder, about)
     if read(folder / BEGUN) is None:
         write_json(folder / BEGUN, about)
+
+
+def forget(folder: Path, names: Iterable[str]) -> None:
+    """Remove the files called `names`, then what the folder was begun for."""
+    for name in (*names, BEGUN):
+        (folder / name).unlink(missing_ok=True)
 
 
 def read(path: Path) -> dict[str, Any] | None:

@@ -7,30 +7,30 @@ was stopped. Several processes can work on the cells of one folder.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
-from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Generator, Sequence
+from contextlib import AbstractContextManager, closing
+from dataclasses import dataclass
 from functools import partial
+from hashlib import sha256
+from itertools import product
 from pathlib import Path
 from typing import TypeVar
 
 import torch
 
-from hsisr import checkpoint, zoo
+from hsisr import zoo
 from hsisr.bench import records
-from hsisr.bench.budget import lasting
-from hsisr.bench.claims import claimed, once, pause
-from hsisr.bench.examination import examine
-from hsisr.bench.timed import CLOCK, Work, seconds_per_step, train
+from hsisr.bench.claims import claimed, once, pause, sharing
+from hsisr.bench.examination import Facts, examine
+from hsisr.bench.timed import CLOCK, train
+from hsisr.bench.training import planned, sharpening, unmixed
 from hsisr.bench.trial import RESULT, Cell, Dataset, Result, Terms, Variant
-from hsisr.checkpoint import Checkpoint
 from hsisr.errors import UsageError
 from hsisr.files import write_json
 from hsisr.fit import METRICS, MODEL, STATE
+from hsisr.model import load_sr
 from hsisr.patches import MANIFEST, PatchSet, open_patches
-from hsisr.recipe import Training
-from hsisr.sampler import Sampler
-from hsisr.steps import SrStep, UnmixStep, build_network, total_loss, untrained
+from hsisr.steps import build_network
 from hsisr_models.networks import TokenNetwork
 from hsisr_models.sr import SHELF as NETWORKS
 
@@ -72,30 +72,54 @@ class Failed:
 Event = Step | Waiting | Finished | Failed
 
 
+def at_work(
+    cells: Sequence[Cell], references: Sequence[str], terms: Terms
+) -> AbstractContextManager[None]:
+    """Be one of those who work in a folder; with `overwrite`, forget what is there of these first.
+
+    Raises `OutputError` if others are at work there whose results that would remove, and
+    `ModelError` if there is no such model.
+    """
+
+    def forget() -> None:
+        # nothing is lost for a name that is mistyped
+        for name, scale in product(references, {cell.scale for cell in cells}):
+            load_sr(name, scale)
+        for cell in cells:
+            home = terms.home(cell.dataset, cell.scale)
+            records.forget(home, [f"data/{MANIFEST}"])
+            for folder in (terms.place(cell), terms.unmixing(cell)):
+                records.forget(folder, _FILES)
+            for path in (terms.plan(cell), *(_reference(home, name) for name in references)):
+                path.unlink(missing_ok=True)
+
+    return sharing(terms.folder, forget if terms.overwrite else None)
+
+
 def prepare(dataset: Dataset, scale: int, terms: Terms) -> Generator[None, None, PatchSet]:
     """The data at one scale, prepared by the process that first asks for it.
 
-    Raises `OutputError` if what is there was prepared from other files.
+    Raises `InputError`, and `OutputError` if what is there was prepared from other files, or
+    otherwise.
     """
     home = terms.home(dataset.name, scale)
-    about = {f"the file of {name}": _stamp(path) for name, path in dataset.files.items()}
+    about = records.plain(dataset.identity())
 
     def find() -> PatchSet | None:
-        records.begin(home, about, [f"data/{MANIFEST}"], overwrite=terms.overwrite)
-        return open_patches(home) if (home / "data" / MANIFEST).exists() else None
+        if not (home / "data" / MANIFEST).exists() or records.read(home / records.BEGUN) is None:
+            return None
+        records.require_same(home, about)
+        return open_patches(home)
 
     def make() -> Generator[None, None, PatchSet]:
+        (home / records.BEGUN).unlink(missing_ok=True)
         for _ in dataset.prepare(home):
             yield
+        # only now: what could not be prepared binds nobody
+        write_json(home / records.BEGUN, about)
         return open_patches(home)
 
     return (yield from once(home / "data", find, make))
-
-
-def _stamp(path: Path) -> list[int]:
-    """By what a file that has changed is known."""
-    about = path.stat()
-    return [about.st_size, about.st_mtime_ns]
 
 
 def require_known(variants: Sequence[Variant], scales: Sequence[int]) -> None:
@@ -129,10 +153,15 @@ def require_buildable(cells: Sequence[Cell], terms: Terms) -> None:
 
 
 def require_same(cells: Sequence[Cell], terms: Terms) -> None:
-    """Raise `OutputError` if a cell was begun on other terms; the data has to be prepared."""
+    """Raise `OutputError` if a cell or the unmixing network that it needs was begun differently.
+
+    The data has to be prepared.
+    """
     for cell in cells:
         patches = open_patches(terms.home(cell.dataset, cell.scale))
         records.require_same(terms.place(cell), terms.begun(cell, patches))
+        if cell.variant.unmixing == "trained":
+            records.require_same(terms.unmixing(cell), terms.unmixed(cell, patches))
 
 
 def kept(cell: Cell, terms: Terms) -> Result | None:
@@ -144,20 +173,32 @@ def kept(cell: Cell, terms: Terms) -> Result | None:
 def compared(name: str, dataset: str, scale: int, terms: Terms) -> Generator[None, None, Result]:
     """What a model that is not trained here comes to: `bicubic`, or another that `load_sr` knows.
 
-    The data has to be prepared.
+    The data has to be prepared. Raises `ModelError` if there is no such model.
     """
     home = terms.home(dataset, scale)
-    patches, path = open_patches(home), home / f"{Path(name).name}.json"
-    about = {"data": patches.digest, "model": name, "metrics": terms.metrics, **terms.machine}
+    patches, path = open_patches(home), _reference(home, name)
+    found = load_sr(name, scale).checkpoint
+    about = {
+        "data": patches.digest,
+        "model": name,
+        "sha256": found and found.sha256,
+        "metrics": terms.metrics,
+        **terms.machine,
+    }
 
     def make() -> Generator[None, None, Result]:
         yield
-        found = examine(name, patches, terms.runtime.exact, terms.metrics)
-        result = Result(dataset, scale, name, None, found.measures, found.facts)
+        tested = examine(name, patches, terms.runtime.exact, terms.metrics)
+        result = Result(dataset, scale, name, None, tested.measures, tested.facts)
         result.keep(path, about)
         return result
 
     return (yield from once(path, lambda: Result.kept(path, about), make))
+
+
+def _reference(home: Path, name: str) -> Path:
+    """Where the result of a model is kept; two of one file name do not meet."""
+    return home / f"{Path(name).name}-{sha256(name.encode()).hexdigest()[:8]}.json"
 
 
 def run(cells: Sequence[Cell], terms: Terms) -> Generator[Event]:
@@ -191,25 +232,32 @@ def _attended(cell: Cell, terms: Terms) -> Generator[Event]:
 def _done(cell: Cell, terms: Terms) -> Generator[Event, None, Result]:
     patches, folder = open_patches(terms.home(cell.dataset, cell.scale)), terms.place(cell)
     about = terms.about(cell, patches)
-    records.begin(folder, terms.begun(cell, patches), _FILES, overwrite=terms.overwrite)
+    records.begin(folder, terms.begun(cell, patches))
     found = Result.kept(folder / RESULT, about)
     if found is not None:
         return found
-    unmix, unmix_seconds = yield from _reported(cell, _unmixed(cell, patches, terms))
-    make = partial(_step_two, cell, patches, unmix, terms)
-    training = yield from _reported(cell, _planned(cell, patches, terms, make))
-    seconds = yield from _reported(cell, train(make(training), folder, terms.runtime))
+    # trained, but scored otherwise
+    known = records.read(folder / RESULT)
+    facts = known["facts"] if known else (yield from _trained(cell, patches, terms))
     tested = examine(str(folder), patches, terms.runtime.exact, terms.metrics)
-    facts = {
-        **tested.facts,
-        "train_seconds": seconds,
-        "steps": training.epochs * training.steps,
-        "unmix_seconds": unmix_seconds,
-    }
+    facts = {**facts, **tested.facts}
     variant = cell.variant.name
     result = Result(cell.dataset, cell.scale, variant, cell.seed, tested.measures, facts)
     result.keep(folder / RESULT, about)
+    # nothing is left to go on with
+    (folder / STATE).unlink(missing_ok=True)
     return result
+
+
+def _trained(cell: Cell, patches: PatchSet, terms: Terms) -> Generator[Event, None, Facts]:
+    """Train a cell, and tell how long it took."""
+    unmix, unmix_seconds = yield from _reported(cell, unmixed(cell, patches, terms))
+    make = partial(sharpening, cell, patches, unmix, terms)
+    training = yield from _reported(cell, planned(cell, patches, terms, make))
+    folder = terms.place(cell)
+    seconds = yield from _reported(cell, train(make(training), folder, terms.runtime))
+    steps = training.epochs * training.steps
+    return {"train_seconds": seconds, "steps": steps, "unmix_seconds": unmix_seconds}
 
 
 def _reported(cell: Cell, work: Generator[float | None, None, T]) -> Generator[Event, None, T]:
@@ -222,94 +270,3 @@ def _reported(cell: Cell, work: Generator[float | None, None, T]) -> Generator[E
                 result: T = end.value
                 return result
             yield Step(cell, share or 0.0)
-
-
-def _unmixed(
-    cell: Cell, patches: PatchSet, terms: Terms
-) -> Generator[None, None, tuple[Checkpoint | None, float | None]]:
-    """The unmixing network of a cell, the same for all that share data and seed, and its seconds.
-
-    It is trained by its recipe, whatever the budget of the others.
-    """
-    recipe, seed = cell.variant.recipe, cell.seed
-    if cell.variant.unmixing == "none":
-        return None, None
-    if cell.variant.unmixing == "random":
-        return untrained(patches, recipe, seed), None
-    folder = terms.home(cell.dataset, cell.scale) / f"unmix_seed{seed}"
-    about = records.plain(
-        {"data": patches.digest, "unmix": asdict(recipe.unmix), "seed": seed, **terms.machine}
-    )
-
-    def find() -> float | None:
-        records.begin(folder, about, _FILES, overwrite=terms.overwrite)
-        done = records.read(folder / RESULT)
-        return None if done is None else float(done["seconds"])
-
-    def make() -> Generator[float, None, float]:
-        work = _step_one(cell, patches)
-        seconds = yield from train(work, folder, terms.runtime)
-        write_json(folder / RESULT, {"seconds": seconds})
-        return seconds
-
-    seconds = yield from once(folder, find, make)
-    return checkpoint.load(folder / MODEL), seconds
-
-
-def _step_one(cell: Cell, patches: PatchSet) -> Work:
-    numbers, seed = cell.variant.recipe.unmix, cell.seed
-    torch.manual_seed(seed)
-    return Work(
-        UnmixStep(patches, cell.variant.recipe, seed),
-        lambda outcome: total_loss(outcome, numbers.loss),
-        Sampler(patches, patch=numbers.training.patch, batch=numbers.training.batch, seed=seed),
-        numbers.training,
-        _identity(cell, patches),
-    )
-
-
-def _step_two(
-    cell: Cell, patches: PatchSet, unmix: Checkpoint | None, terms: Terms, training: Training
-) -> Work:
-    recipe, seed = cell.variant.recipe, cell.seed
-    # the same weights to begin with, whatever was done before
-    torch.manual_seed(seed)
-    recipe = replace(recipe, sr=replace(recipe.sr, training=training))
-    task = SrStep(patches, recipe, unmix, terms.runtime.device)
-    return Work(
-        task,
-        lambda outcome: total_loss(outcome, task.loss),
-        Sampler(patches, patch=training.patch, batch=training.batch, seed=seed),
-        training,
-        _identity(cell, patches),
-    )
-
-
-def _identity(cell: Cell, patches: PatchSet) -> str:
-    return f"seed {cell.seed} data {patches.digest}"
-
-
-def _planned(
-    cell: Cell, patches: PatchSet, terms: Terms, make: Callable[[Training], Work]
-) -> Generator[None, None, Training]:
-    """The training that the budget gives to a variant, the same for all seeds.
-
-    Where it is a time, some steps are timed by the process that comes first.
-    """
-    path, about = terms.plan(cell), terms.planned(cell.variant, patches)
-    training = cell.variant.recipe.sr.training
-
-    def find() -> int | None:
-        plan = records.read(path)
-        return plan["steps"] if plan and plan["about"] == about else None
-
-    def measure() -> Generator[None, None, int]:
-        seconds = None
-        if terms.budget.minutes is not None:
-            work = make(training)
-            seconds = yield from seconds_per_step(work, path.parent, terms.runtime)
-        steps = terms.budget.steps(training, seconds or 0.0)
-        write_json(path, {"steps": steps, "seconds_per_step": seconds, "about": about})
-        return steps
-
-    return lasting(training, (yield from once(path, find, measure)))

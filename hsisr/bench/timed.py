@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Generator
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from shutil import rmtree
 from statistics import median
-from tempfile import TemporaryDirectory
 
 import torch
 
@@ -66,13 +66,13 @@ def train(work: Work, folder: Path, runtime: Runtime) -> Generator[float, None, 
 
 
 def seconds_per_step(work: Work, folder: Path, runtime: Runtime) -> Generator[None, None, float]:
-    """The median over some steps of a training that is thrown away; uses the disk of `folder`."""
+    """The median over some steps of a training that is thrown away; `folder` is removed."""
     endless = replace(work, training=replace(work.training, epochs=1, steps=1 << 30))
     taken: list[float] = []
     with (
-        TemporaryDirectory(prefix=".timing-", dir=folder) as place,
+        _emptied(folder),
         explained(_ADVICE),
-        closing(endless.begun(Path(place), runtime)) as reports,
+        closing(endless.begun(folder, runtime)) as reports,
     ):
         for seconds, _ in _timed(reports, runtime):
             taken.append(seconds)
@@ -81,6 +81,16 @@ def seconds_per_step(work: Work, folder: Path, runtime: Runtime) -> Generator[No
             if len(counted) >= _TIMED or (len(counted) >= _LEAST and sum(taken) > _PATIENCE):
                 break
     return median(taken[_WARM:])
+
+
+@contextmanager
+def _emptied(folder: Path) -> Iterator[None]:
+    """While a folder is in use, which holds nothing before, not even what a kill left, or after."""
+    rmtree(folder, ignore_errors=True)
+    try:
+        yield
+    finally:
+        rmtree(folder, ignore_errors=True)
 
 
 def _timed(reports: Generator[Report], runtime: Runtime) -> Generator[tuple[float, Report]]:

@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+import torch
+
 from hsisr import recipe as recipes
 from hsisr.bench.budget import Budget
 from hsisr.bench.records import plain, read
@@ -31,9 +33,8 @@ class Dataset(Protocol):
     def name(self) -> str:
         """Unique among those of a comparison, and fit for the name of a folder."""
 
-    @property
-    def files(self) -> Mapping[str, Path]:
-        """What it is made of, by name."""
+    def identity(self) -> Mapping[str, Any]:
+        """Everything that what is prepared depends on; raises `InputError`."""
 
     def prepare(self, run: Path) -> Iterator[tuple[int, int]]:
         """Write it to `run`/data, yielding (parts done, parts in all); raises `InputError`."""
@@ -86,7 +87,7 @@ class Terms:
     budget: Budget
     runtime: Runtime
     overwrite: bool = False
-    """Whether what was begun on other terms is begun anew."""
+    """Whether everything is done anew."""
     metrics: str = DEFAULT
     """The preset of the measures."""
 
@@ -102,6 +103,10 @@ class Terms:
         """The file that says how long a variant is trained, from whatever seed."""
         return self.home(cell.dataset, cell.scale) / f"{cell.variant.name}_plan.json"
 
+    def unmixing(self, cell: Cell) -> Path:
+        """The folder of the unmixing network that all cells of a seed are trained through."""
+        return self.home(cell.dataset, cell.scale) / f"unmix_seed{cell.seed}"
+
     @property
     def machine(self) -> dict[str, Any]:
         """On what networks are trained, as far as it matters."""
@@ -112,11 +117,20 @@ class Terms:
         about = {
             "data": patches.digest,
             "budget": asdict(self.budget),
+            # what a time is worth in steps depends on them
+            "threads": torch.get_num_threads() if self.budget.minutes else None,
             "unmixing": variant.unmixing,
             "recipe": asdict(variant.recipe.sr),
             "unmix": asdict(variant.recipe.unmix) if variant.unmixing != "none" else None,
             **self.machine,
         }
+        result: dict[str, Any] = plain(about)
+        return result
+
+    def unmixed(self, cell: Cell, patches: PatchSet) -> dict[str, Any]:
+        """Everything that the training of an unmixing network depends on."""
+        unmix = asdict(cell.variant.recipe.unmix)
+        about = {"data": patches.digest, "unmix": unmix, "seed": cell.seed, **self.machine}
         result: dict[str, Any] = plain(about)
         return result
 

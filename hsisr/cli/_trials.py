@@ -105,14 +105,14 @@ def conduct(trial: Trial) -> Outcome:
 
     hint = f"continue with: {shared.again(without='--overwrite')}"
     outcome = Outcome()
-    with shared.stoppable(hint) as stopper:
-        runner.require_known(trial.variants, list(trial.datasets))
+    runner.require_known(trial.variants, list(trial.datasets))
+    working = runner.at_work(trial.cells, trial.references, trial.terms)
+    with shared.stoppable(hint) as stopper, working:
         for scale, datasets in trial.datasets.items():
             for dataset in datasets:
                 _awaited(stopper, runner.prepare(dataset, scale, trial.terms))
         runner.require_buildable(trial.cells, trial.terms)
-        if not trial.terms.overwrite:
-            runner.require_same(trial.cells, trial.terms)
+        runner.require_same(trial.cells, trial.terms)
         for place in trial.places:
             for name in trial.references:
                 steps = runner.compared(name, *place, trial.terms)

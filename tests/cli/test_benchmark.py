@@ -207,7 +207,7 @@ def test_other_pixels_under_the_same_name_are_noticed(benchmark, scenes, output)
     np.save(data, mixed_scene(5, 48, 16, 7).transpose(1, 2, 0))
     ended = benchmark(*options, data=data)
     assert ended.code == 5
-    assert "was begun differently: the file of first" in ended.first
+    assert "was begun differently: the file first.npy" in ended.first
     after = benchmark(*options, "--overwrite", data=data)
     assert after.code == 0
     assert after.out != before.out

@@ -118,6 +118,23 @@ def test_what_is_prepared_is_the_scene_and_its_degradation(
     assert patches.peak == pytest.approx(np.quantile(train, 0.999), rel=1e-3)
 
 
+def test_other_pixels_are_other_data_even_where_all_else_is_the_same(
+    tmp_path: Path, cube: Callable[..., ArrayCube], scene: Scene
+) -> None:
+    block, layout = scene(4, 80, 20), Layout(2)
+    digests = []
+    # what is tested does not change the peak
+    for row in (None, 0, cut(spec_of(80, 20), layout, Path("scene"))["test"][0].row):
+        changed = block.copy()
+        if row is not None:
+            changed[0, row, 0] *= 0.999
+        list(prepare([cube(80, 20, block=changed)], tmp_path, layout))
+        digests.append(open_patches(tmp_path).digest)
+    assert len(set(digests)) == 3
+    list(prepare([cube(80, 20, block=block)], tmp_path, layout))
+    assert open_patches(tmp_path).digest == digests[0]
+
+
 def test_the_peak_is_that_of_training_pixels_alone(
     tmp_path: Path, cube: Callable[..., ArrayCube], scene: Scene
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -368,3 +369,46 @@ def test_images_that_test_are_degraded_alone(tmp_path: Path) -> None:
         block = image.read(image.spec.window)
         np.testing.assert_array_equal(block, high)
         np.testing.assert_array_equal(degrade_block(block, 4, "bicubic"), low)
+
+
+def test_data_depends_on_every_file_of_a_scene_and_on_what_the_protocol_does(
+    tmp_path: Path,
+) -> None:
+    header = "ENVI\nsamples = 16\nlines = 48\nbands = 3\ndata type = 12\ninterleave = bsq\n"
+    (tmp_path / "scene.hdr").write_text(header)
+    pixels = tmp_path / "scene.img"
+    pixels.write_bytes(bytes(48 * 16 * 3 * 2))
+    chosen = protocol.load("scenes")
+
+    def identity(one: Protocol, scale: int = 2) -> dict[str, Any]:
+        (dataset,) = protocol.datasets(one, tmp_path, scale)
+        return dataset.identity()
+
+    before = identity(chosen)
+    assert identity(replace(chosen, title="another", source="else", name="mine")) == before
+    assert identity(replace(chosen, operator="area")) != before
+    assert identity(chosen, 3) != before
+    os.utime(pixels, ns=(0, pixels.stat().st_mtime_ns + 1))
+    assert identity(chosen) != before
+
+
+def test_data_depends_on_the_crop_the_parts_and_the_peak_of_a_protocol(tmp_path: Path) -> None:
+    chosen = small_chikusei()
+    assert chosen.plan is not None
+    name = "HyperspecVNIR_Chikusei_20140729.mat"
+    write_mat5(tmp_path / name, "chikusei", numbered(44, 40, 5).astype("uint16"))
+
+    def identity(**changes: Any) -> dict[str, Any]:
+        assert chosen.plan is not None
+        changed = replace(chosen, plan=replace(chosen.plan, **changes))
+        (dataset,) = protocol.datasets(changed, tmp_path, 4)
+        return dataset.identity()
+
+    before = identity()
+    assert identity(title="in other words", get="elsewhere") == before
+    for change in (
+        {"peak": 1.0},
+        {"parts": chosen.plan.parts[:-1]},
+        {"crop": replace(chosen.plan.crop, row=chosen.plan.crop.row + 1)},
+    ):
+        assert identity(**change) != before

@@ -3,7 +3,10 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from hsisr.bench.claims import claimed, once
+import pytest
+
+from hsisr.bench.claims import claimed, once, sharing
+from hsisr.errors import OutputError
 
 HOLD = """
 import sys
@@ -13,11 +16,12 @@ with claimed(Path(sys.argv[1])) as mine:
     print(mine, flush=True)
     sys.stdin.read()
 """
+SHARE = HOLD.replace("claimed", "sharing").replace("print(mine", "print(mine is None")
 
 
-def _holder(target):
+def _holder(target, program=HOLD):
     return subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(target)],
+        [sys.executable, "-c", program, str(target)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -34,6 +38,24 @@ def test_what_another_process_has_claimed_is_free_when_it_is_killed(tmp_path):
         process.wait()
         with claimed(target) as mine:
             assert mine
+
+
+def test_nothing_is_cleared_under_others_until_they_end_or_are_killed(tmp_path):
+    cleared = []
+    with _holder(tmp_path, SHARE) as process:
+        assert process.stdout.readline() == "True\n"
+        with sharing(tmp_path):
+            pass
+        refused = pytest.raises(OutputError, match="others are at work")
+        with refused as caught, sharing(tmp_path, lambda: cleared.append("results")):
+            pass
+        assert "without --overwrite" in caught.value.hint
+        assert cleared == []
+        process.kill()
+        process.wait()
+    # who comes later shares the work
+    with sharing(tmp_path, lambda: cleared.append("results")), sharing(tmp_path):
+        assert cleared == ["results"]
 
 
 def test_claims_on_different_things_do_not_hinder_each_other(tmp_path):

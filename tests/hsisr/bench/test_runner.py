@@ -13,12 +13,12 @@ from hsisr.bench.budget import Budget, lasting
 from hsisr.bench.claims import claimed
 from hsisr.bench.runner import Failed, Finished, Step, Waiting
 from hsisr.bench.trial import RESULT, Cell, Terms, Variant, own_recipe
-from hsisr.errors import ModelError, OutputError, UsageError
+from hsisr.errors import InputError, ModelError, OutputError, UsageError
 from hsisr.fit import METRICS, MODEL, STATE
 from hsisr.patches import open_patches
 from hsisr.runtime import Runtime
 from tests.hsisr.made_up import prepared_run
-from tests.hsisr.training import ending, reports, small
+from tests.hsisr.training import reports, small
 
 NAME, SCALE = "scene", 2
 
@@ -26,14 +26,20 @@ NAME, SCALE = "scene", 2
 class _Scene:
     """A data set that counts how often it is prepared."""
 
-    name, files = NAME, {}
+    name = NAME
 
-    def __init__(self):
-        self.prepared = 0
+    def __init__(self, seed=0, broken=False):
+        self.prepared, self.seed, self.broken = 0, seed, broken
+
+    def identity(self):
+        return {"the files of it": {"the file scene.raw": (self.seed, self.broken)}}
 
     def prepare(self, run):
         self.prepared += 1
-        prepared_run(run, bands=5, rows=56, cols=20, scale=SCALE, seed=0)
+        yield 0, 1
+        if self.broken:
+            raise InputError("is broken")
+        prepared_run(run, bands=5, rows=56, cols=20, scale=SCALE, seed=self.seed)
         yield 1, 1
 
 
@@ -88,13 +94,20 @@ def test_a_stopped_cell_ends_as_an_undisturbed_one(unmixing, terms, tmp_path):
     torch.rand(3)
     (result,) = _finished(cells, terms)
     assert _scores(result) == _scores(undisturbed)
-    assert ending(terms.place(cells[0])) == ending(other.place(cells[0]))
+    assert _trained(cells[0], terms) == _trained(cells[0], other)
+
+
+def _trained(cell, terms):
+    folder = terms.place(cell)
+    return checkpoint.load(folder / MODEL).sha256, (folder / METRICS).read_bytes()
 
 
 def test_what_is_done_is_not_done_again(terms):
     cells = _cells(_variant("trained"), seeds=2)
     first = _finished(cells, terms)
     files = {path: path.stat().st_mtime_ns for path in terms.folder.rglob("*.safetensors")}
+    # what only a training that goes on would need is gone
+    assert {path.name for path in files} == {MODEL}
     assert _finished(cells, terms) == first
     assert [runner.kept(cell, terms) for cell in cells] == first
     assert files == {path: path.stat().st_mtime_ns for path in terms.folder.rglob("*.safetensors")}
@@ -126,13 +139,17 @@ def test_data_is_prepared_once(terms):
 def test_all_seeds_take_the_steps_that_were_timed_once(terms):
     timed = replace(terms, budget=Budget(minutes=0.005))
     cells = _cells(_variant(), seeds=2)
+    # what a kill has left
+    left = timed.plan(cells[0]).with_suffix(".timing")
+    left.mkdir()
+    (left / STATE).write_bytes(b"half a state")
     results = _finished(cells, timed)
     assert len({result.facts["steps"] for result in results}) == 1
     plan = json.loads(timed.plan(cells[0]).read_text())
     steps = results[0].facts["steps"]
     assert plan["steps"] == max(1, int(60 * 0.005 / plan["seconds_per_step"]))
     assert steps <= plan["steps"]
-    assert not list(terms.folder.rglob(".timing-*"))
+    assert not left.exists()
     # the plan holds, however fast the machine is later
     timed.plan(cells[0]).write_text(json.dumps({**plan, "steps": 7}))
     (more,) = _finished([replace(cells[0], seed=2)], timed)
@@ -177,8 +194,81 @@ def test_a_cell_of_other_terms_is_refused_and_overwritten_only_if_asked(change, 
     with pytest.raises(OutputError, match="begun differently") as refused:
         runner.require_same(cells, other)
     assert "--overwrite" in refused.value.hint
-    (after,) = _finished(cells, replace(other, overwrite=True))
+    _begin_anew(cells, other)
+    (after,) = _finished(cells, other)
     assert after.measures != before.measures
+
+
+def _begin_anew(cells, terms, scene=None):
+    with runner.at_work(cells, ["bicubic"], replace(terms, overwrite=True)):
+        _all(runner.prepare(scene or _Scene(), SCALE, terms))
+
+
+def test_everything_that_is_overwritten_is_done_anew(terms):
+    cells = _cells(_variant("trained"))
+    results = [*_finished(cells, terms), _all(runner.compared("bicubic", NAME, SCALE, terms))]
+    for name in ("result.json", "model.safetensors"):
+        for path in terms.folder.rglob(name):
+            path.write_text("{}")
+    scene = _Scene()
+    _begin_anew(cells, terms, scene)
+    assert scene.prepared == 1
+    assert not list(terms.folder.rglob("*.safetensors"))
+    again = [*_finished(cells, terms), _all(runner.compared("bicubic", NAME, SCALE, terms))]
+    assert [one.measures for one in again] == [one.measures for one in results]
+
+
+def test_nothing_is_overwritten_while_others_are_at_work(terms):
+    cells = _cells(_variant())
+    (result,) = _finished(cells, terms)
+    anew = replace(terms, overwrite=True)
+    with runner.at_work(cells, [], terms), runner.at_work(cells, [], terms):
+        with (
+            pytest.raises(OutputError, match="others are at work"),
+            runner.at_work(cells, [], anew),
+        ):
+            pass
+        assert runner.kept(cells[0], terms) == result
+    with pytest.raises(ModelError), runner.at_work(cells, ["bicubic", "nobody"], anew):
+        pass
+    assert runner.kept(cells[0], terms) == result
+    with runner.at_work(cells, [], anew):
+        assert not (terms.place(cells[0]) / RESULT).exists()
+
+
+def test_results_of_other_pixels_are_not_taken_for_those_of_these(terms):
+    cells, other = _cells(_variant()), _Scene(seed=1)
+    _finished(cells, terms)
+    _all(runner.compared("bicubic", NAME, SCALE, terms))
+    with pytest.raises(OutputError, match="the file scene"):
+        _all(runner.prepare(other, SCALE, terms))
+    home = terms.home(NAME, SCALE)
+    before = open_patches(home)
+    manifest = before.manifest
+    (home / "data" / "manifest.json").unlink()
+    after = _all(runner.prepare(other, SCALE, terms))
+    assert after.manifest["scenes"] == manifest["scenes"]
+    assert after.digest != before.digest
+    assert runner.kept(cells[0], terms) is None
+    with pytest.raises(OutputError, match="data"):
+        runner.require_same(cells, terms)
+
+
+def test_what_could_not_be_prepared_binds_nobody(terms):
+    fresh = replace(terms, folder=terms.folder / "fresh")
+    with pytest.raises(InputError, match="is broken"):
+        _all(runner.prepare(_Scene(broken=True), SCALE, fresh))
+    assert _all(runner.prepare(_Scene(), SCALE, fresh)).bands == 5
+
+
+def test_an_unmixing_network_begun_differently_is_refused_before_any_training(terms):
+    (cell,) = _cells(_variant("trained"))
+    _finished([cell], terms)
+    numbers = replace(cell.variant.recipe.unmix, endmembers=4)
+    recipe = replace(cell.variant.recipe, unmix=numbers)
+    twin = replace(cell, variant=replace(cell.variant, name="twin", recipe=recipe))
+    with pytest.raises(OutputError, match="endmembers 3, now 4"):
+        runner.require_same([twin], terms)
 
 
 def test_other_measures_are_taken_of_the_same_model(terms):
@@ -216,6 +306,18 @@ def test_bicubic_stands_beside(terms):
     assert _all(runner.compared("bicubic", NAME, SCALE, terms)) == result
 
 
+def test_a_model_that_was_replaced_is_tested_again_and_one_of_the_same_name_is_another(terms):
+    cells = _cells(_variant(), seeds=2)
+    first, second = _finished(cells, terms)
+    places = [terms.place(cell) / MODEL for cell in cells]
+    results = [_all(runner.compared(str(path), NAME, SCALE, terms)) for path in places]
+    assert [one.measures for one in results] == [first.measures, second.measures]
+    assert _all(runner.compared(str(places[0]), NAME, SCALE, terms)) == results[0]
+    places[0].write_bytes(places[1].read_bytes())
+    again = _all(runner.compared(str(places[0]), NAME, SCALE, terms))
+    assert again.measures == second.measures != first.measures
+
+
 def test_only_networks_that_can_be_trained_are_known():
     known = Variant("one", own_recipe("sspsr"), "none")
     runner.require_known([known], [2, 8])
@@ -238,6 +340,21 @@ def test_a_network_has_its_own_recipe_or_is_trained_by_the_default_one():
     assert plain.sr.network == "subspace_sr"
     assert plain.sr.training.batch == 3
     assert plain.sr.numbers == {"width": 8}
+
+
+def test_steps_that_were_timed_on_other_threads_are_refused(terms):
+    cells, timed = _cells(_variant()), replace(terms, budget=Budget(minutes=0.001))
+    threads = torch.get_num_threads()
+    _finished(cells, timed)
+    patches = open_patches(terms.home(NAME, SCALE))
+    by_epochs = terms.begun(cells[0], patches)
+    try:
+        torch.set_num_threads(threads + 1)
+        with pytest.raises(OutputError, match=f"threads {threads}, now {threads + 1}"):
+            runner.require_same(cells, timed)
+        assert terms.begun(cells[0], patches) == by_epochs
+    finally:
+        torch.set_num_threads(threads)
 
 
 def test_training_in_another_precision_is_another_training(terms):
