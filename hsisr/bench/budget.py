@@ -39,8 +39,12 @@ class Budget:
 
     def __str__(self) -> str:
         if self.minutes is None:
-            return f"{self.epochs} epochs of each network's recipe"
-        return f"{self.minutes:g} minutes of training each"
+            return f"{_counted(self.epochs or 0, 'epoch')} of each network's recipe"
+        return f"{_counted(self.minutes, 'minute')} of training each"
+
+
+def _counted(number: float, what: str) -> str:
+    return f"{number:g} {what}{'' if number == 1 else 's'}"
 
 
 def lasting(training: Training, steps: int) -> Training:

@@ -62,6 +62,17 @@ def _opened(place: Path) -> Iterator[int]:
         os.close(handle)
 
 
+@contextmanager
+def alone(target: Path) -> Iterator[None]:
+    """Hold `target` for this process alone, once another has left it. Raises `OutputError`."""
+    while True:
+        with claimed(target) as mine:
+            if mine:
+                yield
+                return
+        pause()
+
+
 def pause() -> None:
     """Wait a little for another process."""
     time.sleep(_POLL)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from statistics import median
 
 import numpy as np
 
 from hsisr import evaluate
+from hsisr.bench.timed import clock
 from hsisr.costs import Memory, operations
 from hsisr.cube import ArrayCube, Block
-from hsisr.degraded import DegradedCube
 from hsisr.model import SrModel, load_sr
 from hsisr.operations import Operation
 from hsisr.patches import PatchSet
@@ -21,7 +21,7 @@ from hsisr.runtime import Runtime
 from hsisr.survey import survey
 from hsisr.window import Window
 
-Strips = list[tuple[Window, Block]]
+Strip = tuple[Window, Block]
 Facts = dict[str, float | None]
 
 _TILE = 128
@@ -49,72 +49,91 @@ def examine(name: str, patches: PatchSet, runtime: Runtime, metrics: str) -> Exa
     `metrics` is a preset of `evaluate`. Raises `ModelError` if there is no such model or it does
     not fit.
     """
-    memory = Memory(runtime.device)
+    blocks = sorted(patches.blocks("test"), key=lambda pair: -pair[1].size)
+
+    def set_before(pair: tuple[Block, Block]) -> _Paper:
+        return _Paper(*pair, load_sr(name, patches.scale), patches, runtime)
+
+    # first, since whoever computes first in a process pays for the libraries that it loads
+    operations = set_before(blocks[0]).operations()
+    peak = _memory(lambda: set_before(blocks[0]), runtime)
     model = load_sr(name, patches.scale)
-    papers = [_Paper(cube, model, patches, runtime) for cube in test_blocks(patches)]
-    estimates, seconds = zip(*(paper.sharpened() for paper in papers), strict=True)
-    peak = memory.peak()
-    scores = [
-        evaluate.measure(
-            paper.truth, strips, peak=patches.peak, ratio=patches.scale, preset=metrics
-        )
-        for paper, strips in zip(papers, estimates, strict=True)
-    ]
-    pixels = sum(window.height * window.width for strips in estimates for window, _ in strips)
-    del estimates
-    passes = [sum(seconds)]
-    while len(passes) <= _REPEATS and passes[0] < _LONG:
-        passes.append(sum(paper.sharpened()[1] for paper in papers))
+    papers = [_Paper(*pair, model, patches, runtime) for pair in blocks]
+    scores, passes = [paper.measures(metrics) for paper in papers], [0.0]
+    while len(passes) <= _REPEATS and passes[-1] < _LONG:
+        passes.append(sum(paper.seconds() for paper in papers))
     facts: Facts = {
         "parameters": sum(weight.numel() for weight in model.network.parameters()),
-        "operations": papers[0].operations(),
-        "pixels_per_second": pixels / median(passes),
+        "operations": operations,
+        "pixels_per_second": sum(paper.pixels for paper in papers) / median(passes[1:]),
         "peak_memory": peak,
     }
     return Examined(dict(evaluate.average(name, scores).values), facts)
 
 
-def test_blocks(patches: PatchSet) -> list[ArrayCube]:
-    """The test blocks of a run at their full resolution."""
-    return [ArrayCube(high, patches.folder, patches.spectrum) for _, high in patches.blocks("test")]
+def _memory(make: Callable[[], _Paper], runtime: Runtime) -> int | None:
+    """Bytes that a model and its upscaling of a block take at most; strips are let go of."""
+    memory = Memory(runtime.device)
+    make().seconds()
+    return memory.peak()
 
 
-def estimates(
-    models: Mapping[str, str], patches: PatchSet, runtime: Runtime
-) -> tuple[Block, dict[str, Block]]:
-    """The largest test block of a run, and what models, by a name of one's own, make of it.
+def largest(patches: PatchSet) -> Block:
+    """The largest test block of a run at its full resolution, divided by the peak of the data."""
+    _, high = _largest(patches)
+    return high * np.float32(1 / patches.peak)
 
-    All are divided by the peak of the data.
+
+def estimate(name: str, patches: PatchSet, runtime: Runtime) -> Block:
+    """What the model `name` makes of the largest test block, divided by the peak of the data.
+
+    Raises `ModelError` if there is no such model or it does not fit.
     """
-    truth = max(test_blocks(patches), key=lambda cube: cube.spec.rows * cube.spec.cols)
-    gain = np.float32(1 / patches.peak)
-    found = {}
-    for label, name in models.items():
-        strips, _ = _Paper(truth, load_sr(name, patches.scale), patches, runtime).sharpened()
-        found[label] = np.concatenate([block for _, block in strips], 1) * gain
-    return truth.read(truth.spec.window) * gain, found
+    paper = _Paper(*_largest(patches), load_sr(name, patches.scale), patches, runtime)
+    strips = [block for _, block in paper.strips()]
+    return np.concatenate(strips, 1) * np.float32(1 / patches.peak)
+
+
+def _largest(patches: PatchSet) -> tuple[Block, Block]:
+    return max(patches.blocks("test"), key=lambda pair: pair[1].size)
 
 
 class _Paper:
-    """A test block, and a model about to sharpen what was made coarse of it."""
+    """A test block in both resolutions, and a model about to sharpen the lower one."""
 
-    def __init__(self, truth: ArrayCube, model: SrModel, data: PatchSet, runtime: Runtime) -> None:
-        self.truth, self._model, self._runtime = truth, model, runtime
-        self._low = DegradedCube(truth, data.scale, data.manifest["degradation"])
+    def __init__(
+        self, low: Block, high: Block, model: SrModel, data: PatchSet, runtime: Runtime
+    ) -> None:
+        self._truth, self._low = (ArrayCube(one, data.folder, data.spectrum) for one in (high, low))
+        self._model, self._data, self._runtime = model, data, runtime
         model.require_fit(self._low.spec)
         self._seen = survey(self._low, model.tokens)
+        self.pixels = self._low.spec.rows * self._low.spec.cols * model.scale**2
+        """Of the output."""
 
     @property
     def _operation(self) -> Operation:
         # what was frozen for another block is frozen anew
         return self._model.operation(self._seen, self._runtime)
 
-    def sharpened(self) -> tuple[Strips, float]:
-        """The estimate, in full-width strips, and the seconds it took once the model was set."""
-        operation, cols = self._operation, self._low.spec.upscaled(self._model.scale).cols
-        started = time.perf_counter()
-        windows = run(self._low, operation, self._seen, tile=_TILE, runtime=self._runtime)
-        return list(gather_strips(windows, cols)), time.perf_counter() - started
+    def strips(self) -> Iterator[Strip]:
+        """The estimate, in full-width strips that are computed as they are asked for."""
+        windows = run(self._low, self._operation, self._seen, tile=_TILE, runtime=self._runtime)
+        return gather_strips(windows, self._low.spec.upscaled(self._model.scale).cols)
+
+    def measures(self, preset: str) -> dict[str, float]:
+        """How good the estimate is."""
+        data = self._data
+        return evaluate.measure(
+            self._truth, self.strips(), peak=data.peak, ratio=data.scale, preset=preset
+        )
+
+    def seconds(self) -> float:
+        """The time that the estimate takes once the model is set."""
+        now, strips = clock(self._runtime), self.strips()
+        started = now()
+        deque(strips, maxlen=0)
+        return now() - started
 
     def operations(self) -> float:
         """Floating-point operations per pixel of the output."""

@@ -38,6 +38,8 @@ T = TypeVar("T")
 
 _FILES = (STATE, MODEL, METRICS, CLOCK, RESULT)
 """What a training leaves in its folder."""
+_BANDS = 128
+"""Of a sensor that is not known yet."""
 
 
 @dataclass(frozen=True)
@@ -127,8 +129,8 @@ def require_known(variants: Sequence[Variant], scales: Sequence[int]) -> None:
     for variant in variants:
         name = variant.recipe.sr.network
         if name not in NETWORKS or name == zoo.BICUBIC:
-            trained = ", ".join(entry for entry in NETWORKS if entry != zoo.BICUBIC)
-            raise UsageError(f"no network '{name}' to train", hint=f"one of {trained}")
+            hint = f"one of {', '.join(_trainable())}"
+            raise UsageError(f"no network '{name}' to train", hint=hint)
         known = NETWORKS[name].SCALES
         if not set(scales) <= set(known):
             raise UsageError(
@@ -141,15 +143,37 @@ def require_buildable(cells: Sequence[Cell], terms: Terms) -> None:
     """Raise `UsageError` for a network that cannot be built; the data has to be prepared."""
     for place in {(cell.dataset, cell.scale, cell.variant.name): cell for cell in cells}.values():
         bands = open_patches(terms.home(place.dataset, place.scale)).bands
-        numbers = place.variant.recipe
-        count = 0 if place.variant.unmixing == "none" else numbers.unmix.endmembers
+        _require_buildable(place.variant, bands, place.scale)
+
+
+def require_sound(variants: Sequence[Variant], scales: Sequence[int]) -> None:
+    """Raise `UsageError` for a network that cannot be built, whatever the data."""
+    require_known(variants, scales)
+    for variant in variants:
+        for scale in scales:
+            _require_buildable(variant, _BANDS, scale)
+
+
+def _require_buildable(variant: Variant, bands: int, scale: int) -> None:
+    numbers = variant.recipe
+    count = 0 if variant.unmixing == "none" else numbers.unmix.endmembers
+    with torch.device("meta"):
+        network = build_network(numbers.sr, bands=bands, scale=scale, endmembers=count)
+    if isinstance(network, TokenNetwork):
+        raise UsageError(
+            f"'{numbers.sr.network}' is for any sensor, and not trained on a single one",
+            hint="a pretrained one is tested beside by: hsisr benchmark --models any-x4",
+        )
+
+
+def _trainable() -> Generator[str]:
+    """The networks that are trained on a single sensor."""
+    for name in NETWORKS:
+        entry = NETWORKS[name]
         with torch.device("meta"):
-            network = build_network(numbers.sr, bands=bands, scale=place.scale, endmembers=count)
-        if isinstance(network, TokenNetwork):
-            raise UsageError(
-                f"'{numbers.sr.network}' is for any sensor, and not trained on a single one",
-                hint="put a pretrained one beside: --models any-x4",
-            )
+            network = entry.build(bands=_BANDS, scale=entry.SCALES[0], endmembers=0)
+        if name != zoo.BICUBIC and not isinstance(network, TokenNetwork):
+            yield name
 
 
 def require_same(cells: Sequence[Cell], terms: Terms) -> None:

@@ -33,7 +33,10 @@ class Entry:
     """By the metric's name, one value per seed."""
     facts: Mapping[str, float | None]
     """What it costs: `parameters`, `operations` (floating-point operations per output pixel),
-    `pixels_per_second`, `peak_memory` (bytes), `train_seconds`, `steps`; None if not known."""
+    `pixels_per_second`, `peak_memory` (bytes), `train_seconds`, `unmix_seconds` (the training of
+    the unmixing network), `steps`; None if not known."""
+    seeds: Sequence[int | None] = ()
+    """That of each value, counted from 0; none of what is not trained."""
 
     def values(self, measure: str) -> list[float]:
         """One per seed; none where it was not measured."""
@@ -67,6 +70,7 @@ _FACTS = {
     "pixels_per_second": _Fact("output", "kpixel/s", 1e3),
     "peak_memory": _Fact("memory", "MiB", 2**20),
     "train_seconds": _Fact("training", "min", 60),
+    "unmix_seconds": _Fact("training of the unmixing network", "min", 60),
     "steps": _Fact("steps", "", 1, 0),
 }
 
@@ -80,6 +84,8 @@ class Table:
     notes: Sequence[str] = ()
     differences: bool = False
     """Whether these are differences of scores: shown with their sign, none of them the best."""
+    repeats: int = 1
+    """From how many seeds each method should have been trained; those from fewer are marked."""
 
     @cached_property
     def _measures(self) -> list[str]:
@@ -99,7 +105,12 @@ class Table:
 
     @cached_property
     def _names(self) -> list[str]:
-        return [entry.name for entry in self.entries]
+        return [entry.name + self._short(entry) for entry in self.entries]
+
+    def _short(self, entry: Entry) -> str:
+        """What is said behind the name of a method that lacks seeds."""
+        trained = sum(seed is not None for seed in entry.seeds)
+        return f" ({trained} of {self.repeats} seeds)" if 0 < trained < self.repeats else ""
 
     def text(self) -> list[str]:
         """Lines for the terminal, in aligned columns."""
@@ -119,7 +130,8 @@ class Table:
     def csv(self) -> str:
         """One line per method and seed, in full; empty where nothing is known.
 
-        Seeds are counted from 1. What a method costs is repeated in each of its lines.
+        Seeds are counted from 0, and empty of what is not trained. What a method costs is repeated
+        in each of its lines.
         """
         return _csv(["name", "seed", *self._measures, *self._facts], self.records())
 
@@ -130,7 +142,8 @@ class Table:
             facts = {name: entry.facts.get(name) for name in self._facts}
             for i in range(max([1, *map(len, scores.values())])):
                 known = {name: values[i] for name, values in scores.items() if i < len(values)}
-                yield {"name": entry.name, "seed": i + 1, **known, **facts}
+                seed = entry.seeds[i] if i < len(entry.seeds) else None
+                yield {"name": entry.name, "seed": seed, **known, **facts}
 
     def json_content(self) -> dict[str, Any]:
         """Everything in full, ready for JSON: None stands for a number that is not finite."""
@@ -237,7 +250,12 @@ def _record(entry: Entry) -> dict[str, Any]:
         for name in entry.measures
     }
     facts = {name: _finite(value) for name, value in entry.facts.items()}
-    return {"name": entry.name, "measures": measures, "facts": facts}
+    return {
+        "name": entry.name,
+        "seeds": list(entry.seeds),
+        "measures": measures,
+        "facts": facts,
+    }
 
 
 def _finite(value: float | None) -> float | None:

@@ -41,7 +41,7 @@ _LONGEST = 32
 """Of a name, in characters."""
 _COLOURS, _NO_DATA = "magma", "0.6"
 _BRIGHTEST = 0.99
-"""Quantile of the errors that is shown as the largest."""
+"""Quantile of the first one's errors that is shown as the largest."""
 _SHARES = (0.5, 0.9, 0.99)
 """Of the pixels, so many err less than those whose spectra are shown."""
 
@@ -60,14 +60,16 @@ def draw(
 def composed(truth: Block, estimates: Mapping[str, Block], spectrum: Spectrum | None) -> Figure:
     """The figure: a picture of each in the same colours, its error on one scale, and spectra.
 
-    The pixels are those of the median, the 90 % and the 99 % quantile of the first one's error.
+    The pixels are those of the median, the 90 % and the 99 % quantile of the first one's error. By
+    the last the scale ends too, so that one that has failed does not darken all others.
     """
     errors = {name: _error(truth, estimate) for name, estimate in estimates.items()}
-    pixels = _pixels(next(iter(errors.values())))
+    first = next(iter(errors.values()))
+    pixels = _pixels(first)
     figure, grid, below = _room(len(estimates) + 1, truth.shape[1:])
     spec = ArrayCube(truth, Path(), spectrum).spec
     bands = list(rgb_bands(spec))
-    scale = Normalize(0, _largest(list(errors.values())))
+    scale = Normalize(0, _largest(first))
     _picture(grid[0][0], truth[bands], truth[bands], "truth")
     _scale(grid[0][1], scale)
     for (above, under), (name, estimate) in zip(grid[1:], estimates.items(), strict=True):
@@ -89,8 +91,8 @@ def _error(truth: Block, estimate: Block) -> Map:
     return np.where(count > 0, mean, np.nan).astype(np.float32)
 
 
-def _largest(errors: Sequence[Map]) -> float:
-    known = np.concatenate([error[np.isfinite(error)] for error in errors])
+def _largest(error: Map) -> float:
+    known = error[np.isfinite(error)]
     largest = float(np.quantile(known, _BRIGHTEST)) if known.size else 0.0
     return largest or 1.0
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
+from hsisr.bench.scoreboard import Entry
 from hsisr.bench.trial import Result
 
 Seed = int | None
@@ -26,6 +27,11 @@ class Standing:
         """The values of every measure, one per seed."""
         names = next(iter(self.scores.values()))
         return {name: [score[name] for score in self.scores.values()] for name in names}
+
+    @property
+    def entry(self) -> Entry:
+        """The row of a table."""
+        return Entry(self.name, self.measures, self.facts, list(self.scores))
 
     def mean(self, measure: str) -> float:
         """The mean over seeds."""

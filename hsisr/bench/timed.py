@@ -95,17 +95,17 @@ def _emptied(folder: Path) -> Iterator[None]:
 
 def _timed(reports: Generator[Report], runtime: Runtime) -> Generator[tuple[float, Report]]:
     """Every report with the seconds it took."""
-    now = _clock(runtime)
+    now = clock(runtime)
     started = now()
     for report in reports:
         yield now() - started, report
         started = now()
 
 
-def _clock(runtime: Runtime) -> Callable[[], float]:
+def clock(runtime: Runtime) -> Callable[[], float]:
     """Tells seconds; on a CPU those that its threads were at work.
 
-    What else the machine has to do neither shortens a training nor is counted as one.
+    What else the machine has to do is not counted.
     """
     if runtime.device.type != "cpu":
         return time.perf_counter

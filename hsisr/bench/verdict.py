@@ -36,7 +36,7 @@ def differences(title: str, rows: Sequence[Standing], pairs: Sequence[tuple[str,
     changes = [row for row in found if row]
     return Table(
         f"{title}: differences",
-        [Entry(row.name, row.measures, row.facts) for row in changes],
+        [row.entry for row in changes],
         ["paired by the seed", *conclusions(changes)],
         differences=True,
     )
@@ -109,7 +109,10 @@ def commutations(title: str, cells: Sequence[Cell], terms: Terms) -> Table:
         if known is not None and cell.seed not in known and path.exists():
             patches = open_patches(terms.home(cell.dataset, cell.scale))
             known[cell.seed] = commutation(load(path).unmixer(), patches, "test")
-    rows = [Entry(f"{name} unmixing", _errors(some.values()), {}) for name, some in found.items()]
+    rows = [
+        Entry(f"{name} unmixing", _errors(some.values()), {}, list(some))
+        for name, some in found.items()
+    ]
     notes = [
         "error: mean of |pool(Enc(HR)) − Enc(LR)| over endmembers and pixels of the test blocks",
         "spread: mean of |Enc(LR) − its mean over pixels|, the error of maps that show nothing",

@@ -1,8 +1,8 @@
-"""What the commands share that train networks side by side: the work shown, and its tables."""
+"""What the commands share that train networks side by side: their options, and the work shown."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,15 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hsisr.cli import _shared as shared
-from hsisr.errors import BatchError, UsageError
+from hsisr.errors import BatchError, ModelError, UsageError
 
 if TYPE_CHECKING:
-    from hsisr.bench.budget import Budget
     from hsisr.bench.runner import Event, Failed, Finished
-    from hsisr.bench.scoreboard import Table
-    from hsisr.bench.standings import Standing
     from hsisr.bench.trial import Cell, Dataset, Result, Terms, Variant
-    from hsisr.protocol import Protocol
 
 THREADS = 2
 """Where none are asked for."""
@@ -46,6 +42,8 @@ Minutes = Annotated[
     float | None, typer.Option(help="Training time of every variant, in steps as measured.")
 ]
 Epochs = Annotated[int | None, typer.Option(help="Or: epochs of every recipe.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, or one of several: cuda:1.")]
+Threads = Annotated[int, typer.Option(min=1, help="Processor cores to use.")]
 
 
 @dataclass(frozen=True)
@@ -59,6 +57,13 @@ class Trial:
     references: Sequence[str]
     """Models that are not trained here, `bicubic` first."""
     terms: Terms
+
+    def compared(self, scale: int) -> list[str]:
+        """The references at one scale: pretrained models only at their own."""
+        from hsisr import zoo
+
+        known = {entry.id: entry.scale for entry in zoo.entries() if entry.id in self.references}
+        return [name for name in self.references if known.get(name, scale) == scale]
 
     @property
     def places(self) -> list[tuple[str, int]]:
@@ -96,6 +101,27 @@ class Outcome:
             raise BatchError(f"failed: {'; '.join(self.failed)}", hint=hint)
 
 
+def rehearse(trial: Trial) -> None:
+    """Say what would be trained; raises `UsageError` and `ModelError` for what cannot be."""
+    from hsisr.bench import runner
+
+    runner.require_sound(trial.variants, list(trial.datasets))
+    _require_references(trial)
+    shared.say(f"{len(trial.cells)} trainings: {', '.join(one.name for one in trial.variants)}")
+
+
+def _require_references(trial: Trial) -> None:
+    """Tell where a pretrained model is left out; raises `ModelError` if that is everywhere."""
+    for name in trial.references:
+        without = [scale for scale in trial.datasets if name not in trial.compared(scale)]
+        where = ", ".join(map(str, without))
+        if len(without) == len(trial.datasets):
+            hint = "--models auto picks one by the scale"
+            raise ModelError(f"'{name}' was trained for another scale, not {where}", hint=hint)
+        if without:
+            shared.say(f"note: {name} was trained for another scale than {where}, and is left out")
+
+
 def conduct(trial: Trial) -> Outcome:
     """Prepare, train and test, with progress shown; a signal ends it after the present step.
 
@@ -114,7 +140,7 @@ def conduct(trial: Trial) -> Outcome:
         runner.require_buildable(trial.cells, trial.terms)
         runner.require_same(trial.cells, trial.terms)
         for place in trial.places:
-            for name in trial.references:
+            for name in trial.compared(place[1]):
                 steps = runner.compared(name, *place, trial.terms)
                 outcome.results.append(_awaited(stopper, steps))
         _train(trial, outcome, stopper)
@@ -174,126 +200,6 @@ def _told(event: Finished | Failed, outcome: Outcome) -> str:
     )
 
 
-def tables(trial: Trial, outcome: Outcome, notes: Sequence[str]) -> list[Table]:
-    """One for each of `ranked`, and those of differences."""
-    made = []
-    for title, rows in ranked(trial, outcome):
-        made.append(table(title, rows, notes))
-        made += _differences(title, rows)
-    return made
-
-
-def ranked(trial: Trial, outcome: Outcome) -> Iterator[tuple[str, list[Standing]]]:
-    """A title and rows for every data set at every scale, then for the mean over data sets."""
-    from hsisr.bench.standings import averaged, standings
-
-    for scale, datasets in trial.datasets.items():
-        single = {each.name: _ordered(trial, outcome.at(each.name, scale)) for each in datasets}
-        rows = {name: standings(results) for name, results in single.items()}
-        if len(rows) > 1:
-            rows[f"the mean of {len(rows)} data sets"] = averaged(list(rows.values()))
-        yield from ((titled(name, scale), some) for name, some in rows.items())
-
-
-def titled(dataset: str, scale: int) -> str:
-    """What the tables of a data set at one scale are called."""
-    return f"{dataset}, scale {scale}"
-
-
-def _ordered(trial: Trial, results: Sequence[Result]) -> list[Result]:
-    """Rows as they were asked for, whatever was done first."""
-    order = [*trial.references, *(variant.name for variant in trial.variants)]
-    return sorted(results, key=lambda one: (order.index(one.variant), one.seed or 0))
-
-
-def table(
-    title: str, rows: Sequence[Standing], notes: Sequence[str], *, differences: bool = False
-) -> Table:
-    """Rows as a table."""
-    from hsisr.bench.scoreboard import Entry, Table
-
-    entries = [Entry(row.name, row.measures, row.facts) for row in rows]
-    return Table(title, entries, notes, differences=differences)
-
-
-def _differences(title: str, rows: Sequence[Standing]) -> list[Table]:
-    """With unmixing minus without, where both were trained."""
-    from hsisr.bench.standings import difference
-
-    by_name = {row.name: row for row in rows}
-    pairs = [(row, by_name.get(f"{name}{ON}")) for name, row in by_name.items()]
-    found = [difference(less.name, more, less) for less, more in pairs if more]
-    changes = [row for row in found if row]
-    if not changes:
-        return []
-    title = f"{title}: with unmixing minus without"
-    note = "paired by the seed; mean and standard deviation of the differences"
-    return [table(title, changes, [note], differences=True)]
-
-
-def write(folder: Path, made: Sequence[Table]) -> list[Path]:
-    """The tables as CSV, JSON, LaTeX and Markdown; returns the files."""
-    from hsisr.bench.scoreboard import joined
-    from hsisr.files import write_durably, write_json
-
-    texts = {
-        "csv": joined(made),
-        "tex": "\n".join(table.latex() for table in made),
-        "md": "\n".join(table.markdown() for table in made),
-    }
-    files = {kind: folder / f"table.{kind}" for kind in (*texts, "json")}
-    for kind, text in texts.items():
-        write_durably(files[kind], text.encode())
-    write_json(files["json"], [shared.finite(table.json_content()) for table in made])
-    return list(files.values())
-
-
-def draw(trial: Trial, outcome: Outcome) -> list[Path]:
-    """A figure per data set and scale, of the first seed's models; none without matplotlib."""
-    try:
-        from hsisr.bench import showcase
-    except ImportError:
-        shared.say("note: no figures without matplotlib: pip install 'hsisr[plot]'")
-        return []
-    from hsisr.bench.examination import estimates
-    from hsisr.patches import open_patches
-
-    files = []
-    for dataset, scale in trial.places:
-        home = trial.terms.home(dataset, scale)
-        patches = open_patches(home)
-        models = _models(trial, outcome.at(dataset, scale))
-        truth, found = estimates(models, patches, trial.terms.runtime.exact)
-        files.append(home.with_name(f"{home.name}.png"))
-        showcase.draw(files[-1], truth, found, patches.spectrum)
-    return files
-
-
-def _models(trial: Trial, results: Sequence[Result]) -> dict[str, str]:
-    """By the name of a row, the model of its first seed that is done."""
-    from hsisr.bench.trial import Cell
-
-    variants = {variant.name: variant for variant in trial.variants}
-    models: dict[str, str] = {}
-    for result in _ordered(trial, results):
-        if result.seed is None:
-            models[result.variant] = result.variant
-        elif result.variant not in models:
-            cell = Cell(result.dataset, result.scale, variants[result.variant], result.seed)
-            models[result.variant] = str(trial.terms.place(cell))
-    return models
-
-
-def show(made: Sequence[Table], files: Sequence[Path], schema: str | None) -> None:
-    """The tables on stdout, as JSON where its `schema` is given, and where their files are."""
-    if schema:
-        tables = [table.json_content() for table in made]
-        shared.print_json({"schema": schema, "tables": tables})
-    else:
-        shared.print_lines(line for table in made for line in (*table.text(), ""))
-    shared.say(f"tables in {', '.join(map(str, files))}")
-
-
 def listed(text: str) -> list[str]:
     """What stands between the commas, each once."""
     return list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
@@ -320,16 +226,3 @@ def datasets(name: str, paths: Sequence[Path], scale: int) -> list[Dataset]:
     if twice:
         raise UsageError(f"two data sets called {', '.join(sorted(twice))}", hint="rename one")
     return found
-
-
-def notes(protocol: Protocol, budget: Budget) -> list[str]:
-    """What holds for all rows of a table, below it."""
-    return [
-        f"protocol {protocol.name}, metrics {protocol.metrics}; {budget}; mean ± standard "
-        "deviation over seeds",
-        "learning rates are halved after the same shares of the training as in the recipes, "
-        "warm-ups take 5 % at most; 21 validations each, fewer of few steps, of which the best "
-        "weights are tested once",
-        "training without validations, on a CPU in the time of the processor; operations of "
-        "convolutions and matrix products; memory that upscaling the test blocks adds",
-    ]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hsisr.cli import _options as options
-from hsisr.cli import _shared as shared
+from hsisr.cli import _results as results
 from hsisr.cli import _trials as trials
 from hsisr.errors import UsageError
 
@@ -54,9 +54,9 @@ def command(
     minutes: trials.Minutes = None,
     epochs: trials.Epochs = None,
     settings: options.Settings = None,
-    device: options.Device = "auto",
+    device: trials.Device = "auto",
     precision: options.Precision = "auto",
-    threads: options.Threads = trials.THREADS,
+    threads: trials.Threads = trials.THREADS,
     dry_run: options.DryRun = False,
     json: options.Json = False,
     overwrite: options.Overwrite = False,
@@ -88,16 +88,15 @@ def command(
         ["bicubic"],
         Terms(output, budget, machine, overwrite, chosen.metrics),
     )
-    shared.say(f"{len(trial.cells)} trainings: {', '.join(one.name for one in trial.variants)}")
+    trials.rehearse(trial)
     if dry_run:
         return
     outcome = trials.conduct(trial)
     numbers = ablation.recipe
     what = f"network {numbers.sr.network} by the recipe {numbers.name}"
-    notes = [*trials.notes(chosen, budget), what, *ablation.legend]
+    notes = [*results.notes(trial, chosen.name), what, *ablation.legend]
     made = list(_tables(ablation, trial, outcome, notes))
-    files = trials.write(output, made)
-    trials.show(made, files, "hsisr/ablate/1" if json else None)
+    results.publish(trial, outcome, made, "hsisr/ablate/1" if json else None)
     outcome.require_whole()
 
 
@@ -124,11 +123,12 @@ def _tables(
     from hsisr.bench.verdict import commutations, differences, validated
 
     cells = {
-        trials.titled(*place): [c for c in trial.cells if (c.dataset, c.scale) == place]
+        results.titled(*place): [c for c in trial.cells if (c.dataset, c.scale) == place]
         for place in trial.places
     }
-    for title, rows in trials.ranked(trial, outcome):
-        yield trials.table(title, rows, [*notes, *validated(cells.get(title, []), trial.terms)])
+    for title, rows, told in results.ranked(trial, outcome):
+        chosen = validated(cells.get(title, []), trial.terms)
+        yield results.table(trial, title, rows, [*notes, *chosen, *told])
         yield differences(title, rows, ablation.pairs)
     for title, some in cells.items():
         yield commutations(title, some, trial.terms)

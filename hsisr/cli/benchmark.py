@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hsisr.cli import _options as options
+from hsisr.cli import _results as results
 from hsisr.cli import _trials as trials
 from hsisr.errors import UsageError
 
@@ -36,9 +37,10 @@ def command(
         str, typer.Option(metavar="A,B,...", help="Models that are tested beside, as any-x4.")
     ] = "",
     settings: options.Settings = None,
-    device: options.Device = "auto",
+    device: trials.Device = "auto",
     precision: options.Precision = "auto",
-    threads: options.Threads = trials.THREADS,
+    threads: trials.Threads = trials.THREADS,
+    dry_run: options.DryRun = False,
     json: options.Json = False,
     overwrite: options.Overwrite = False,
 ) -> None:
@@ -68,11 +70,12 @@ def command(
         ["bicubic", *trials.listed(models)],
         terms,
     )
+    trials.rehearse(trial)
+    if dry_run:
+        return
     outcome = trials.conduct(trial)
-    made = trials.tables(trial, outcome, trials.notes(chosen, budget))
-    files = trials.write(output, made)
-    files += trials.draw(trial, outcome)
-    trials.show(made, files, "hsisr/benchmark/1" if json else None)
+    made = results.tables(trial, outcome, results.notes(trial, chosen.name))
+    results.publish(trial, outcome, made, "hsisr/benchmark/1" if json else None)
     outcome.require_whole()
 
 

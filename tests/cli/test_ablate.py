@@ -59,6 +59,7 @@ def test_everything_is_tried_and_what_is_done_is_found_again(ablate, tmp_path):
             line["name"] for line in csv.DictReader(handle) if line["table"] == "scene, scale 2"
         ]
     assert len(names) == 1 + 5 * 2
+    assert (tmp_path / "out" / "scene_x2.png").read_bytes().startswith(b"\x89PNG")
     # the same once more is no work
     files = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("model.*")}
     again = ablate(*LEAST, "--epochs", 1, "--seeds", 2)
@@ -107,6 +108,25 @@ def test_a_recipe_is_taken_apart_around_its_own_numbers(ablate):
     assert ended.code == 0
     names = "off, pool-0.2, nearest-0.2, hr-0.2, deconv-0.2, nearest-0.001, nearest-0.02, mam, "
     assert f"30 trainings: {names}nearest-0.2+mam, random-nearest-0.2+mam" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--network", "unmixing"], "no network 'unmixing' to train"),
+        (["--network", "sspsr", "--scale", 5], "'sspsr' is not made for scale 5"),
+        (["--set", "sr.numbers.widht=8"], "widht"),
+        (["--network", "subspace_sr"], "any sensor"),
+    ],
+)
+def test_a_rehearsal_refuses_what_the_training_would(hsisr, tmp_path, more, said):
+    path = tmp_path / "large.npy"
+    np.save(path, mixed_scene(5, 100, 24).transpose(1, 2, 0))
+    rest = ("-o", tmp_path / "out", "--epochs", 1, "--dry-run")
+    ended = hsisr("ablate", "--data", path, *rest, *more)
+    assert ended.code == 2
+    assert said in ended.first
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import time
 import numpy as np
 import pytest
 
+from hsisr.evaluate import definitions
 from tests.hsisr.made_up import mixed_scene
 
 QUICK = (
@@ -78,6 +79,16 @@ def test_every_network_is_a_row_with_and_without_unmixing(benchmark, output, sce
     with (output / "table.csv").open(newline="") as handle:
         lines = [line for line in csv.DictReader(handle) if line["table"] == titles[0]]
     assert [line["name"] for line in lines] == [names[0], *(n for n in names[1:] for _ in "01")]
+    assert [line["seed"] for line in lines] == ["", *"01" * 4]
+    told = "\n".join(first["notes"])
+    assert "1 epoch of each" in told
+    assert "2 seeds, mean ± standard deviation" in told
+    assert "trained on cpu fp32, tested in fp32, by 1 thread of" in told
+    manifest = json.loads((output / "first_x2" / "data" / "manifest.json").read_text())
+    degraded = f"first: degradation {manifest['degradation']}; peak {manifest['peak']:.6g}, the 99."
+    assert degraded in told
+    assert all(line in told for line in definitions(peak="the peak of the data", ratio=2))
+    assert sum("degradation" in note for note in mean["notes"]) == 2
     assert "\\begin{tab" in (output / "table.tex").read_text()
     assert "| unmixing" in (output / "table.md").read_text()
     assert json.loads((output / "table.json").read_text())[0]["title"] == titles[0]
@@ -100,6 +111,7 @@ def test_the_same_command_again_has_nothing_to_do(benchmark, output, scenes):
     again = benchmark(*options, data=data)
     assert (first.code, again.code) == (0, 0)
     assert again.out == first.out
+    assert "±" not in first.out
     assert files == {path: path.stat().st_mtime_ns for path in output.rglob("*.safetensors")}
 
 
@@ -157,6 +169,20 @@ def test_a_cell_that_fails_is_told_and_the_others_are_in_the_table(benchmark, ou
     assert "unmixing_sr" not in ended.out
 
 
+def test_a_model_that_is_gone_is_left_out_of_the_figure(benchmark, output, scenes):
+    options = ("--networks", "unmixing_sr", "--epochs", 1, "--seeds", 1)
+    data = scenes / "first.npy"
+    assert benchmark(*options, data=data).code == 0
+    figure = output / "first_x2.png"
+    figure.unlink()
+    (model,) = output.rglob("unmixing_sr_seed0/model.safetensors")
+    model.unlink()
+    ended = benchmark(*options, data=data)
+    assert ended.code == 0
+    assert "unmixing_sr is left out of the figure" in ended.err
+    assert figure.exists()
+
+
 def test_other_terms_are_refused_with_what_differs(benchmark, scenes):
     options = ("--networks", "unmixing_sr", "--seeds", 1)
     data = scenes / "first.npy"
@@ -178,7 +204,7 @@ def test_other_terms_are_refused_with_what_differs(benchmark, scenes):
         (["--networks", "sspsr", "--epochs", 1, "--unmix", "maybe"], 2, "--unmix 'maybe'"),
         (["--networks", "subspace_sr", "--epochs", 1], 2, "any sensor"),
         (["--networks", "rfsr", "--epochs", 1, "--protocol", "mine"], 2, "no protocol 'mine'"),
-        (["--networks", "rfsr", "--epochs", 1, "--models", "any-x4"], 4, "scale 4, not 2"),
+        (["--networks", "rfsr", "--epochs", 1, "--models", "any-x4"], 4, "another scale, not 2"),
         (["--networks", "rfsr", "--epochs", 1, "--set", "sr.training.batch=0"], 2, "batch"),
     ],
 )
@@ -189,6 +215,35 @@ def test_what_cannot_be_done_is_refused_before_any_training(
     assert ended.code == code
     assert told in ended.first
     assert not list(output.rglob("state.safetensors"))
+
+
+def test_a_pretrained_model_is_left_out_at_scales_that_are_not_its_own(
+    benchmark, output, scenes, hsisr
+):
+    np.save(scenes / "first.npy", mixed_scene(5, 100, 24).transpose(1, 2, 0))
+    options = ("--networks", "rfsr", "--epochs", 1, "--seeds", 1, "--models", "any-x4", "--json")
+    ended = benchmark(*options, "--scale", "2,4", data=scenes / "first.npy")
+    assert ended.code == 0
+    assert "note: any-x4 was trained for another scale than 2" in ended.err
+    rows = {table["title"]: list(_psnr(table)) for table in json.loads(ended.out)["tables"]}
+    assert rows == {
+        "first, scale 2": ["bicubic", "rfsr"],
+        "first, scale 4": ["bicubic", "any-x4", "rfsr"],
+    }
+
+
+def test_only_networks_that_can_be_trained_are_proposed(benchmark):
+    hint = benchmark("--networks", "nobody", "--epochs", 1).err
+    assert "sspsr" in hint
+    assert "subspace_sr" not in hint
+    assert "bicubic" not in hint
+
+
+def test_a_rehearsal_writes_nothing(benchmark, output):
+    ended = benchmark("--networks", "rfsr", "--unmix", "on,off", "--epochs", 1, "--dry-run")
+    assert ended.code == 0
+    assert "12 trainings: rfsr, rfsr+unmixing" in ended.err
+    assert not output.exists()
 
 
 def test_a_network_that_does_not_know_the_scale_is_refused(scenes, output, hsisr):

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from threading import Thread
 
 import pytest
 
-from hsisr.bench.claims import claimed, once, sharing
+from hsisr.bench.claims import alone, claimed, once, sharing
 from hsisr.errors import OutputError
 
 HOLD = """
@@ -62,6 +63,22 @@ def test_claims_on_different_things_do_not_hinder_each_other(tmp_path):
     with claimed(tmp_path / "one") as one, claimed(tmp_path / "two") as two:
         assert one
         assert two
+
+
+def test_who_wants_it_alone_waits_until_another_has_left_it(tmp_path):
+    order = []
+
+    def second():
+        with alone(tmp_path / "one"):
+            order.append("second")
+
+    waiting = Thread(target=second)
+    with claimed(tmp_path / "one"):
+        waiting.start()
+        waiting.join(0.3)
+        order.append("first")
+    waiting.join()
+    assert order == ["first", "second"]
 
 
 def test_it_is_made_once_and_found_by_who_has_waited(tmp_path):

@@ -20,6 +20,7 @@ FACTS = {
     "pixels_per_second": 123_456.0,
     "peak_memory": 412.4 * 2**20,
     "train_seconds": 1230.0,
+    "unmix_seconds": 90.0,
     "steps": 1200,
 }
 BICUBIC = Entry("bicubic", {"psnr": [37.6377], "sam": [3.404], "ssim": [0.8949]}, {"parameters": 0})
@@ -27,8 +28,11 @@ GOOD = Entry(
     "unmixing_sr & 100 % {best} [x4]",
     {"psnr": [40.1, 40.2, 40.36], "sam": [2.3, 2.25, 2.2], "ssim": [0.941, 0.94, 0.9421]},
     FACTS,
+    [0, 1, 2],
 )
-WIDE = Entry("sspsr|wide\\*", {"psnr": [40.0, 40.3], "sam": [NAN, 1.0]}, {"parameters": None})
+WIDE = Entry(
+    "sspsr|wide\\*", {"psnr": [40.0, 40.3], "sam": [NAN, 1.0]}, {"parameters": None}, [0, 2]
+)
 TABLE = Table("Samson ×4, 3 seeds_", [BICUBIC, GOOD, WIDE], ["peak² & 1 %"])
 
 
@@ -71,7 +75,7 @@ def test_every_row_of_a_latex_table_has_a_cell_for_every_column() -> None:
     columns = re.search(r"\\begin\{tabular\}\{(\w+)\}", text)
     assert columns is not None
     rows = latex_rows(text)
-    assert {len(row) for row in rows} == {len(columns[1])} == {10}
+    assert {len(row) for row in rows} == {len(columns[1])} == {11}
     assert [row[0] for row in rows] == ["", *(entry.name for entry in TABLE.entries)]
     assert r"\caption{Samson $\times$4, 3 seeds\_}" in text
     assert r"peak$^2$ \& 1 \%" in text
@@ -82,7 +86,7 @@ def test_every_row_of_a_latex_table_has_a_cell_for_every_column() -> None:
 
 def test_every_row_of_a_markdown_table_has_a_cell_for_every_column() -> None:
     rows = markdown_rows(TABLE.markdown())
-    assert {len(row) for row in rows} == {10}
+    assert {len(row) for row in rows} == {11}
     assert [row[0] for row in rows] == ["", "---", *(entry.name for entry in TABLE.entries)]
 
 
@@ -113,6 +117,7 @@ def test_facts_have_three_digits_and_a_unit() -> None:
         "output [kpixel/s]": "123",
         "memory [MiB]": "412",
         "training [min]": "20.5",
+        "training of the unmixing network [min]": "1.50",
         "steps": "1200",
     }
     assert set(wide[4:]) == {"–"}
@@ -162,7 +167,7 @@ def test_csv_holds_the_values_of_every_seed_in_full() -> None:
     assert len(rows) == 6
     for entry in TABLE.entries:
         mine = [row for row in rows if row["name"] == entry.name]
-        assert [row["seed"] for row in mine] == [str(i + 1) for i in range(len(mine))]
+        assert [row["seed"] for row in mine] == ([str(seed) for seed in entry.seeds] or [""])
         for measure, values in entry.measures.items():
             found = [float(row[measure]) for row in mine if row[measure]]
             np.testing.assert_array_equal(found, values)
@@ -208,6 +213,15 @@ def test_a_table_of_nothing_is_still_one() -> None:
     assert table.csv() == "name,seed\n"
 
 
+def test_a_method_that_lacks_seeds_says_so_where_it_is_read() -> None:
+    table = Table("", [BICUBIC, GOOD, WIDE], repeats=3)
+    names = ["", BICUBIC.name, GOOD.name, f"{WIDE.name} (2 of 3 seeds)"]
+    assert [row[0] for row in latex_rows(table.latex())] == names
+    found = table.json_content()["entries"]
+    assert [entry["name"] for entry in found] == [entry.name for entry in table.entries]
+    assert [entry["seeds"] for entry in found] == [[], [0, 1, 2], [0, 2]]
+
+
 def test_differences_have_a_sign_and_no_best() -> None:
     entries = [
         Entry("a", {"psnr": [0.2, 0.3], "sam": [-0.0001]}, {}),
@@ -234,4 +248,4 @@ def test_several_tables_are_one_csv() -> None:
 
 def test_a_method_of_which_nothing_is_known_still_has_its_line() -> None:
     (row,) = csv.DictReader(io.StringIO(Table("", [Entry("failed", {"psnr": []}, {})]).csv()))
-    assert row == {"name": "failed", "seed": "1", "psnr": ""}
+    assert row == {"name": "failed", "seed": "", "psnr": ""}

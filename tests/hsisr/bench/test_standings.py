@@ -18,6 +18,7 @@ def test_a_row_holds_one_value_per_seed():
     assert (net.name, bicubic.name) == ("net", "bicubic")
     assert net.measures == {"psnr": [30.0, 31.0], "sam": [-30.0, -31.0]}
     assert bicubic.measures["psnr"] == [29.0]
+    assert (net.entry.seeds, bicubic.entry.seeds) == ([0, 1], [None])
 
 
 def test_facts_are_the_mean_of_what_is_known():
@@ -41,6 +42,7 @@ def test_what_is_not_done_everywhere_is_not_averaged():
     (row,) = averaged([first, second])
     assert row.name == "net"
     assert row.scores == {1: {"psnr": 3.0, "sam": -3.0}}
+    assert row.entry.seeds == [1]
 
 
 def test_a_difference_is_paired_by_the_seed():
