@@ -31,7 +31,7 @@ _PROGRAM = 350 << 20
 _ALLOWED = 1200 << 20
 _ALLOWED_THREAD = 300 << 20
 """Bytes used where nothing else is asked for; in addition, for every thread beyond two."""
-_JUDGED = 1 << 29
+JUDGED = 1 << 29
 """Bytes of a scene by which its cut is chosen: a longer one is cut alike, and takes no more."""
 
 
@@ -94,7 +94,7 @@ def fit(
 def _shortened(spec: CubeSpec) -> CubeSpec:
     """As many rows of a scene as its cut is chosen by."""
     row = spec.cols * spec.bands * spec.dtype.itemsize
-    return replace(spec, rows=min(spec.rows, max(1, _JUDGED // row)))
+    return replace(spec, rows=min(spec.rows, max(1, JUDGED // row)))
 
 
 def _shapes(spec: CubeSpec, shares: int) -> Iterator[Shape]:

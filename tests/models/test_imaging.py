@@ -134,7 +134,7 @@ def test_bicubic_degradation_agrees_with_torch_inside_the_scene(scale: int) -> N
     rows=st.integers(1, 6),
     cols=st.integers(1, 6),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_adjoint_moves_an_operator_across_the_inner_product(
     operator: str, scale: int, rows: int, cols: int
 ) -> None:
@@ -263,7 +263,7 @@ def assert_cut_out_equals_whole(scene: Tensor, scale: int, rows: slice, cols: sl
 
 
 @given(scale=st.sampled_from(SCALES), rows=cuts(), cols=cuts(), bands=st.integers(1, 3))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_a_cut_out_is_upscaled_to_the_very_bits_of_the_whole_scene(
     scale: int, rows: tuple[int, slice], cols: tuple[int, slice], bands: int
 ) -> None:
@@ -356,7 +356,7 @@ def test_back_projection_brings_an_estimate_nearer_to_the_truth(operator: str) -
     start=st.integers(0, 44),
     flat=st.booleans(),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_cut_out_is_back_projected_to_the_very_bits_of_the_whole_scene(
     operator: str, scale: int, rows: int, start: int, flat: bool
 ) -> None:

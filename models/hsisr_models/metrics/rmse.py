@@ -18,7 +18,9 @@ def meter(*, peak: float, ratio: int) -> Meter:
 
 def definition(*, peak: float, ratio: int) -> str:
     """What is measured, in one line."""
-    return "RMSE: root of the mean squared error over all bands and pixels, in the data's unit"
+    return (
+        "RMSE: root of the mean squared error over all bands and pixels, in the unit of the values"
+    )
 
 
 class _Rmse(BandErrors):

@@ -42,7 +42,7 @@ def test_its_gradient_is_that_of_its_differences() -> None:
 
 
 @given(factor=st.floats(0.01, 100), seed=st.integers(0, 999), bands=st.integers(1, 200))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_proportional_spectra_are_at_no_angle(factor: float, seed: int, bands: int) -> None:
     truth = torch.rand(1, bands, 3, 3, generator=torch.Generator().manual_seed(seed)) + 0.01
     assert float(angle(truth, factor * truth)) <= 1e-6

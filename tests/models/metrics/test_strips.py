@@ -25,9 +25,7 @@ def heights_of(rows: int) -> st.SearchStrategy[list[int]]:
 
 @every_metric
 @given(heights=heights_of(23), holes=st.booleans())
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_it_does_not_matter_how_a_scene_is_cut_into_strips(
     name: str, heights: list[int], holes: bool, pair: tuple[Scene, Scene], measure: Measure
 ) -> None:
