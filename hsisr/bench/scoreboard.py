@@ -70,7 +70,7 @@ _FACTS = {
     "pixels_per_second": _Fact("output", "kpixel/s", 1e3),
     "peak_memory": _Fact("memory", "MiB", 2**20),
     "train_seconds": _Fact("training", "min", 60),
-    "unmix_seconds": _Fact("training of the unmixing network", "min", 60),
+    "unmix_seconds": _Fact("unmixing", "min", 60),
     "steps": _Fact("steps", "", 1, 0),
 }
 

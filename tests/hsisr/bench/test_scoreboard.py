@@ -117,7 +117,7 @@ def test_facts_have_three_digits_and_a_unit() -> None:
         "output [kpixel/s]": "123",
         "memory [MiB]": "412",
         "training [min]": "20.5",
-        "training of the unmixing network [min]": "1.50",
+        "unmixing [min]": "1.50",
         "steps": "1200",
     }
     assert set(wide[4:]) == {"–"}
