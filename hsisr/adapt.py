@@ -15,9 +15,9 @@ from pathlib import Path
 from hsisr import checkpoint, recipe
 from hsisr.checkpoint import Checkpoint
 from hsisr.cube import Cube
+from hsisr.cutting import Layout, cut
 from hsisr.errors import InputError
 from hsisr.fit import MODEL, Report, fit
-from hsisr.patches import Layout, cut
 from hsisr.recipe import Recipe
 from hsisr.runtime import Runtime
 from hsisr.steps import total_loss

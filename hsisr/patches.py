@@ -17,9 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from hsisr.cube import Block, Cube, Spectrum
-from hsisr.cutting import SPLITS as SPLITS
-from hsisr.cutting import Layout as Layout
-from hsisr.cutting import cut as cut
+from hsisr.cutting import Layout, cut
 from hsisr.degraded import degrade_block
 from hsisr.errors import InputError
 from hsisr.files import explained, write_json

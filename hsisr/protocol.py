@@ -17,11 +17,12 @@ from typing import Any
 
 from hsisr import recipe
 from hsisr.cube import Cube
+from hsisr.cutting import Layout, cut
 from hsisr.degraded import known_operator
 from hsisr.errors import HsisrError, InputError, NoCubeError, UsageError
 from hsisr.evaluate import known_preset
 from hsisr.formats import open_cube, recognised
-from hsisr.patches import Layout, Peak, Source, cut, cut_into, store
+from hsisr.patches import Peak, Source, cut_into, store
 from hsisr.published import Plan
 from hsisr.view import View
 from hsisr_models.metrics import SHELF as METRICS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean, stdev
+from statistics import fmean
 
 from hsisr.bench.scoreboard import Entry
 from hsisr.bench.trial import Result
@@ -32,15 +32,6 @@ class Standing:
     def entry(self) -> Entry:
         """The row of a table."""
         return Entry(self.name, self.measures, self.facts, list(self.scores))
-
-    def mean(self, measure: str) -> float:
-        """The mean over seeds."""
-        return fmean(self.measures[measure])
-
-    def deviation(self, measure: str) -> float | None:
-        """The standard deviation over seeds, of a sample; None where there is one."""
-        values = self.measures[measure]
-        return stdev(values) if len(values) > 1 else None
 
 
 def standings(results: Iterable[Result]) -> list[Standing]:
@@ -71,14 +62,24 @@ def averaged(tables: Sequence[Sequence[Standing]]) -> list[Standing]:
     return rows
 
 
-def difference(name: str, more: Standing, less: Standing) -> Standing | None:
-    """How much higher the one scores than the other, seed by seed; None without a common one."""
+def differences(rows: Sequence[Standing], pairs: Mapping[str, tuple[str, str]]) -> list[Standing]:
+    """Rows of the one of each pair minus the other, called as told, where both share a seed."""
+    by_name = {row.name: row for row in rows}
+    found = [
+        _difference(name, by_name[more], by_name[less])
+        for name, (more, less) in pairs.items()
+        if more in by_name and less in by_name
+    ]
+    return [row for row in found if row.scores]
+
+
+def _difference(name: str, more: Standing, less: Standing) -> Standing:
     scores = {
         seed: {key: value - less.scores[seed][key] for key, value in score.items()}
         for seed, score in more.scores.items()
         if seed in less.scores
     }
-    return Standing(name, scores, {}) if scores else None
+    return Standing(name, scores, {})
 
 
 def _mean(scores: Sequence[Mapping[str, float]]) -> dict[str, float]:

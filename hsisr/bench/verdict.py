@@ -8,9 +8,10 @@ from statistics import fmean
 
 from scipy.stats import t
 
+from hsisr.bench import standings
 from hsisr.bench.commutation import Commutation, commutation
 from hsisr.bench.scoreboard import Entry, Table
-from hsisr.bench.standings import Standing, difference
+from hsisr.bench.standings import Standing
 from hsisr.bench.trial import Cell, Terms
 from hsisr.checkpoint import load
 from hsisr.fit import MODEL
@@ -27,13 +28,8 @@ _SAID = {
 
 def differences(title: str, rows: Sequence[Standing], pairs: Sequence[tuple[str, str]]) -> Table:
     """The one of each pair of rows minus the other, where both are there, and what that shows."""
-    by_name = {row.name: row for row in rows}
-    found = [
-        difference(f"{one} − {other}", by_name[one], by_name[other])
-        for one, other in pairs
-        if one in by_name and other in by_name
-    ]
-    changes = [row for row in found if row]
+    named = {f"{one} − {other}": (one, other) for one, other in pairs}
+    changes = standings.differences(rows, named)
     return Table(
         f"{title}: differences",
         [row.entry for row in changes],
@@ -68,9 +64,9 @@ def _sorted(changes: Sequence[Standing], measure: str) -> Iterator[str]:
     """
     kinds: dict[str, list[str]] = {kind: [] for kind in _SAID}
     for row in changes:
-        if measure not in row.measures:
+        mean, deviation = row.entry.mean(measure), row.entry.deviation(measure) or 0.0
+        if mean is None:
             continue
-        mean, deviation = row.mean(measure), row.deviation(measure) or 0.0
         shows = abs(mean) > max(deviation, _ROUNDED[measure])
         kinds[("higher" if mean > 0 else "lower") if shows else "nothing"].append(row.name)
     for kind, names in kinds.items():

@@ -94,12 +94,9 @@ def table(
 
 def _differences(trial: trials.Trial, title: str, rows: Sequence[Standing]) -> list[Table]:
     """With unmixing minus without, where both were trained."""
-    from hsisr.bench.standings import difference
+    from hsisr.bench.standings import differences
 
-    by_name = {row.name: row for row in rows}
-    pairs = [(row, by_name.get(f"{name}{trials.ON}")) for name, row in by_name.items()]
-    found = [difference(less.name, more, less) for less, more in pairs if more]
-    changes = [row for row in found if row]
+    changes = differences(rows, {row.name: (f"{row.name}{trials.ON}", row.name) for row in rows})
     if not changes:
         return []
     title = f"{title}: with unmixing minus without"

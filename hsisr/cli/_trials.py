@@ -131,7 +131,6 @@ def conduct(trial: Trial) -> Outcome:
 
     hint = f"continue with: {shared.again(without='--overwrite')}"
     outcome = Outcome()
-    runner.require_known(trial.variants, list(trial.datasets))
     working = runner.at_work(trial.cells, trial.references, trial.terms)
     with shared.stoppable(hint) as stopper, working:
         for scale, datasets in trial.datasets.items():

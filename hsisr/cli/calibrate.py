@@ -11,6 +11,7 @@ import typer
 
 from hsisr.cli import _options as options
 from hsisr.cli import _shared as shared
+from hsisr.cli import _trials as trials
 from hsisr.errors import UsageError
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def command(
             f"protocol {protocol} is for any scenes: there is no published row to compare with",
             hint="hsisr evaluate RUN tells the bicubic row of a run",
         )
-    scales = chosen.scales if scale is None else _scales(scale)
+    scales = chosen.scales if scale is None else trials.scales(scale)
     found = [dataset for n in scales for dataset in protocols.datasets(chosen, data, n)]
     runtime.limit_threads(threads)
     machine = runtime.choose("cpu", "fp32")
@@ -148,10 +149,3 @@ def _calibrated(dataset: Dataset, machine: Runtime) -> _Row:
         done = list(shared.progress(scores, dataset.images, label))
     values = average(label, done).values
     return _Row(dataset, len(done), peak.value(), peak.told, values)
-
-
-def _scales(text: str) -> list[int]:
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError:
-        raise UsageError(f"--scale '{text}' should be numbers", hint="--scale 4,8") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from hsisr.cube import Cube
     from hsisr.evaluate import Row
     from hsisr.model import SrModel
-    from hsisr.runtime import Runtime
+    from hsisr.scoring import Strips, Terms
 
 _TILE = 128
 """Side of a tile where none is asked for."""
@@ -69,6 +70,7 @@ def command(
     from hsisr import evaluate, runtime
     from hsisr.degraded import known_operator
     from hsisr.model import load_sr
+    from hsisr.scoring import Terms
 
     runtime.limit_threads(threads)
     machine = runtime.choose(device, precision)
@@ -81,12 +83,12 @@ def command(
         if ratio is None:
             raise UsageError("no --scale given", hint="--scale 4")
         operator = known_operator(degradation or known.degradation)
-        setting = _Setting(ratio, operator, metrics, machine, tile or _TILE)
-        rows = [_row(known, chosen, setting) for chosen in [load_sr("bicubic", ratio), *models]]
-        rows += [_file_row(known, path, setting, var, axes) for path in estimates or ()]
+        terms = Terms(ratio, operator, known.peak, metrics, machine, tile or _TILE)
+        rows = [_row(known, chosen, terms) for chosen in [load_sr("bicubic", ratio), *models]]
+        rows += [_file_row(known, path, terms, var, axes) for path in estimates or ()]
     peak = f"{known.peak:g}, {known.peak_is}"
     notes = [
-        f"{len(known.images)} image(s) of {truth}, degraded x{ratio} by {setting.operator}",
+        f"{len(known.images)} image(s) of {truth}, degraded x{ratio} by {operator}",
         *evaluate.definitions(peak=peak, ratio=ratio, preset=metrics),
     ]
     if json:
@@ -95,7 +97,7 @@ def command(
                 "schema": "hsisr/evaluate/1",
                 "truth": str(truth),
                 "scale": ratio,
-                "degradation": setting.operator,
+                "degradation": operator,
                 "metrics": metrics,
                 "peak": known.peak,
                 "models": [_identity(chosen) for chosen in models],
@@ -132,17 +134,6 @@ class _Truth:
         return self.metrics
 
 
-@dataclass(frozen=True)
-class _Setting:
-    """How the truth is degraded, upscaled, and compared."""
-
-    ratio: int
-    operator: str
-    metrics: str
-    machine: Runtime
-    tile: int
-
-
 @contextmanager
 def _opened(path: Path, var: str | None, axes: str | None) -> Iterator[_Truth]:
     """The test blocks of a run folder, or a scene as a whole."""
@@ -174,38 +165,25 @@ def _identity(model: SrModel) -> dict[str, str | None]:
     return {"name": model.name, "sha256": sha256}
 
 
-def _row(truth: _Truth, model: SrModel, setting: _Setting) -> Row:
+def _row(truth: _Truth, model: SrModel, terms: Terms) -> Row:
     from hsisr.evaluate import average
+    from hsisr.scoring import score
 
-    if model.scale != setting.ratio:
-        raise UsageError(f"{model.name} is for scale {model.scale}, the table for {setting.ratio}")
-    return average(model.name, [_score(truth, image, model, setting) for image in truth.images])
+    if model.scale != terms.scale:
+        raise UsageError(f"{model.name} is for scale {model.scale}, the table for {terms.scale}")
 
+    def shown(strips: Strips, rows: int) -> Strips:
+        return shared.progress(strips, rows, model.name, done=lambda strip: strip[0].row_stop)
 
-def _score(truth: _Truth, image: Cube, model: SrModel, setting: _Setting) -> dict[str, float]:
-    from hsisr.degraded import DegradedCube
-    from hsisr.evaluate import measure
-    from hsisr.run import gather_strips, run
-    from hsisr.survey import survey
-
-    low = DegradedCube(image, setting.ratio, setting.operator)
-    model.require_fit(low.spec)
-    seen = survey(low, model.tokens)
-    operation = model.operation(seen, setting.machine)
-    windows = run(low, operation, seen, tile=setting.tile, runtime=setting.machine)
-    fine = low.spec.upscaled(setting.ratio)
-    strips = shared.progress(
-        gather_strips(windows, fine.cols),
-        fine.rows,
-        model.name,
-        done=lambda strip: strip[0].row_stop,
-    )
-    return measure(image, strips, peak=truth.peak, ratio=setting.ratio, preset=setting.metrics)
+    scale = terms.scale
+    scores = [
+        score(image, model, terms, partial(shown, rows=image.spec.rows // scale * scale))
+        for image in truth.images
+    ]
+    return average(model.name, scores)
 
 
-def _file_row(
-    truth: _Truth, path: Path, setting: _Setting, var: str | None, axes: str | None
-) -> Row:
+def _file_row(truth: _Truth, path: Path, terms: Terms, var: str | None, axes: str | None) -> Row:
     from hsisr.evaluate import average, measure, strips_of
 
     if len(truth.images) > 1:
@@ -217,7 +195,7 @@ def _file_row(
                 f"has {cube.spec.bands} bands, the truth has {image.spec.bands}", where=path
             )
         strips = strips_of(cube, image.spec.rows, image.spec.cols)
-        score = measure(image, strips, peak=truth.peak, ratio=setting.ratio, preset=setting.metrics)
+        score = measure(image, strips, peak=terms.peak, ratio=terms.scale, preset=terms.metrics)
     return average(str(path), [score])
 
 

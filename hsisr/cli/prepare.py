@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from hsisr.cube import Cube
-    from hsisr.patches import Layout, PatchSet
+    from hsisr.cutting import Layout
+    from hsisr.patches import PatchSet
 
     Prepare = Callable[[Sequence[Cube], Sequence[Cube]], Iterator[tuple[int, int]]]
 
@@ -82,7 +83,7 @@ def command(
 
     Example: hsisr prepare scene.hdr --scale 4 -o runs/scene
     """
-    from hsisr.patches import Layout
+    from hsisr.cutting import Layout
 
     if protocol is not None:
         settled = (degradation, split, gap, tokens or None, validation, var, axes)
@@ -192,7 +193,7 @@ def _tell(run: Path, total: int, tokens: int) -> None:
 
 
 def _sizes(patches: PatchSet) -> str:
-    from hsisr.patches import SPLITS
+    from hsisr.cutting import SPLITS
 
     def pixels(split: str) -> int:
         return sum(high.shape[1] * high.shape[2] for _, high in patches.blocks(split))

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hsisr.cube import ArrayCube, Block
+from hsisr.cutting import Layout
 from hsisr.files import write_json
-from hsisr.patches import MANIFEST, Layout, PatchSet, open_patches, prepare, save_block
+from hsisr.patches import MANIFEST, PatchSet, open_patches, prepare, save_block
 from hsisr.tokens import TokenSet, open_tokens
 
 Parts = tuple[Block, Block, Sequence[float]]

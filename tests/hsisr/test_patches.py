@@ -16,17 +16,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from hsisr.cube import ArrayCube, CubeSpec, Spectrum
+from hsisr.cutting import SPLITS, Layout, cut
 from hsisr.degraded import degrade_block
 from hsisr.errors import InputError, UsageError
-from hsisr.patches import (
-    SPLITS,
-    Layout,
-    PatchSet,
-    cut,
-    open_patches,
-    prepare,
-    spectral_mismatch,
-)
+from hsisr.patches import PatchSet, open_patches, prepare, spectral_mismatch
 from hsisr_models.imaging import OPERATORS
 
 Scene = Callable[..., NDArray[np.float32]]

@@ -19,11 +19,12 @@ from PIL import Image
 
 from hsisr import protocol
 from hsisr.cube import ArrayCube
+from hsisr.cutting import Layout
 from hsisr.degraded import degrade_block
 from hsisr.errors import InputError, UsageError
 from hsisr.evaluate import PRESETS
 from hsisr.formats import open_cube
-from hsisr.patches import Layout, open_patches, prepare
+from hsisr.patches import open_patches, prepare
 from hsisr.protocol import Protocol
 from tests.hsisr.protocols import (
     imresize,

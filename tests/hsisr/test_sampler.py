@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from hsisr import gaps
 from hsisr.cube import ArrayCube
+from hsisr.cutting import Layout
 from hsisr.errors import InputError
-from hsisr.patches import Layout, PatchSet, open_patches, prepare
+from hsisr.patches import PatchSet, open_patches, prepare
 from hsisr.sampler import Sampler
 
 Scene = Callable[..., NDArray[np.float32]]

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from hsisr.bench.commutation import commutation
 from hsisr.cube import ArrayCube, Block
-from hsisr.patches import Layout, PatchSet, open_patches, prepare
+from hsisr.cutting import Layout
+from hsisr.patches import PatchSet, open_patches, prepare
 from hsisr.steps import untrained
 from hsisr_models.unmix._mixing import LinearMixing
 from tests.hsisr.made_up import mixed_scene

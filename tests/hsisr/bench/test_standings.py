@@ -4,7 +4,7 @@ import statistics
 
 import pytest
 
-from hsisr.bench.standings import averaged, difference, standings
+from hsisr.bench.standings import averaged, differences, standings
 from hsisr.bench.trial import Result
 
 
@@ -49,7 +49,8 @@ def test_a_difference_is_paired_by_the_seed():
     off = standings([_result("net", 0, 30.0), _result("net", 1, 33.0), _result("net", 2, 31.0)])
     # in another order, and of other seeds
     on = standings([_result("on", 2, 31.5), _result("on", 0, 30.25), _result("on", 7, 50.0)])
-    row = difference("net", on[0], off[0])
+    (row,) = differences([*off, *on], {"gain": ("on", "net"), "absent": ("on", "other")})
+    assert row.name == "gain"
     assert row.scores == {
         2: {"psnr": pytest.approx(0.5), "sam": pytest.approx(-0.5)},
         0: {"psnr": pytest.approx(0.25), "sam": pytest.approx(-0.25)},
@@ -58,5 +59,5 @@ def test_a_difference_is_paired_by_the_seed():
 
 
 def test_without_a_common_seed_there_is_no_difference():
-    (on,), (off,) = standings([_result("on", 1, 1.0)]), standings([_result("off", 0, 1.0)])
-    assert difference("net", on, off) is None
+    rows = standings([_result("on", 1, 1.0), _result("off", 0, 1.0)])
+    assert differences(rows, {"gain": ("on", "off")}) == []
