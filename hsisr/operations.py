@@ -14,7 +14,7 @@ from torch import Tensor
 from hsisr_models.contract import Solution
 from hsisr_models.exact import atan2, products, total
 from hsisr_models.imaging import back_project, mix, projection_reach
-from hsisr_models.rendering import Area, Renderer, cut, everything, grown, within
+from hsisr_models.rendering import Area, Renderer, everything, finer, grown, within
 
 
 class Operation(Protocol):
@@ -75,7 +75,7 @@ class Sharpen:
         if self.peak == 1:
             return self.resolver.prepare(scene, kept=kept)
         render = self.resolver.prepare(scene / self.peak, kept=kept)
-        return lambda rows, cols: render(rows, cols) * self.peak
+        return lambda rows, cols: render(rows, cols).mul_(self.peak)
 
     def missing(self, holes: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """A sample is missing where its own band is."""
@@ -119,7 +119,7 @@ class Consistent:
             seen = grown((rows, cols), reach, size)
             estimate = render(*seen).float()
             result = back_project(estimate, scene[..., *seen], self.scale, self.operator)
-            return cut(result, self.scale)(*within((rows, cols), seen))
+            return result[..., *finer(within((rows, cols), seen), self.scale)]
 
         return consistent
 

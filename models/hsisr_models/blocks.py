@@ -225,7 +225,9 @@ class MaterialAwareModule(nn.Module):
         if self.kind == "concat":
             return features + self.steer(torch.cat((features, materials), 1))
         gain, shift = self.steer(materials).chunk(2, 1)
-        return features * (1 + gain) + shift
+        steered = features * (1 + gain)
+        steered += shift
+        return steered
 
 
 def _replicated(image: Tensor, zoom: int) -> Tensor:

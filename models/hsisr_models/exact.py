@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 _PIECE = 1 << 14
-"""Values that torch does not share out among threads."""
+"""So many values torch does not share out among threads."""
 _VECTORS = 64
 """So many values, and multiples of them, torch computes with vector instructions alone."""
 
@@ -93,8 +93,8 @@ def _changed(values: Tensor, change_: Callable[[Tensor], Tensor]) -> Tensor:
     values = values if _is_dense(values) else values.contiguous()
     flat = values.as_strided((values.numel(),), (1,))
     full = len(flat) // _VECTORS * _VECTORS
-    for first in range(0, full, _PIECE):
-        change_(flat[first : min(first + _PIECE, full)])
+    for first in range(0, full, _piece(full)):
+        change_(flat[first : min(first + _piece(full), full)])
     # what is left after the last full vectors torch would compute by another exponential
     rest = flat[full:]
     rest.copy_(change_(F.pad(rest, (0, _VECTORS)))[: len(rest)])
@@ -106,8 +106,13 @@ def atan2(y: Tensor, x: Tensor) -> Tensor:
     if y.device.type != "cpu":
         return torch.atan2(y, x)
     padded = (F.pad(values.flatten(), (0, -values.numel() % _VECTORS)) for values in (y, x))
-    pieces = zip(*(torch.split(values, _PIECE) for values in padded), strict=True)
+    pieces = zip(*(torch.split(x, _piece(len(x))) for x in padded), strict=True)
     return torch.cat([torch.atan2(*piece) for piece in pieces])[: y.numel()].reshape(y.shape)
+
+
+def _piece(count: int) -> int:
+    """How many of so many values may be computed at once: where threads end, torch's shares do."""
+    return _PIECE if torch.get_num_threads() > 1 else max(count, 1)
 
 
 def _is_dense(values: Tensor) -> bool:

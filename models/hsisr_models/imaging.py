@@ -215,12 +215,14 @@ class _UpscaleBicubic(torch.autograd.Function):
         images = (torch.split(x.flatten(0, 1), _share(fine)) for x in (scene, fine))
         block = _block(scale)
         for low, high in zip(*images, strict=True):
+            if low.sum().isfinite():
+                high.copy_(_enlarged(low, rows, cols, block))
+                continue
+            # 0 * NaN is NaN: in a product one missing pixel would blot out its whole block
             missing = ~low.isfinite()
             high.copy_(_enlarged(low.masked_fill(missing, 0), rows, cols, block))
-            if missing.any():
-                # 0 * NaN is NaN: in a product one missing pixel would blot out its whole block
-                touched = _enlarged(missing.to(low), rows, cols, (block != 0).double())
-                high.masked_fill_(touched > 0, math.nan)
+            touched = _enlarged(missing.to(low), rows, cols, (block != 0).double())
+            high.masked_fill_(touched > 0, math.nan)
         return fine
 
     @staticmethod

@@ -19,7 +19,8 @@ Renderer = Callable[[slice, slice], Tensor]
 """Computes the window of rows and columns of what was prepared from a scene (N, B, h, w).
 
 Both slices have a start and a stop and count pixels of the scene; the window of n times finer
-values is (N, C, n rows, n cols). It is bit for bit that window of the whole.
+values is (N, C, n rows, n cols). It is bit for bit that window of the whole,
+and its caller's to change.
 """
 
 
@@ -35,8 +36,8 @@ def all_of(image: Tensor) -> Area:
 
 
 def cut(whole: Tensor, scale: int) -> Renderer:
-    """Cuts windows of a scene out of an image (N, C, scale h, scale w) that was made of it."""
-    return lambda rows, cols: whole[..., *finer((rows, cols), scale)]
+    """Copies windows of a scene from an image (N, C, scale h, scale w) that was made of it."""
+    return lambda rows, cols: whole[..., *finer((rows, cols), scale)].clone()
 
 
 def pieces(features: Tensor, dim: int, values: int = 1 << 19) -> list[Tensor]:
@@ -74,6 +75,21 @@ def weighted(features: Tensor, weights: Callable[[Tensor], Tensor], dim: int) ->
     for part in pieces(features, dim):
         part *= weights(part)
     return features
+
+
+def added(
+    image: Tensor, features: Tensor, made: Callable[[Tensor], Tensor] = Tensor.contiguous
+) -> Tensor:
+    """An image (N, B, h, w) that nobody else needs, plus what is made of features (N, C, h, w).
+
+    Piece by piece, and band by band in memory as the image is. An addition across two orders of
+    memory would fetch every value by itself.
+    """
+    strips = pieces(image, 2)
+    parts = torch.split(features, strips[0].shape[2], 2)
+    for strip, part in zip(strips, parts, strict=True):
+        strip += made(part)
+    return image
 
 
 def finer(area: Area, factor: int) -> Area:

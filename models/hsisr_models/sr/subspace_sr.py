@@ -12,7 +12,6 @@ from functools import partial, reduce
 from itertools import pairwise
 from operator import add
 
-import torch
 from torch import Tensor, nn
 
 from hsisr_models.blocks import LIVE, ChannelNorm, Conv, SubpixelConv, coarse_reach, stages, zero
@@ -23,6 +22,7 @@ from hsisr_models.rendering import (
     Area,
     Image,
     Renderer,
+    added,
     all_of,
     everything,
     grown,
@@ -99,13 +99,7 @@ class SubspaceSR(TokenNetwork):
         weights = subspace.weights.expand(len(tokens), -1)
         residual = self._refined(tokens, weights, kept or all_of(scene))
 
-        def lifted(smooth: Tensor, residual: Tensor) -> Tensor:
-            strips = pieces(smooth, 2)
-            parts = torch.split(residual, strips[0].shape[2], 2)
-            for strip, tokens in zip(strips, parts, strict=True):
-                strip += subspace.lift(tokens)
-            return smooth
-
+        lifted = partial(added, made=subspace.lift)
         return smooth.joined(residual, lifted).renderer(self.scale)
 
     def refine(self, tokens: Tensor, weights: Tensor) -> Tensor:

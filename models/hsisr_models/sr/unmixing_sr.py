@@ -21,7 +21,7 @@ from hsisr_models.blocks import (
 )
 from hsisr_models.imaging import BICUBIC_REACH, enlarged
 from hsisr_models.networks import SrNetwork
-from hsisr_models.rendering import Area, Image, Renderer, all_of, grown
+from hsisr_models.rendering import Area, Image, Renderer, added, all_of, grown
 
 SOURCE = "Yu, UnmixingSR, arXiv:2407.06525, III-D"
 SCALES = (2, 3, 4, 5, 6, 7, 8)
@@ -102,7 +102,7 @@ class UnmixingSR(SrNetwork):
             fine = smooth.through(self.lift, reach=self.lift.reach).joined(fine, add)
         sharp = fine.through(self.head, reach=self.head.reach)
         if self.lift is None:
-            sharp = smooth.joined(sharp, add)
+            sharp = smooth.joined(sharp, added)
         return sharp.renderer(self.scale)
 
 
