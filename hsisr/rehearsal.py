@@ -143,7 +143,14 @@ def rehearse(
         surveyed = time.perf_counter() - started
         output = stage.path(folder, "sharper"), cube.spec.upscaled(model.scale)
         budget = allowed(stage.threads)
-        sizes = fit(cube.spec, [output[1]], operation, stage.threads, budget)
+        sizes = fit(
+            cube.spec,
+            [output[1]],
+            operation,
+            stage.threads,
+            budget,
+            number=stage.runtime.dtype.itemsize,
+        )
         workers = [Worker(operation, stage.runtime)] * sizes.threads
         # also brings memory and libraries into the state of a long run
         operations = yield from _operations(operation, seen, sizes.plan, stage.runtime)

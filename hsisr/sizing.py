@@ -71,13 +71,15 @@ def fit(
     budget: int,
     tile: Shape | None = None,
     shares: int = 1,
+    number: int = 4,
 ) -> Sizes:
     """The quickest way to cut a scene that stays within `budget` bytes; `tile` fixes its shape.
 
-    Where the scene has as many rows, each of the `shares` has a row of tiles. Raises `OutputError`
-    where even the smallest tiles need more.
+    Where the scene has as many rows, each of the `shares` has a row of tiles. Each `number` that
+    a network holds takes so many bytes. Raises `OutputError` where even the smallest tiles need
+    more.
     """
-    needs = Needs(_shortened(spec), outputs, operation)
+    needs = Needs(_shortened(spec), outputs, operation, number)
     shapes = [tile] if tile else list(_shapes(spec, shares))
     choices = [needs.cut(shape, count, budget) for count in _fewer(threads) for shape in shapes]
     possible = [sizes for sizes in choices if sizes.memory <= budget]
@@ -114,8 +116,10 @@ def _fewer(threads: int) -> Iterator[int]:
 class Needs:
     """Of an operation on a scene."""
 
-    def __init__(self, spec: CubeSpec, outputs: Sequence[CubeSpec], operation: Operation) -> None:
-        self._spec, self._operation = spec, operation
+    def __init__(
+        self, spec: CubeSpec, outputs: Sequence[CubeSpec], operation: Operation, number: int = 4
+    ) -> None:
+        self._spec, self._operation, self._number = spec, operation, number
         self._halo = plan(spec, operation, (1, 1)).halo
         self._bands = sum(s.bands for s in outputs)
         self._stored = sum(s.bands * s.dtype.itemsize for s in outputs) * operation.scale**2
@@ -135,7 +139,7 @@ class Needs:
         halo = (height + around) * (width + around)
         # what is freed layer by layer leaves holes, a quarter of what is held
         # a tile as it is computed: without holes, turned, and where it had holes
-        tile = (5 * operation.footprint + 10 * spec.bands) * halo
+        tile = (5 * self._number * operation.footprint // 4 + 10 * spec.bands) * halo
         tile += 20 * self._bands * operation.scale**2 * min(CHUNK, height) * width
         span = min(tiles * shape[1], spec.cols)
         slab = self._stored * height * span + 4 * spec.bands * (height + around) * (span + around)

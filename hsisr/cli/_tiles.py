@@ -101,10 +101,12 @@ class Means:
 
         specs = [spec for _, spec in target.cubes]
         budget = self.memory or allowed(self.threads)
-        count = self.share.count
         if tile is None and self.tile is not None:
             tile = self.tile, self.tile
-        return fit(cube.spec, specs, operation, self.threads, budget, tile, count)
+        number = max(machine.dtype.itemsize for machine in self.machines)
+        return fit(
+            cube.spec, specs, operation, self.threads, budget, tile, self.share.count, number
+        )
 
     def forecast(
         self,

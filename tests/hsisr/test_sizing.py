@@ -143,6 +143,15 @@ def test_more_memory_makes_more_threads_and_larger_tiles() -> None:
     )
 
 
+def test_numbers_of_half_the_size_take_the_memory_of_half_as_many() -> None:
+    tile = 64, 64
+    few, half = (
+        fit(SPEC, [SPEC], Sees(1, 30, footprint), 2, MOST, tile, number=number).memory
+        for footprint, number in ((150, 4), (300, 2))
+    )
+    assert few == half < cut(MOST, tile=tile, scale=1).memory
+
+
 SIDES = st.sampled_from((8, 16, 32, 64, 128, 512))
 
 
