@@ -6,7 +6,8 @@ Nothing of it depends on the tile size.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 
@@ -108,7 +109,7 @@ def survey(cube: Cube, tokens: int = 0, *, hasty: bool = False) -> Survey:
     samples = tuple(gaps.fill(block, means) for block in found)
     if not tokens:
         return Survey(means, samples)
-    blocks = found if hasty else (cube.read(window) for window in strips(spec))
+    blocks = found if hasty else _blocks(cube, strips(spec))
     return Survey(means, samples, _subspace(cube, tokens, blocks))
 
 
@@ -144,6 +145,23 @@ def strips(spec: CubeSpec) -> Iterator[Window]:
         yield Window(row, 0, min(height, spec.rows - row), spec.cols)
 
 
+def _blocks(cube: Cube, windows: Iterable[Window]) -> Iterator[Block]:
+    """What windows of a scene hold; each is read while the one before it is being looked at."""
+    with ThreadPoolExecutor(1, "reader") as reader:
+        coming: Future[Block] | None = None
+        for window in windows:
+            before, coming = coming, reader.submit(cube.read, window)
+            if before is not None:
+                yield before.result()
+        if coming is not None:
+            yield coming.result()
+
+
+def _crew() -> ThreadPoolExecutor:
+    """As many threads as may be used, of which none waits for another within a product."""
+    return ThreadPoolExecutor(torch.get_num_threads(), "survey", torch.set_num_threads, (1,))
+
+
 class Statistics:
     """What is gathered of a scene's spectra by reading it once, in pieces."""
 
@@ -151,29 +169,34 @@ class Statistics:
         self.moments = Moments(bands)
         self._squares, self._pairs = np.zeros(bands), np.zeros(bands)
 
-    def add(self, block: Block) -> None:
-        """Take in a piece (B, h, w).
+    def add(self, block: Block, each: Callable[..., Iterable[Moments]] = map) -> None:
+        """Take in a piece (B, h, w); `each` as that of `Moments.add`.
 
         A pixel counts if it has data in at least half of its bands; what it lacks is set to the
         mean of its piece, or where that has none, of those before. Pixels of zeros alone are taken
         for a border without a declared no-data value.
         """
+        if np.isfinite(block).all() and block.any(0).all():
+            # as most pieces are: nothing to be looked for, and nothing to be copied
+            self.moments.add(torch.from_numpy(block.reshape(len(block), -1)), each)
+            self._compare(block)
+            return
         counted = with_data(block)
         pixels = block[:, counted][:, None]
         known = np.isfinite(pixels).any((1, 2))
         means = np.where(known, gaps.band_means(pixels), self.moments.mean.numpy())
         complete = gaps.fill(pixels, means, depth=0)
-        self.moments.add(torch.from_numpy(complete[:, 0]))
+        self.moments.add(torch.from_numpy(complete[:, 0]), each)
         self._compare(np.where(counted, block, np.float32(np.nan)))
 
     def _compare(self, block: Block) -> None:
         """Neighbours along the rows."""
         differences = np.diff(block, axis=2)
         there = np.isfinite(differences)
-        self._pairs += there.sum((1, 2))
-        self._squares += np.square(differences, where=there, out=np.zeros_like(differences)).sum(
-            (1, 2), dtype=np.float64
-        )
+        self._pairs += np.count_nonzero(there, (1, 2))
+        if not there.all():
+            differences[~there] = 0
+        self._squares += np.square(differences, out=differences).sum((1, 2), dtype=np.float64)
 
     @property
     def correlations(self) -> NDArray[np.float64]:
@@ -189,22 +212,23 @@ def subspace_of(cube: Cube, tokens: int) -> Subspace:
     Bands that the producer marked as bad have no part in it, nor have those that are noise: their
     variance can exceed that of all others. Raises `InputError` if no pixel holds data.
     """
-    return _subspace(cube, tokens, (cube.read(window) for window in strips(cube.spec)))
+    return _subspace(cube, tokens, _blocks(cube, strips(cube.spec)))
 
 
 def _subspace(cube: Cube, tokens: int, blocks: Iterable[Block]) -> Subspace:
     statistics = Statistics(cube.spec.bands)
-    for block in blocks:
-        statistics.add(block)
-    usable = good_bands(cube.spec)
-    clear = usable & (statistics.correlations > _NOISE)
-    chosen = torch.from_numpy(clear if clear.any() else usable)
-    try:
-        return statistics.moments.subspace(tokens, chosen)
-    except ValueError:
-        raise InputError(
-            "no pixel holds data", where=cube.files[0], hint=f"hsisr info {cube.files[0]}"
-        ) from None
+    with _crew() as crew:
+        for block in blocks:
+            statistics.add(block, crew.map)
+        usable = good_bands(cube.spec)
+        clear = usable & (statistics.correlations > _NOISE)
+        chosen = torch.from_numpy(clear if clear.any() else usable)
+        try:
+            return crew.submit(statistics.moments.subspace, tokens, chosen).result()
+        except ValueError:
+            raise InputError(
+                "no pixel holds data", where=cube.files[0], hint=f"hsisr info {cube.files[0]}"
+            ) from None
 
 
 def sample_pixels(
@@ -219,8 +243,7 @@ def sample_pixels(
     good, rng = good_bands(cube.spec), np.random.default_rng(seed)
     drawn = np.empty((0, cube.spec.bands), np.float32)
     keys = np.empty(0)
-    for window in windows or strips(cube.spec):
-        block = cube.read(window)
+    for block in _blocks(cube, windows or strips(cube.spec)):
         usable = _complete(block, good)
         drawn = np.concatenate((drawn, block[:, usable].T))
         keys = np.concatenate((keys, rng.random(usable.shape)[usable]))
@@ -247,9 +270,9 @@ def statistics_of(
     """
     good = good_bands(cube.spec)
     moments = Moments(int(good.sum()))
-    for window in windows or strips(cube.spec):
-        block = cube.read(window)
-        moments.add(torch.from_numpy(block[good][:, _complete(block, good)]))
+    with _crew() as crew:
+        for block in _blocks(cube, windows or strips(cube.spec)):
+            moments.add(torch.from_numpy(block[good][:, _complete(block, good)]), crew.map)
     if not moments.statistics[-1]:
         raise _incomplete(cube)
     return moments.statistics

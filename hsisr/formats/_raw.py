@@ -28,6 +28,7 @@ from hsisr.window import Window
 
 _SLAB = 2**20
 """Bytes read or written at once: what passes through memory more than once is still in cache."""
+_PAGE = 2**12
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,14 @@ class RawLayout:
     def file_size(self) -> int:
         """The bytes from the beginning of the file to the end of the cube."""
         return self.offset + math.prod(self.shape) * self.dtype.itemsize
+
+    def widened(self, window: Window) -> Window:
+        """The same rows in full, if what lies between them is on pages that are read anyway."""
+        bands, rows, cols = self.shape
+        samples = {"BYX": 1, "YBX": 1, "YXB": bands}.get(self.axes.order, 0)
+        between = (cols - window.width) * samples * self.dtype.itemsize
+        near = 0 < between <= _PAGE and Window(0, 0, rows, cols).contains(window)
+        return Window(window.row, 0, window.height, cols) if near else window
 
     def slabs(self, window: Window) -> Iterator[tuple[slice, tuple[int, int, int], list[int]]]:
         """Cut all bands of `window` along the slowest axis into slabs that stay in cache.
@@ -108,11 +117,14 @@ class RawCube:
         block = np.empty((self.spec.bands, window.height, window.width), np.float32)
         target = axes.from_block(block)
         by_band = axes.order.startswith("B")
-        for place, shape, offsets in self._layout.slabs(window):
+        wide = self._layout.widened(window)
+        across = slice(window.col - wide.col, window.col_stop - wide.col)
+        for place, shape, offsets in self._layout.slabs(wide):
             stored = np.empty(shape, self._layout.dtype)
             self._gather(stored.reshape(-1).view(np.uint8).data, offsets)
             bands = place if by_band else slice(None)
-            decode(axes.to_block(stored), self.spec, bands, axes.to_block(target[place]))
+            found = axes.to_block(stored)[..., across]
+            decode(found, self.spec, bands, axes.to_block(target[place]))
         if self._now() != self._stamp:
             raise InputError("changed while it was being read", where=self.files[0])
         return block

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +12,8 @@ from hsisr_models.exact import convolve, linear
 
 _FAINTEST = 1e-4
 """Axes along which a scene spreads less than this share of the leading one are left out."""
+_PIECE = 4096
+"""Pixels that are taken in at once: few enough for what is made of them to stay in cache."""
 
 
 @dataclass(frozen=True)
@@ -81,19 +84,33 @@ class Moments:
         """Mean (B,) and covariance (B, B) so far, float64, and of how many pixels."""
         return self._mean, self._products / max(self._count, 1), self._count
 
-    def add(self, pixels: Tensor) -> None:
-        """Take in pixels (B, N), all of them finite."""
-        count = pixels.shape[1]
-        if not count:
-            return
+    @classmethod
+    def of(cls, pixels: Tensor) -> Moments:
+        """Those of pixels (B, N), all of them finite."""
+        found = cls(len(pixels))
+        found._count = pixels.shape[1]
         # in float32, rounding would pass for a faint axis
         pixels = pixels.double()
-        mean = pixels.mean(1)
-        moved, step = pixels - mean[:, None], mean - self._mean
-        before, self._count = self._count, self._count + count
-        self._products += moved @ moved.T
-        self._products += before * count / self._count * torch.outer(step, step)
-        self._mean += count / self._count * step
+        found._mean = pixels.sum(1) / max(found._count, 1)
+        moved = pixels - found._mean[:, None]
+        found._products = moved @ moved.T
+        return found
+
+    def add(self, pixels: Tensor, each: Callable[..., Iterable[Moments]] = map) -> None:
+        """Take in pixels (B, N), all of them finite; `each` is `map`, or the same in parallel."""
+        for piece in each(Moments.of, torch.split(pixels, _PIECE, 1)):
+            self.join(piece)
+
+    def join(self, other: Moments) -> None:
+        """Take in the pixels that another one was made of."""
+        count = self._count + other._count
+        if not count:
+            return
+        step = other._mean - self._mean
+        self._products += other._products
+        self._products += self._count * other._count / count * torch.outer(step, step)
+        self._mean += other._count / count * step
+        self._count = count
 
     def subspace(self, tokens: int, usable: Tensor | None = None) -> Subspace:
         """The subspace of at most `tokens` axes; bands that are not `usable` (B,) have no part.

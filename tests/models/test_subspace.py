@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -138,6 +139,17 @@ def test_a_band_that_is_always_zero_has_no_part_in_any_axis(seed: int) -> None:
     found = gathered([pixels[:, :100], pixels[:, 100:]], 8)
     assert not found.axes[[0, 7, 29]].any()
     torch.testing.assert_close(found.axes.T @ found.axes, torch.eye(8))
+
+
+def test_many_pixels_are_taken_in_by_several_threads_to_the_same_bits() -> None:
+    pixels = correlated(12, 30_000, 50.0)
+    alone, together = Moments(12), Moments(12)
+    alone.add(pixels)
+    with ThreadPoolExecutor(3) as crew:
+        together.add(pixels, crew.map)
+    assert_is_that_of(pixels, alone.subspace(8), 8)
+    for one, other in zip(alone.statistics[:2], together.statistics[:2], strict=True):
+        assert torch.equal(one, other)
 
 
 def test_without_pixels_there_is_no_subspace() -> None:
