@@ -207,9 +207,9 @@ def render(
         result, recomputed = rendered(rows, runtime), False
         if runtime.is_reduced and not operation.held(result):
             result, recomputed = rendered(rows, runtime.exact), True
-        gone = gaps.zoomed(missing[:, *rows.slices], operation.scale)
+        gone = missing[:, *rows.slices]
         if gone.any():
-            result[np.broadcast_to(gone, result.shape)] = np.nan
+            result[np.broadcast_to(gaps.zoomed(gone, operation.scale), result.shape)] = np.nan
         yield Chunk(rows.zoomed(operation.scale), result, recomputed)
 
 
