@@ -20,6 +20,8 @@ from hsisr.window import Window
 
 Block = NDArray[np.float32]
 Interleave = Literal["bsq", "bil", "bip"]
+ALL = slice(None)
+"""All bands."""
 
 
 @dataclass(frozen=True)
@@ -175,8 +177,11 @@ class Cube(Protocol):
     def notes(self) -> tuple[str, ...]:
         """What had to be decided or assumed while opening, in words."""
 
-    def read(self, window: Window) -> Block:
-        """The pixels of `window`: float32 (bands, rows, cols), physical, NaN = no data."""
+    def read(self, window: Window, bands: slice = ALL) -> Block:
+        """The pixels of `window`: float32 (bands, rows, cols), physical, NaN = no data.
+
+        Of consecutive `bands`, all by default.
+        """
 
     def close(self) -> None:
         """Release the file."""
@@ -240,9 +245,9 @@ class ArrayCube:
         self.files = (path,)
         self.spec = CubeSpec(bands, rows, cols, np.dtype(np.float32), spectrum=spectrum)
 
-    def read(self, window: Window) -> Block:
+    def read(self, window: Window, bands: slice = ALL) -> Block:
         """A copy of the pixels of `window`."""
-        return np.array(self._block[:, *window.slices])
+        return np.array(self._block[bands, *window.slices])
 
     def close(self) -> None:
         """Nothing is held open."""

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from hsisr import gaps
-from hsisr.cube import Block, Cube, CubeSpec, Geo
+from hsisr.cube import ALL, Block, Cube, CubeSpec, Geo
 from hsisr.errors import InputError, UsageError
 from hsisr.window import Window
 from hsisr_models.imaging import OPERATORS, degrade
@@ -73,11 +73,11 @@ class DegradedCube:
         """The notes of the source."""
         return self._source.notes
 
-    def read(self, window: Window) -> Block:
+    def read(self, window: Window, bands: slice = ALL) -> Block:
         """Read the pixels below `window` and around it, and degrade them."""
         # as far as an operator looks, and as far as what it sees may have been filled from
         wide = window.grown(2 * SUPPORT, self._spec.window)
-        high = self._source.read(wide.zoomed(self._scale))
+        high = self._source.read(wide.zoomed(self._scale), bands)
         low = degrade_block(high, self._scale, self._operator)
         return low[:, *window.relative_to(wide).slices]
 

@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hsisr.cube import Block, CubeSpec, CubeWriter
+from hsisr.cube import ALL, Block, CubeSpec, CubeWriter
 from hsisr.window import Window
 
-_ALL = slice(None)
 _PIECE = 2**16
 """Samples that are converted at once: few enough for the cache, enough for threads to overlap."""
 
@@ -30,7 +29,7 @@ def write_block(writer: CubeWriter, window: Window, block: Block) -> int:
 # numbers beyond float32 become infinite, and infinities no data: nothing to warn of
 @np.errstate(over="ignore", invalid="ignore")
 def decode(
-    stored: NDArray[Any], spec: CubeSpec, bands: slice = _ALL, out: Block | None = None
+    stored: NDArray[Any], spec: CubeSpec, bands: slice = ALL, out: Block | None = None
 ) -> Block:
     """Stored numbers (bands, ...) to physical float32; no-data and infinities become NaN.
 
@@ -71,7 +70,7 @@ def encode(block: Block, spec: CubeSpec) -> tuple[NDArray[Any], int]:
     source = block.transpose(order)
     stored = np.empty(source.shape, spec.dtype)
     gain, offset = (
-        _per_band(numbers, _ALL, block.shape, order) for numbers in (spec.gain, spec.offset)
+        _per_band(numbers, ALL, block.shape, order) for numbers in (spec.gain, spec.offset)
     )
     precision = _precision(spec)
     clipped = 0

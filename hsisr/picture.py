@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from hsisr.cube import Cube, CubeSpec
 from hsisr.files import write_durably
 from hsisr.palette import Colour
+from hsisr.view import View
 from hsisr.window import Window
 
 Image = NDArray[np.uint8]
@@ -33,13 +34,13 @@ def rgb_bands(spec: CubeSpec) -> tuple[int, int, int]:
 
 def overview(cube: Cube, bands: Sequence[int], longest: int = 1024) -> NDArray[np.float32]:
     """Some bands of a scene (len(bands), rows, cols), thinned out to at most `longest` pixels."""
-    spec = cube.spec
+    spec, shown = cube.spec, View(cube, bands)
     step = max(1, -(-max(spec.rows, spec.cols) // longest))
     height = _STRIP if step == 1 else 1
     strips = []
     for row in range(0, spec.rows, height * step):
         window = Window(row, 0, min(height, spec.rows - row), spec.cols)
-        strips.append(cube.read(window)[list(bands), :, ::step])
+        strips.append(shown.read(window)[..., ::step])
     return np.concatenate(strips, 1)
 
 

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from hsisr.cube import Block, Cube, Spectrum
+from hsisr.cube import ALL, Block, Cube, Spectrum
 from hsisr.cutting import SPLITS, blocks, whole
 from hsisr.errors import InputError, UsageError
 from hsisr.evaluate import largest
@@ -234,9 +234,9 @@ class _Crop(View):
             centres = np.linspace(*plan.wavelengths_nm, self.spec.bands)
             self.spec = replace(self.spec, spectrum=Spectrum(tuple(centres.tolist())))
 
-    def read(self, window: Window) -> Block:
+    def read(self, window: Window, bands: slice = ALL) -> Block:
         """The pixels of `window`, those of a scene in bytes stretched to the peak of the others."""
-        block = super().read(window)
+        block = super().read(window, bands)
         return block if self._factor is None else block * self._factor
 
 

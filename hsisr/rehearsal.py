@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from hsisr.assembly import Production, Target
-from hsisr.cube import ArrayCube, Block, CubeSpec, Interleave
+from hsisr.cube import ALL, ArrayCube, Block, CubeSpec, Interleave
 from hsisr.encoding import write_block
 from hsisr.engine import Engine, Worker
 from hsisr.export import outputs_of
@@ -41,14 +41,14 @@ class Repeated(ArrayCube):
         super().__init__(made_up(min(_PATTERN, max(spec.rows, spec.cols, 16)), spec.bands), Path())
         self.spec = spec
 
-    def read(self, window: Window) -> Block:
+    def read(self, window: Window, bands: slice = ALL) -> Block:
         """The pixels of `window`."""
-        block = np.empty((self.spec.bands, window.height, window.width), np.float32)
-        side = self._block.shape[1]
+        pattern = self._block[bands]
+        block = np.empty((len(pattern), window.height, window.width), np.float32)
+        side = pattern.shape[1]
         for down in _runs(window.row, window.row_stop, side):
             for across in _runs(window.col, window.col_stop, side):
-                part = self._block[:, down[0], across[0]]
-                block[:, down[1], across[1]] = part
+                block[:, down[1], across[1]] = pattern[:, down[0], across[0]]
         return block
 
 

@@ -7,7 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
-from hsisr.cube import Block, Cube, CubeSpec, Geo, Spectrum
+import numpy as np
+
+from hsisr.cube import ALL, Block, Cube, CubeSpec, Geo, Spectrum
 from hsisr.window import Window
 
 
@@ -37,13 +39,21 @@ class View:
                 f"{window.width} of {whole.cols} columns, from column {window.col}"
             )
 
-    def read(self, window: Window) -> Block:
-        """The pixels of `window`, counted from the first pixel of the view."""
+    def read(self, window: Window, bands: slice = ALL) -> Block:
+        """The pixels of `window`, counted from the first pixel of the view.
+
+        Bands of the other cube that lie between those of the view are read, but none around them.
+        """
         if not self.spec.window.contains(window):
             raise ValueError(f"{window} is not inside a scene of {self.spec.shape[1:]} pixels")
         row, col = window.row + self._window.row, window.col + self._window.col
-        block = self._cube.read(Window(row, col, window.height, window.width))
-        return block if self._bands is None else block[self._bands]
+        moved = Window(row, col, window.height, window.width)
+        if self._bands is None:
+            return self._cube.read(moved, bands)
+        chosen = self._bands[bands]
+        first, stop = min(chosen), max(chosen) + 1
+        block = self._cube.read(moved, slice(first, stop))
+        return block if chosen == [*range(first, stop)] else block[np.subtract(chosen, first)]
 
     def close(self) -> None:
         """Release the file."""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hsisr.cube import ALL
 from hsisr.errors import UsageError
 from hsisr.window import Window
 
@@ -36,10 +37,10 @@ class Axes:
         first, second, third = (shape[_BLOCK.index(axis)] for axis in self.order)
         return first, second, third
 
-    def index(self, window: Window) -> tuple[slice, slice, slice]:
-        """The slices of the stored array that hold all bands of `window`."""
+    def index(self, window: Window, bands: slice = ALL) -> tuple[slice, slice, slice]:
+        """The slices of the stored array that hold the `bands` of `window`."""
         rows, cols = window.slices
-        first, second, third = ({"B": slice(None), "Y": rows, "X": cols}[a] for a in self.order)
+        first, second, third = ({"B": bands, "Y": rows, "X": cols}[a] for a in self.order)
         return first, second, third
 
     def to_block(self, stored: NDArray[Any]) -> NDArray[Any]:

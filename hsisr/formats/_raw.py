@@ -18,7 +18,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from hsisr.cube import Block, CubeSpec
+from hsisr.cube import ALL, Block, CubeSpec
 from hsisr.encoding import decode
 from hsisr.errors import InputError
 from hsisr.files import PartFile
@@ -29,6 +29,9 @@ from hsisr.window import Window
 _SLAB = 2**20
 """Bytes read or written at once: what passes through memory more than once is still in cache."""
 _PAGE = 2**12
+
+Box = tuple[range, range, range]
+"""The places on the axes of a cube as it is stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,28 +50,36 @@ class RawLayout:
         """The bytes from the beginning of the file to the end of the cube."""
         return self.offset + math.prod(self.shape) * self.dtype.itemsize
 
-    def widened(self, window: Window) -> Window:
-        """The same rows in full, if what lies between them is on pages that are read anyway."""
-        bands, rows, cols = self.shape
-        samples = {"BYX": 1, "YBX": 1, "YXB": bands}.get(self.axes.order, 0)
-        between = (cols - window.width) * samples * self.dtype.itemsize
-        near = 0 < between <= _PAGE and Window(0, 0, rows, cols).contains(window)
-        return Window(window.row, 0, window.height, cols) if near else window
-
-    def slabs(self, window: Window) -> Iterator[tuple[slice, tuple[int, int, int], list[int]]]:
-        """Cut all bands of `window` along the slowest axis into slabs that stay in cache.
-
-        Each is told by its place on that axis of the window, its shape as stored, and the bytes at
-        which its contiguous pieces begin, all of one length.
-        """
+    def box(self, window: Window, bands: slice = ALL) -> Box:
+        """The places on each axis as stored; raises `ValueError` beyond the scene."""
         if not Window(0, 0, *self.shape[1:]).contains(window):
             raise ValueError(f"{window} is not inside a scene of {self.shape[1:]} pixels")
-        starts = [each.start or 0 for each in self.axes.index(window)]
-        count, *rest = self.axes.stored((self.shape[0], window.height, window.width))
+        index = zip(self.axes.index(window, bands), self.axes.stored(self.shape), strict=True)
+        first, second, third = (range(*part.indices(length)) for part, length in index)
+        return first, second, third
+
+    def widened(self, box: Box) -> Box:
+        """The box and what lies between its pieces, if that is on pages that are read anyway."""
+        wide, size = list(box), self.dtype.itemsize
+        for axis in (2, 1):
+            whole = range(self.axes.stored(self.shape)[axis])
+            if (len(whole) - len(box[axis])) * size > _PAGE:
+                break
+            wide[axis] = whole
+            size *= len(whole)
+        return wide[0], wide[1], wide[2]
+
+    def slabs(self, box: Box) -> Iterator[tuple[slice, tuple[int, int, int], list[int]]]:
+        """Cut a box along the slowest axis into slabs that stay in cache.
+
+        Each is told by its place on that axis of the box, its shape as stored, and the bytes at
+        which its contiguous pieces begin, all of one length.
+        """
+        count, *rest = map(len, box)
         step = max(1, _SLAB // (math.prod(rest) * self.dtype.itemsize))
         for first in range(0, count, step):
             shape = min(step, count - first), rest[0], rest[1]
-            offsets = self._pieces((starts[0] + first, starts[1], starts[2]), shape)
+            offsets = self._pieces((box[0][first], box[1][0], box[2][0]), shape)
             yield slice(first, first + shape[0]), shape, offsets
 
     def _pieces(self, starts: tuple[int, int, int], part: tuple[int, int, int]) -> list[int]:
@@ -111,20 +122,27 @@ class RawCube:
             self.close()
             raise _wrong_size(files[0], layout, self._stamp[0])
 
-    def read(self, window: Window) -> Block:
+    def read(self, window: Window, bands: slice = ALL) -> Block:
         """The pixels of `window`; raises `InputError` if the file changed or cannot be read."""
-        axes = self._layout.axes
-        block = np.empty((self.spec.bands, window.height, window.width), np.float32)
+        axes, box = self._layout.axes, self._layout.box(window, bands)
+        wide = self._layout.widened(box)
+        inner = tuple(
+            slice(part.start - whole.start, part.stop - whole.start)
+            for part, whole in zip(box[1:], wide[1:], strict=True)
+        )
+        chosen, by_band = box[axes.order.index("B")], axes.order.startswith("B")
+        block = np.empty(axes.shape([*map(len, box)]), np.float32)
         target = axes.from_block(block)
-        by_band = axes.order.startswith("B")
-        wide = self._layout.widened(window)
-        across = slice(window.col - wide.col, window.col_stop - wide.col)
         for place, shape, offsets in self._layout.slabs(wide):
             stored = np.empty(shape, self._layout.dtype)
             self._gather(stored.reshape(-1).view(np.uint8).data, offsets)
-            bands = place if by_band else slice(None)
-            found = axes.to_block(stored)[..., across]
-            decode(found, self.spec, bands, axes.to_block(target[place]))
+            these = chosen[place] if by_band else chosen
+            decode(
+                axes.to_block(stored[:, *inner]),
+                self.spec,
+                slice(these.start, these.stop),
+                axes.to_block(target[place]),
+            )
         if self._now() != self._stamp:
             raise InputError("changed while it was being read", where=self.files[0])
         return block
@@ -207,7 +225,7 @@ class RawWriter(PartsWriter):
     def store(self, window: Window, stored: NDArray[Any]) -> None:
         """Store numbers (bands, rows, cols) at `window`; raises `OutputError`."""
         source = self._layout.axes.from_block(stored)
-        for place, _, offsets in self._layout.slabs(window):
+        for place, _, offsets in self._layout.slabs(self._layout.box(window)):
             samples = self._layout.axes.laid_out(source[place], self._layout.dtype)
             self._parts[0].scatter(samples.reshape(-1).view(np.uint8).data, offsets)
 

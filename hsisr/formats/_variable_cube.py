@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from hsisr.cube import Block, CubeSpec, Interleave
+from hsisr.cube import ALL, Block, CubeSpec, Interleave
 from hsisr.encoding import decode
 from hsisr.formats import ReadOptions
 from hsisr.formats._axes import Axes, guess_axes, parse_axes
@@ -40,10 +40,10 @@ class VariableCube:
     release: Callable[[], None]
     """What `close` does."""
 
-    def read(self, window: Window) -> Block:
+    def read(self, window: Window, bands: slice = ALL) -> Block:
         """The pixels of `window`: float32 (bands, rows, cols), physical, NaN = no data."""
-        stored = self.axes.to_block(self.source[self.axes.index(window)])
-        return decode(stored, self.spec)
+        stored = self.axes.to_block(self.source[self.axes.index(window, bands)])
+        return decode(stored, self.spec, bands)
 
     def close(self) -> None:
         """Release the file."""

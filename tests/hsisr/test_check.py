@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hsisr.check import abundance_consistency, consistency, consistency_steps, sample, self_check
-from hsisr.cube import ArrayCube, Block, CubeSpec
+from hsisr.cube import ALL, ArrayCube, Block, CubeSpec
 from hsisr.ensemble import Ensemble
 from hsisr.operations import UnmixLinearly
 from hsisr.runtime import Runtime
@@ -136,9 +136,9 @@ def test_no_more_blocks_are_read_than_are_needed() -> None:
     class Counting(ArrayCube):
         reads = 0
 
-        def read(self, window: Window) -> Block:
+        def read(self, window: Window, bands: slice = ALL) -> Block:
             self.reads += 1
-            return super().read(window)
+            return super().read(window, bands)
 
     for holes, reads in ((0, 6), (1, 7)):
         block = np.ones((1, 400, 500), np.float32)

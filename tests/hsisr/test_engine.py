@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hsisr.cube import ArrayCube, Block
+from hsisr.cube import ALL, ArrayCube, Block
 from hsisr.engine import Engine, Step, Worker, handed_over
 from hsisr.ensemble import Ensemble
 from hsisr.errors import InputError, OutputError
@@ -277,10 +277,10 @@ def test_left_early_no_thread_is_left(scene: Scene, cpu: Runtime) -> None:
 class Damaged(ArrayCube):
     """A scene whose lower part cannot be read."""
 
-    def read(self, window: Window) -> Block:
+    def read(self, window: Window, bands: slice = ALL) -> Block:
         if window.row_stop > 40:
             raise InputError("cannot be read", where="scene")
-        return super().read(window)
+        return super().read(window, bands)
 
 
 def test_an_error_of_the_reader_comes_out(scene: Scene, cpu: Runtime) -> None:

@@ -261,6 +261,41 @@ def test_other_formats_tell_the_same_about_the_part(
         np.testing.assert_array_equal(found, wanted)
 
 
+@pytest.mark.parametrize("bands", [(1,), (1, 2, 3), (4, 3), (3, 0, 4)], ids=str)
+@pytest.mark.parametrize("name", ["a.img", "a.tif", "a.h5", "a.mat", "a.npy"])
+def test_bands_of_any_file_are_those_of_the_whole(
+    tmp_path: Path, name: str, bands: tuple[int, ...]
+) -> None:
+    spec = CubeSpec(BANDS, ROWS, COLS, np.dtype(np.int16), gain=(1.0, 2.0, 3.0, 4.0, 5.0))
+    spec = spec if name in ("a.img", "a.tif") else replace(spec, gain=None)
+    values = np.arange(BANDS * ROWS * COLS, dtype=np.float32).reshape(BANDS, ROWS, COLS)
+    values *= np.array(spec.gain or (1,) * BANDS, np.float32)[:, None, None]
+    formats = {".img": "envi", ".tif": "tiff", ".h5": "hdf5", ".mat": "mat5", ".npy": "npy"}
+    with create_cube(tmp_path / name, spec, formats[Path(name).suffix]) as writer:
+        write_block(writer, spec.window, values)
+    with open_cube(tmp_path / name) as cube:
+        view = View(cube, bands, PART)
+        found = view.read(view.spec.window)
+    np.testing.assert_array_equal(found, values[list(bands)][:, *PART.slices])
+
+
+def test_bands_that_are_not_asked_for_are_not_read(tmp_path: Path) -> None:
+    spec = CubeSpec(40, 100, 120, np.dtype(np.int16))
+    with create_cube(tmp_path / "a.img", spec, "envi") as writer:
+        write_block(writer, spec.window, np.ones(spec.shape, np.float32))
+    with open_cube(tmp_path / "a.img") as cube:
+        view, before = View(cube, (7, 8)), bytes_read()
+        view.read(view.spec.window)
+        read = bytes_read() - before
+    assert 2 * 100 * 120 * 2 <= read < 3 * 100 * 120 * 2
+
+
+def bytes_read() -> int:
+    """By this process, as the system counts them."""
+    first = Path("/proc/self/io").read_text().splitlines()[0]
+    return int(first.removeprefix("rchar:"))
+
+
 def test_a_window_of_a_view_is_counted_from_its_corner(
     cube: Callable[..., ArrayCube], tmp_path: Path
 ) -> None:

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, Self
 import numpy as np
 import tifffile
 
-from hsisr.cube import Block, CubeSpec, Interleave
+from hsisr.cube import ALL, Block, CubeSpec, Interleave
 from hsisr.encoding import decode
 from hsisr.formats import ReadOptions
 from hsisr.formats._axes import Axes, parse_axes
@@ -40,12 +40,12 @@ class TiffCube:
     file: BinaryIO
     format: str = "tiff"
 
-    def read(self, window: Window) -> Block:
+    def read(self, window: Window, bands: slice = ALL) -> Block:
         """The pixels of `window`: float32 (bands, rows, cols); raises `InputError`."""
         if not self.spec.window.contains(window):
             raise ValueError(f"{window} is not inside a scene of {self.spec.shape[1:]} pixels")
-        stored = self.raster[self.axes.index(window)]
-        return decode(self.axes.to_block(stored), self.spec)
+        stored = self.raster[self.axes.index(window, bands)]
+        return decode(self.axes.to_block(stored), self.spec, bands)
 
     def close(self) -> None:
         """Release the file."""

@@ -284,7 +284,7 @@ def test_bigtiff_begins_where_classic_offsets_would_end(
         file.write(header)
         file.truncate(layout.file_size)
         for row, col, value in ((0, 0, b"\1\2\3\4"), (rows - 1, 249, b"\5\6\7\10")):
-            [(_, _, offsets)] = layout.slabs(Window(row, col, 1, 1))
+            [(_, _, offsets)] = layout.slabs(layout.box(Window(row, col, 1, 1)))
             size = 4 // len(offsets)
             for i, offset in enumerate(offsets):
                 os.pwrite(file.fileno(), value[i * size : (i + 1) * size], offset)
