@@ -74,6 +74,21 @@ class Survey:
         found[1:-1] |= found[:-2] & found[2:]
         return found if found.mean() < 0.5 else np.zeros_like(found)
 
+    @property
+    def blank(self) -> tuple[float, float]:
+        """The number with which whole pixels are filled, and their share of the samples.
+
+        Borders and lost lines are filled with zeros or with a negative number that no sensor gives,
+        the same in all bands, whether or not the file says that it means no data. (0, 0) without
+        such pixels.
+        """
+        numbers = np.concatenate([_filled(block) for block in self.samples])
+        values, counts = np.unique(numbers, return_counts=True)
+        if not len(values):
+            return 0.0, 0.0
+        pixels = sum(block[0].size for block in self.samples)
+        return float(values[counts.argmax()]), float(counts.max() / pixels)
+
     @classmethod
     def of(cls, tensors: Mapping[str, Tensor]) -> Survey:
         """What `tensors` gave."""
@@ -111,6 +126,12 @@ def survey(cube: Cube, tokens: int = 0, *, hasty: bool = False) -> Survey:
         return Survey(means, samples)
     blocks = found if hasty else _blocks(cube, strips(spec))
     return Survey(means, samples, _subspace(cube, tokens, blocks))
+
+
+def _filled(block: Block) -> NDArray[np.float32]:
+    """The numbers, 0 or less, that fill pixels of (B, h, w) in all of several bands."""
+    same = (block == block[0]).all(0) & (block[0] <= 0)
+    return block[0][same] if len(block) > 1 else block[0][:0].ravel()
 
 
 def _holding_data(cube: Cube, windows: Iterable[Window]) -> Iterator[Block]:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from hsisr.survey import Survey
     from hsisr_models.subspace import Subspace
 
+_FEW = 0.001
+"""Of the pixels: fewer are single dead ones, not a border."""
+
 
 def warn_of_noise(seen: Survey, spec: CubeSpec) -> None:
     """Tell which bands are noise, as all bands count alike in what follows."""
@@ -28,6 +31,24 @@ def warn_of_noise(seen: Survey, spec: CubeSpec) -> None:
             f"{stretches(noise, spec.spectrum)}, and count like the others; "
             f"better without: --bands {stretches(good & ~noise, spec.spectrum)}"
         )
+
+
+def warn_of_blank(seen: Survey, spec: CubeSpec) -> None:
+    """Tell of pixels that look like a border, and are taken for data."""
+    import numpy as np
+
+    from hsisr.encoding import encode
+
+    number, share = seen.blank
+    if share < _FEW:
+        return
+    stored, _ = encode(np.full((spec.bands, 1, 1), number, np.float32), spec)
+    fill = f"{stored[0].item():g}"
+    shared.warn(
+        f"{share:.1%} of the pixels looked at hold {fill} in all bands, which is taken for data; "
+        f"if it means that there is none, let the file say so: in an ENVI header "
+        f"'data ignore value = {fill}', in a TIFF gdal_edit.py -a_nodata {fill}"
+    )
 
 
 def tell_subspace(subspace: Subspace | None) -> None:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from hsisr.cli import _shared as shared
-from hsisr.cli._checks import tell_subspace, warn_of_noise
+from hsisr.cli._checks import tell_subspace, warn_of_blank, warn_of_noise
 from hsisr.cli._search import endmembers_of
 from hsisr.cli._tiles import Means, journal_of, produce, sized, surveyed, tell
 
@@ -258,6 +258,7 @@ def unmix(job: Job) -> tuple[Unmixer, dict[str, Any]] | None:
         journal_of(job.results.journal, job.begun, means, keeps=True) as journal,
     ):
         seen = surveyed(journal, job.surveyed)
+        warn_of_blank(seen, cube.spec)
         tell_subspace(seen.subspace)
         found = _settled(job, seen, journal, stopper)
         target = job.target(names_of(found.unmixer)[1])
@@ -313,6 +314,7 @@ def preview(job: Job) -> None:
     import numpy as np
 
     seen, target, unmixer = job.surveyed(hasty=True), job.expected, job.known
+    warn_of_blank(seen, job.cube.spec)
     if unmixer is None:
         # any spectra take as long as the endmembers that have yet to be found
         spec, maps = job.cube.spec, target.cubes[0][1]

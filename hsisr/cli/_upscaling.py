@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hsisr.cli import _shared as shared
-from hsisr.cli._checks import consistency, self_check, tell_subspace
+from hsisr.cli._checks import consistency, self_check, tell_subspace, warn_of_blank
 from hsisr.cli._tiles import journal_of, produce, sized, surveyed, tell
 
 if TYPE_CHECKING:
@@ -177,6 +177,7 @@ def upscale(job: Job) -> dict[str, Any] | None:
     ):
         job, adaptation = _adapted(job, stopper)
         seen = surveyed(journal, lambda: survey(job.cube, job.model.tokens))
+        warn_of_blank(seen, job.cube.spec)
         tell_subspace(seen.subspace)
         operations = job.operations(seen)
         checked = self_check(job, operations[0], seen, stopper)
@@ -208,6 +209,7 @@ def preview(job: Job) -> None:
     from hsisr.survey import survey
 
     seen = survey(job.cube, job.model.tokens, hasty=True)
+    warn_of_blank(seen, job.cube.spec)
     operations = job.operations(seen)
     if operations[0].reach is not None:
         job.means.forecast(job.target, job.cube, seen, operations, statistics=job.model.tokens > 0)

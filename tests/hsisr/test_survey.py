@@ -272,3 +272,20 @@ def test_bands_of_noise_among_others_are_noticed(scene: Scene) -> None:
     assert not survey(cube_of(scene(12, 40, 50))).noise.any()
     unordered = rng.normal(500, 40, (12, 40, 50)).astype(np.float32)
     assert not survey(cube_of(unordered)).noise.any()
+
+
+@pytest.mark.parametrize("number", [0, -9999, -1])
+def test_pixels_that_are_filled_with_one_number_are_counted(scene: Scene, number: float) -> None:
+    block = scene(5, 30, 20) + 1
+    block[:, :3] = number
+    block[:, 3, :2] = -2
+    block[0, 10] = number  # one band alone is no fill
+    found, share = survey(cube_of(block)).blank
+    assert (found, share) == (number, 3 / 30)
+
+
+def test_a_scene_without_filled_pixels_has_none(scene: Scene) -> None:
+    assert survey(cube_of(scene(5, 9, 9) + 1)).blank == (0, 0)
+    assert survey(cube_of(np.zeros((1, 9, 9), np.float32))).blank == (0, 0)
+    # as bright as can be in all bands is a pixel that is too bright
+    assert survey(cube_of(np.full((4, 9, 9), 255, np.float32))).blank == (0, 0)
