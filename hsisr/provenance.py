@@ -46,14 +46,16 @@ def describe(beginning: Mapping[str, Any], outcome: Mapping[str, Any]) -> dict[s
     return {**beginning, "python": platform.python_version(), **outcome}
 
 
-def done_before(record: Path, beginning: Mapping[str, Any]) -> bool:
-    """Whether a record on disk is that of a run that was begun in the same way."""
+def done_before(record: Path, beginning: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The record on disk, if it is that of a run that was begun in the same way."""
     try:
         found = json.loads(record.read_bytes())
     except (OSError, ValueError, RecursionError):
-        return False
+        return None
     same = json.loads(json.dumps(beginning))
-    return isinstance(found, dict) and all(found.get(key) == same[key] for key in same)
+    if isinstance(found, dict) and all(found.get(key) == same[key] for key in same):
+        return found
+    return None
 
 
 def identity(path: Path) -> dict[str, Any]:

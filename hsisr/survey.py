@@ -131,7 +131,7 @@ def survey(cube: Cube, tokens: int = 0, *, hasty: bool = False) -> Survey:
 def _filled(block: Block) -> NDArray[np.float32]:
     """The numbers, 0 or less, that fill pixels of (B, h, w) in all of several bands."""
     same = (block == block[0]).all(0) & (block[0] <= 0)
-    return block[0][same] if len(block) > 1 else block[0][:0].ravel()
+    return np.asarray(block[0][same & (len(block) > 1)])
 
 
 def _holding_data(cube: Cube, windows: Iterable[Window]) -> Iterator[Block]:

@@ -99,7 +99,8 @@ def consistency(job: Job) -> Agreement:
     from hsisr.formats import open_cube
 
     tiles, all_of_it = check.consistency_steps(job.cube.spec, job.model.scale)
-    unfinished = f"{job.results.path} is written, its check and run.json are not"
+    to_do = shared.again(without="--overwrite")
+    unfinished = f"{job.results.path} is written, but not checked; go on with: {to_do}"
     with shared.stoppable(unfinished) as stopper, open_cube(job.results.path) as output:
         steps = shared.progress(stopper.heeded(tiles), len(tiles), "checking")
         found = check.consistency(steps, output, job.cube, operator=job.operator)

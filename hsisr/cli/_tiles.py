@@ -66,19 +66,22 @@ class Means:
             overwrite=overwrite,
         )
 
-    def done_before(self, target: Target, record: Path, begun: dict[str, Any]) -> bool:
-        """Whether the output is there, made in the same way; tells if so.
+    def done_before(
+        self, target: Target, record: Path, begun: dict[str, Any]
+    ) -> dict[str, Any] | None:
+        """The record of the output, if that is there, made in the same way; tells if so.
 
         A command for many scenes, or a share of a run, can be repeated until all is well.
         """
         from hsisr.provenance import done_before
 
         paths = [path for path, _ in target.cubes]
-        there = all(path.exists() for path in paths)
-        done = not self.overwrite and there and done_before(record, begun)
-        if done:
+        if self.overwrite or not all(path.exists() for path in paths):
+            return None
+        found = done_before(record, begun)
+        if found is not None:
             shared.say(f"note: {paths[0]} was made in this very way before; --overwrite repeats it")
-        return done
+        return found
 
     @property
     def machine(self) -> Runtime:

@@ -160,9 +160,9 @@ class Job:
 
 
 def upscale(job: Job) -> dict[str, Any] | None:
-    """Survey the scene, check the model on it, run the tiles, write and check the result.
+    """Survey the scene, check the model on it, run the tiles, write the result.
 
-    Tells what the checks found; returns the record of the run, None where other shares are still
+    Tells what the check found; returns the record of the run, None where other shares are still
     at work.
     """
     from hsisr.provenance import describe
@@ -184,7 +184,6 @@ def upscale(job: Job) -> dict[str, Any] | None:
         production, outcome = _run(job, operations, seen, journal, stopper)
     if not production.published:
         return None
-    agreement = consistency(job)
     outcome = {
         "output": job.results.path.name,
         "uncertainty": job.results.uncertainty and job.results.uncertainty.name,
@@ -197,11 +196,15 @@ def upscale(job: Job) -> dict[str, Any] | None:
         "adaptation": adaptation,
         "variance_covered": seen.subspace and seen.subspace.covered,
         "self_check": checked and asdict(checked),
-        "consistency": {"enforced": job.enforce, **asdict(agreement)},
         "clipped_samples": production.clipped,
         **outcome,
     }
     return describe(job.begun, outcome)
+
+
+def checked(job: Job, record: dict[str, Any]) -> dict[str, Any]:
+    """The record of a run with how consistent the result is, as it was written; tells that."""
+    return {**record, "consistency": {"enforced": job.enforce, **asdict(consistency(job))}}
 
 
 def preview(job: Job) -> None:

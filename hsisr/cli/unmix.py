@@ -185,7 +185,7 @@ def command(
         with shared.open_scene(path, var, axes, bands=bands, window=window, bbox=bbox) as cube:
             results = Results(cube, chosen, output, format_name, scale or 1)
             job = Job.of(cube, chosen, means, results, reference, sharper)
-            if means.done_before(job.expected, results.record, job.begun):
+            if means.done_before(job.expected, results.record, job.begun) is not None:
                 require_sound(faults_in(results.record) if strict else [])
                 return
             _announce(job, [*batch.files, *inputs_of(job)], quicklook)

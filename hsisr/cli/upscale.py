@@ -12,7 +12,7 @@ from hsisr.cli import _options as options
 from hsisr.cli import _shared as shared
 from hsisr.cli._adapting import Adaptation
 from hsisr.cli._tiles import Means
-from hsisr.cli._upscaling import Job, Results, preview, upscale
+from hsisr.cli._upscaling import Job, Results, checked, preview, upscale
 from hsisr.errors import UsageError
 
 if TYPE_CHECKING:
@@ -162,7 +162,10 @@ def command(
                 enforce=enforce,
                 self_check=self_check and chosen.checkpoint is not None,
             )
-            if means.done_before(job.target, results.record, job.begun):
+            made = means.done_before(job.target, results.record, job.begun)
+            if made is not None:
+                if "consistency" not in made and not dry_run:
+                    _finish(job, made, quicklook)
                 return
             trained = [chosen.checkpoint.path] if chosen.checkpoint else []
             inputs = [*cube.files, *batch.files, *trained]
@@ -174,8 +177,8 @@ def command(
                 preview(job)
                 return
             record = upscale(job)
-        if record is not None:
-            _finish(results, record, quicklook)
+            if record is not None:
+                _finish(job, record, quicklook)
 
     batch.work(step)
 
@@ -223,17 +226,21 @@ def _operator(wanted: str | None, model: SrModel) -> str:
     return known_operator(wanted or trained.partition(",")[0])
 
 
-def _finish(results: Results, record: dict[str, Any], quicklook: bool) -> None:
-    """Write what goes with the scene, and tell."""
+def _finish(job: Job, record: dict[str, Any], quicklook: bool) -> None:
+    """Check what was written, write what goes with it, and tell."""
     from hsisr.files import write_json
     from hsisr.formats import open_cube
     from hsisr.picture import overview, rgb_bands, stretched, write_png
 
+    results = job.results
+    # a run that is stopped while it checks its result is continued by the same command
     write_json(results.record, shared.finite(record))
+    record = checked(job, record)
     if quicklook:
         with open_cube(results.path) as cube:
             picture = stretched(overview(cube, rgb_bands(cube.spec)))
         write_png(results.picture, picture)
+    write_json(results.record, shared.finite(record))
     shared.say(f"wrote {results.path} in {shared.duration(record['seconds'])}")
     if record["clipped_samples"]:
         shared.say(f"note: {record['clipped_samples']:,} samples were clipped to the data type")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import time
 
@@ -126,3 +127,20 @@ def test_an_impatient_user_is_heard_at_once_and_loses_nothing_written(
     assert "error: interrupted" in said
     # not one tile was done, so there was nothing to keep
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_run_that_is_killed_while_its_result_is_checked_is_continued(
+    make_scene, spawned, hsisr, tmp_path
+):
+    header = _scene(make_scene)
+    command = ["upscale", header, "--model", "bicubic", "--scale", "8", "--precision", "fp32"]
+    command += ["--threads", "1"]
+    process = spawned(command)
+    _wait_for((tmp_path / "mine_x8.run.json").exists, process)
+    process.kill()
+    process.communicate()
+    assert hsisr(*command).code == 0
+    record = json.loads((tmp_path / "mine_x8.run.json").read_text())
+    assert record["consistency"]["worst"] > 0
+    assert (tmp_path / "mine_x8.png").exists()
+    assert not [*tmp_path.glob("*.part"), *tmp_path.glob("*.journal")]

@@ -157,6 +157,26 @@ def test_what_was_made_before_in_the_same_way_is_not_made_again(world, hsisr, tm
     assert hsisr(*command, "--tta").code == 5
 
 
+def test_what_was_made_but_not_checked_is_checked_by_the_same_command(world, hsisr, tmp_path):
+    command = ("upscale", world.header, "--model", "bicubic", "--scale", 2, "-o", tmp_path)
+    assert hsisr(*command).code == 0
+    whole = _content(tmp_path)
+    record = json.loads(whole["scene_x2.run.json"])
+    # what a kill after the last tile leaves
+    unchecked = {key: value for key, value in record.items() if key != "consistency"}
+    (tmp_path / "scene_x2.run.json").write_text(json.dumps(unchecked))
+    (tmp_path / "scene_x2.png").unlink()
+    assert hsisr(*command, "--dry-run").code == 0
+    assert not (tmp_path / "scene_x2.png").exists()
+    again = hsisr(*command)
+    assert again.code == 0
+    assert _line(again.err, "consistency ")
+    found = _content(tmp_path)
+    assert json.loads(found.pop("scene_x2.run.json")) == record
+    del whole["scene_x2.run.json"]
+    assert found == whole
+
+
 def test_what_was_made_before_has_to_be_there_as_a_whole(world, hsisr, tmp_path):
     made = ("--model", "bicubic", "--scale", 2, "--uncertainty", "-o", tmp_path)
     assert hsisr("upscale", world.header, *made).code == 0
