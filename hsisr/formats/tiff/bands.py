@@ -31,6 +31,8 @@ Found = tuple[list[str], list[str] | None, list[str] | None]
 
 def read_bands(items: Items, bands: int) -> tuple[dict[str, Any], list[str]]:
     """The fields of a `CubeSpec` about its bands, and notes; raises `MalformedError`."""
+    # to GDAL WAVELENGTH and wavelength are one name
+    items = {(domain, band, name.lower()): text for (domain, band, name), text in items.items()}
     spectrum, notes = _spectrum(items, bands)
     fields = {
         "gain": _factors(items, bands, "scale", 1.0),
@@ -120,7 +122,7 @@ def _spectrum(items: Items, bands: int) -> tuple[Spectrum | None, list[str]]:
     spectrum: Spectrum | None = fields["spectrum"]
     if spectrum is not None and not 100 <= max(spectrum.centres_nm) <= 1e5:
         raise MalformedError(f"wavelengths up to {max(centres):g} cannot be {_common(found[1])}")
-    imagery = _numbers(_per_band(items, bands, "IMAGERY", "FWHM_UM") or ())
+    imagery = _numbers(_per_band(items, bands, "IMAGERY", "fwhm_um") or ())
     if spectrum is not None and spectrum.widths_nm is None and imagery:
         spectrum = replace(spectrum, widths_nm=tuple(1e3 * width for width in imagery))
     return spectrum, notes
@@ -131,9 +133,9 @@ def _wavelengths(items: Items, bands: int) -> Found | None:
     if own:
         units = _per_band(items, bands, "", *_UNIT_NAMES)
         return own, units, _per_band(items, bands, "", "fwhm")
-    imagery = _per_band(items, bands, "IMAGERY", "CENTRAL_WAVELENGTH_UM")
+    imagery = _per_band(items, bands, "IMAGERY", "central_wavelength_um")
     if imagery:
-        return imagery, ["um"], _per_band(items, bands, "IMAGERY", "FWHM_UM")
+        return imagery, ["um"], _per_band(items, bands, "IMAGERY", "fwhm_um")
     envi = _envi(items, bands, "wavelength")
     if envi:
         units = [items["ENVI", None, name] for name in _UNIT_NAMES if ("ENVI", None, name) in items]

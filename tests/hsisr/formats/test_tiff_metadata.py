@@ -73,6 +73,14 @@ def test_band_items_give_wavelengths_in_any_unit(
     assert spectrum_of(path) == NM
 
 
+def test_names_of_items_mean_the_same_in_capitals(tmp_path: Path) -> None:
+    path = tmp_path / "scene.tif"
+    made_by_gdal(
+        path, WAVELENGTH=["450.5", "550", "2190.25"], WAVELENGTH_UNITS=["nm"] * 3, FWHM=["8"] * 3
+    )
+    assert spectrum_of(path) == Spectrum(NM.centres_nm, (8.0, 8.0, 8.0))
+
+
 @pytest.mark.parametrize("values", [["450.5", "550", "2190.25"], ["0.4505", "0.55", "2.19025"]])
 def test_a_missing_unit_is_guessed_and_noted(tmp_path: Path, values: list[str]) -> None:
     path = tmp_path / "scene.tif"
