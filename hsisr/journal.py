@@ -290,8 +290,16 @@ def differences(found: dict[str, Any], begun: dict[str, Any]) -> Iterator[str]:
         before, now = found.get(key), begun.get(key)
         if isinstance(before, dict) and isinstance(now, dict):
             yield from differences(before, now)
+        elif _are_files(before) and _are_files(now) and len(before) == len(now):
+            for one, other in zip(before, now, strict=True):
+                yield from (f"{other['file']}: {told}" for told in differences(one, other))
         elif before != now:
             yield f"{key} {_short(before)}, now {_short(now)}"
+
+
+def _are_files(value: Any) -> bool:
+    """Whether these are what tells files from others of their names."""
+    return isinstance(value, list) and all(isinstance(e, dict) and "file" in e for e in value)
 
 
 def _short(value: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
@@ -116,7 +117,7 @@ def _several(cubes: Sequence[Variable], path: Path) -> InputError:
     return InputError(
         f"holds {len(cubes)} 3-D variables: {listing(cubes)}",
         where=path,
-        hint=f"choose one with --var, for example --var {printable(cubes[0].name)}",
+        hint=f"choose one with --var, for example --var {shlex.quote(printable(cubes[0].name))}",
     )
 
 

@@ -166,7 +166,7 @@ def test_a_run_that_was_begun_differently_is_not_continued(folder: Path) -> None
         journal(folder, input=changed, scale=4, more=True)
     assert told.value.exit_code == 5
     assert "scale 2, now 4" in told.value.what
-    assert '"bytes": 12}], now [' in told.value.what
+    assert "scene.img: bytes 12, now 13" in told.value.what
     assert "more null, now true" in told.value.what
     assert "shape" not in told.value.what
     assert "--overwrite" in str(told.value.hint)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -136,6 +137,17 @@ def test_of_two_spectra_the_one_in_the_group_of_the_cube_is_taken(tmp_path: Path
         file["wavelength"] = [800.0, 900.0]
     with open_cube(tmp_path / "s.h5") as cube:
         assert cube.spec.spectrum == Spectrum((600.0, 700.0))
+
+
+def test_a_name_with_blanks_is_told_as_the_shell_takes_it(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "s.he5", "w") as file:
+        for name in ("SWIR_Cube", "VNIR_Cube"):
+            file["Data Fields/" + name] = np.ones((4, 5, 6))
+    with pytest.raises(InputError) as caught:
+        open_cube(tmp_path / "s.he5")
+    option = shlex.split(str(caught.value.hint).partition("for example ")[2])
+    with open_cube(tmp_path / "s.he5", ReadOptions(var=option[1])) as cube:
+        assert cube.spec.shape == (6, 4, 5)
 
 
 def test_a_group_path_names_the_variable(tmp_path: Path) -> None:
