@@ -51,7 +51,8 @@ class Batch:
         Raises `BatchError` at the end if there were any; of a single scene, its own error.
         """
         if not self.several:
-            step(self.scenes[0].path)
+            with _folder(self.output if shared.typed_as_folder(self.output) else None):
+                step(self.scenes[0].path)
             return
         failed = []
         with _folder(self.output):
@@ -230,7 +231,8 @@ def _folder(output: Path | None) -> Iterator[None]:
             raise OutputError(
                 "the folder does not exist", where=output.parent, hint=f"mkdir -p {output.parent}"
             )
-        output.mkdir()
+        # another share may come at the same moment
+        output.mkdir(exist_ok=True)
     try:
         yield
     finally:

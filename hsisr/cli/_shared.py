@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import shlex
 import signal
 import threading
@@ -70,6 +71,11 @@ def arguments_without(option: str) -> list[str]:
         for part, before in zip(given, ("", *given), strict=False)
         if option not in (part, before) and not part.startswith(f"{option}=")
     ]
+
+
+def typed_as_folder(path: Path | None) -> bool:
+    """Whether a path of the present command line ends in a separator, which `Path` forgets."""
+    return path is not None and any(part.endswith(f"{path}{os.sep}") for part in _arguments.get())
 
 
 def as_typed(arguments: Sequence[str]) -> str:

@@ -61,6 +61,23 @@ def test_a_folder_means_every_scene_directly_in_it_once(folder, hsisr, tmp_path)
     assert ended.err.splitlines()[-1] == "2 of 2 scenes done"
 
 
+@pytest.mark.parametrize(
+    ("command", "made"),
+    [(("upscale", *QUICK), "a_x2.img"), (("unmix", "--endmembers", "2"), "a_abundance.img")],
+    ids=["upscale", "unmix"],
+)
+def test_an_output_that_ends_in_a_separator_is_a_folder_for_one_scene_too(
+    command, made, folder, hsisr, tmp_path
+):
+    name, *options = command
+    output = tmp_path / "new"
+    assert hsisr(name, folder / "a.hdr", *options, "-o", f"{output}/", "--dry-run").code == 0
+    assert not output.exists()
+    assert hsisr(name, folder / "a.hdr", *options, "-o", f"{output}/").code == 0
+    assert (output / made).exists()
+    assert hsisr(name, folder / "a.hdr", *options, "-o", f"{tmp_path}/far/away/").code == 5
+
+
 def test_results_of_other_runs_are_not_scenes_of_a_folder(folder, hsisr):
     assert hsisr("upscale", folder, *QUICK).code == 0
     assert hsisr("unmix", folder, "--endmembers", "2").code == 0
