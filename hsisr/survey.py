@@ -1,6 +1,6 @@
 """What has to be known of a scene as a whole before its tiles are run.
 
-Nothing of it depends on the tile size.
+Nothing of it depends on the tile size, or on how many threads there are.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from torch import Tensor
 from hsisr import gaps
 from hsisr.cube import Block, Cube, CubeSpec
 from hsisr.errors import InputError
+from hsisr.runtime import one_thread
 from hsisr.window import TilePlan, Window
 from hsisr_models.subspace import Moments, Subspace
 
@@ -236,6 +237,7 @@ def subspace_of(cube: Cube, tokens: int) -> Subspace:
     return _subspace(cube, tokens, _blocks(cube, strips(cube.spec)))
 
 
+@one_thread()
 def _subspace(cube: Cube, tokens: int, blocks: Iterable[Block]) -> Subspace:
     statistics = Statistics(cube.spec.bands)
     with _crew() as crew:

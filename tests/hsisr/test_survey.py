@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from hsisr import survey as surveying
@@ -289,3 +290,17 @@ def test_a_scene_without_filled_pixels_has_none(scene: Scene) -> None:
     assert survey(cube_of(np.zeros((1, 9, 9), np.float32))).blank == (0, 0)
     # as bright as can be in all bands is a pixel that is too bright
     assert survey(cube_of(np.full((4, 9, 9), 255, np.float32))).blank == (0, 0)
+
+
+def test_the_subspace_is_the_same_with_any_number_of_threads(scene: Scene) -> None:
+    cube, found = cube_of(scene(101, 53, 47)), []
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 2, 16):
+            torch.set_num_threads(threads)
+            found.append(survey(cube, 8).tensors())
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    for other in found[1:]:
+        assert all(torch.equal(other[name], found[0][name]) for name in found[0])
