@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -205,9 +206,31 @@ def produce(
         running = stopper.heeded(pixels)
         for _ in shared.progress(running, total, label, lambda done: done, already):
             pass
-    if not production.published:
+    if production.published:
+        _tell_lost(target)
+    else:
         shared.say(f"share {journal.share} is done; the last one finishes {target.cubes[0][0]}")
     return production
+
+
+def _tell_lost(target: Target) -> None:
+    """What the written format cannot say of the scene."""
+    from hsisr.formats import open_cube
+
+    path, spec = target.cubes[0]
+    with open_cube(path) as cube:
+        found = cube.spec
+    # a hole in floating-point numbers is a hole without being declared
+    declared = spec.nodata is not None and not math.isnan(spec.nodata)
+    lost = {
+        "its place on the map": spec.geo and not found.geo,
+        "its wavelengths": spec.spectrum and not found.spectrum,
+        "the factors of its numbers": spec.gain and not found.gain,
+        "which number means no data": declared and found.nodata is None,
+    }
+    names = [name for name, gone in lost.items() if gone]
+    if names:
+        shared.note(f"{path} does not tell {' or '.join(names)}; {target.format} cannot")
 
 
 def tell(engine: Engine, sizes: Sizes) -> None:

@@ -1,0 +1,45 @@
+"""What the format of a result cannot say of the scene is told."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import rasterio
+from rasterio.transform import Affine
+
+SHARPEN = ("upscale", "--model", "bicubic", "--scale", "2")
+
+
+def _south_up(path):
+    """A grid whose rows go north, which a header of ENVI cannot describe."""
+    pixels = np.random.default_rng(0).integers(1, 9000, (8, 20, 24)).astype("i2")
+    place = {"crs": "EPSG:32633", "transform": Affine(30, 0, 400000, 0, 30, 4e6)}
+    shape = {"count": 8, "height": 20, "width": 24, "dtype": "int16"}
+    with rasterio.open(path, "w", driver="GTiff", **shape, **place) as file:
+        file.write(pixels)
+    return path
+
+
+def test_a_place_on_the_map_that_envi_cannot_hold_is_told_of(hsisr, tmp_path):
+    command, *options = SHARPEN
+    scene = _south_up(tmp_path / "scene.tif")
+    ended = hsisr(command, scene, *options, "--format", "envi")
+    assert ended.code == 0
+    assert "scene_x2.img does not tell its place on the map; envi cannot" in ended.err
+    with pytest.warns(rasterio.errors.NotGeoreferencedWarning):
+        assert rasterio.open(tmp_path / "scene_x2.img").crs is None
+    assert "does not tell" not in hsisr(command, scene, *options).err
+
+
+@pytest.mark.parametrize("command", [SHARPEN, ("unmix", "--endmembers", "2")], ids=lambda c: c[0])
+def test_an_array_alone_tells_nothing_of_the_scene(command, make_scene, hsisr, tmp_path):
+    name, *options = command
+    ended = hsisr(name, make_scene(), *options, "--format", "npy")
+    assert ended.code == 0
+    line = next(line for line in ended.err.splitlines() if "does not tell" in line)
+    assert "its place on the map" in line
+    # abundances have neither
+    assert ("its wavelengths" in line) is (name == "upscale")
+    assert ("which number means no data" in line) is (name == "upscale")
+    kept = hsisr(name, make_scene(), *options, "--format", "hdf5")
+    assert "does not tell" not in kept.err
