@@ -16,7 +16,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeGuard
 
 from torch import Tensor
 
@@ -297,7 +297,7 @@ def differences(found: dict[str, Any], begun: dict[str, Any]) -> Iterator[str]:
             yield f"{key} {_short(before)}, now {_short(now)}"
 
 
-def _are_files(value: Any) -> bool:
+def _are_files(value: object) -> TypeGuard[list[dict[str, Any]]]:
     """Whether these are what tells files from others of their names."""
     return isinstance(value, list) and all(isinstance(e, dict) and "file" in e for e in value)
 
