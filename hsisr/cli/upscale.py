@@ -164,8 +164,7 @@ def command(
             )
             made = means.done_before(job.target, results.record, job.begun)
             if made is not None:
-                if "consistency" not in made and not dry_run:
-                    _finish(job, made, quicklook)
+                _check_if_needed(job, made, quicklook, dry_run)
                 return
             trained = [chosen.checkpoint.path] if chosen.checkpoint else []
             inputs = [*cube.files, *batch.files, *trained]
@@ -176,8 +175,7 @@ def command(
             if dry_run:
                 preview(job)
                 return
-            record = upscale(job)
-            if record is not None:
+            if (record := upscale(job)) is not None:
                 _finish(job, record, quicklook)
 
     batch.work(step)
@@ -224,6 +222,12 @@ def _operator(wanted: str | None, model: SrModel) -> str:
     trained = model.checkpoint.card.degradation if model.checkpoint else "bicubic"
     # a model that was trained on several names them all
     return known_operator(wanted or trained.partition(",")[0])
+
+
+def _check_if_needed(job: Job, made: dict[str, Any], quicklook: bool, dry_run: bool) -> None:
+    """Finish what an earlier run wrote, if that was stopped while it checked its result."""
+    if "consistency" not in made and not dry_run:
+        _finish(job, made, quicklook)
 
 
 def _finish(job: Job, record: dict[str, Any], quicklook: bool) -> None:
