@@ -75,6 +75,10 @@ def require_new(outputs: Sequence[Path], inputs: Sequence[Path], *, overwrite: b
             )
         if not output.exists():
             continue
+        if not output.is_file():
+            raise OutputError(
+                "a folder or a device is there; a file was to be written", where=output
+            )
         if any(source.exists() and output.samefile(source) for source in inputs):
             raise UsageError(
                 "the output would replace the input", where=output, hint="choose another -o"

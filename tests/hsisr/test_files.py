@@ -6,6 +6,7 @@ import os
 import resource
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -177,6 +178,14 @@ def test_older_results_are_replaced_only_when_asked(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="already exists"):
         require_new([tmp_path / "new.img", output], [scene], overwrite=False)
     require_new([output], [scene, tmp_path / "gone.img"], overwrite=True)
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo], ids=["folder", "pipe"])
+def test_what_is_no_file_is_never_replaced(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    make(tmp_path / "x.img")
+    for overwrite in (False, True):
+        with pytest.raises(OutputError, match="a folder or a device is there"):
+            require_new([tmp_path / "x.img"], [], overwrite=overwrite)
 
 
 def test_a_missing_folder_is_named_before_any_work(tmp_path: Path) -> None:
