@@ -41,7 +41,7 @@ def decode(
     gain, offset = (
         _per_band(numbers, bands, stored.shape, order) for numbers in (spec.gain, spec.offset)
     )
-    fill = _stored_nodata(spec.nodata, stored.dtype)
+    fill = stored_nodata(spec.nodata, stored.dtype)
     for piece in _pieces(source.shape):
         part = source[piece].astype(np.float32)
         if gain is not None:
@@ -96,7 +96,7 @@ def _store(values: NDArray[Any], stored: NDArray[Any], spec: CubeSpec) -> int:
         np.copyto(values, 0, where=missing)
         np.clip(values, lowest, highest, out=values)
     np.copyto(stored, values, casting="unsafe")
-    fill = _stored_nodata(spec.nodata, spec.dtype)
+    fill = stored_nodata(spec.nodata, spec.dtype)
     if fill is not None and spec.classes is None:
         _put(stored, stored == fill, _beside(fill, spec.dtype))
     if missing is not None and (fill is not None or spec.dtype.kind == "f"):
@@ -152,7 +152,7 @@ def _limits(dtype: np.dtype[Any]) -> tuple[float, float]:
     return float(lowest), float(highest) if fits else float(np.nextafter(float(highest), 0))
 
 
-def _stored_nodata(nodata: float | None, dtype: np.dtype[Any]) -> Any:
+def stored_nodata(nodata: float | None, dtype: np.dtype[Any]) -> Any:
     """The no-data value as a number of the type, None if the type cannot hold it.
 
     In the file's own precision, because -1.23e34 as text is not the float32 nearest to it.

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hsisr.cube import CubeSpec
+from hsisr.encoding import stored_nodata
 from hsisr.errors import OutputError
 from hsisr.files import explained, require_room
 from hsisr.formats._axes import MATLAB, Axes
@@ -90,6 +91,10 @@ class Hdf5Writer(PartsWriter):
         if not self._matlab:
             for key, value in metadata.items():
                 dataset.attrs[key] = value if isinstance(value, tuple) else _fixed(value)
+            fill = stored_nodata(self.spec.nodata, self.spec.dtype)
+            if fill is not None:
+                # the name and the type by which netCDF, xarray and GDAL know it
+                dataset.attrs["_FillValue"] = fill
             return
         name = self.spec.dtype.name
         dataset.attrs["MATLAB_class"] = np.bytes_(_CLASSES.get(name, name))

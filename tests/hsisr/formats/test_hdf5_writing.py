@@ -9,6 +9,7 @@ import h5py
 import mat73
 import numpy as np
 import pytest
+import rasterio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -75,6 +76,22 @@ def test_h5py_reads_rows_columns_bands_and_attributes(tmp_path: Path, stored: np
     np.testing.assert_array_equal(attributes["transform"], [2, 0, 100, 0, -2, 900])
     assert attributes["crs"] == b"EPSG:32611"
     assert attributes["fill_value"] == 7
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+@pytest.mark.parametrize(
+    ("dtype", "nodata", "seen"),
+    [("u2", 7, 7), ("i2", -9999, -9999), ("f4", -9999, -9999), ("u1", -9999, None)],
+)
+def test_gdal_sees_the_no_data_value(
+    tmp_path: Path, dtype: str, nodata: float, seen: float | None
+) -> None:
+    spec = CubeSpec(5, 6, 4, np.dtype(dtype), nodata=nodata)
+    _write(tmp_path / "s.h5", spec, np.ones(spec.shape, np.float32))
+    with rasterio.open(tmp_path / "s.h5") as file:
+        assert file.nodata == seen
+    with open_cube(tmp_path / "s.h5") as cube:
+        assert cube.spec.nodata == nodata
 
 
 def test_mat73_reads_rows_columns_bands_and_variables(tmp_path: Path, stored: np.ndarray) -> None:
