@@ -28,16 +28,22 @@ def initial_endmembers(patches: PatchSet, which: int, numbers: UnmixRecipe, seed
     `UsageError` for neither and for another number of spectra, `InputError` for a library that
     does not fit, and what the method raises.
     """
-    pixels = _pooled_pixels(patches, which, seed)
     name = numbers.initialise
+    require_known(name)
+    pixels = _pooled_pixels(patches, which, seed)
     if name in METHODS:
         return METHODS[name].extract(pixels, numbers.endmembers, seed=seed)
-    if not Path(name).suffix:
-        known = ", ".join((*METHODS, RANDOM))
-        raise UsageError(
-            f"no initialisation '{name}'", hint=f"one of {known}, or the path of a library"
-        )
     return _read(Path(name), patches, pixels, numbers.endmembers)
+
+
+def require_known(name: str) -> None:
+    """Raise `UsageError` if no network can start from what is called `name`."""
+    if name in METHODS or name == RANDOM or Path(name).suffix:
+        return
+    known = ", ".join((*METHODS, RANDOM))
+    raise UsageError(
+        f"no initialisation '{name}'", hint=f"one of {known}, or the path of a library"
+    )
 
 
 def _read(path: Path, patches: PatchSet, pixels: Tensor, endmembers: int) -> Tensor:

@@ -6,8 +6,7 @@ network *through* the frozen unmixing network: gradients flow through it, its we
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -18,21 +17,18 @@ import torch
 from torch import Tensor, nn
 
 from hsisr import checkpoint, gaps
+from hsisr.building import build_network, build_relation, build_unmixing, told
 from hsisr.checkpoint import Card, Checkpoint, Part
 from hsisr.cube import Block
 from hsisr.errors import ModelError, UsageError
 from hsisr.initial import RANDOM, initial_endmembers
 from hsisr.patches import PatchSet
-from hsisr.recipe import Recipe, SrRecipe
+from hsisr.recipe import Recipe
 from hsisr_models.contract import Outcome
 from hsisr_models.losses import SHELF as LOSSES
 from hsisr_models.metrics import SHELF as METRICS
-from hsisr_models.networks import SrNetwork
-from hsisr_models.relation import AbundanceRelation
 from hsisr_models.resolver import SuperResolver
-from hsisr_models.sr import SHELF as NETWORKS
 from hsisr_models.sr import bicubic
-from hsisr_models.unmix import SHELF as METHODS
 
 RESOLUTIONS = ("low", "high")
 """Of the two that are prepared, those that can be unmixed."""
@@ -53,13 +49,9 @@ class UnmixStep:
         numbers = recipe.unmix
         self._patches, self._recipe, self._resolution = patches, recipe, resolution
         self._which = RESOLUTIONS.index(resolution)
-        with _explained(numbers.method):
-            self.network = METHODS[numbers.method].build(
-                bands=patches.bands, endmembers=numbers.endmembers, **numbers.numbers
-            )
-            _require_terms(numbers.loss, self.network.terms)
+        self.network = build_unmixing(numbers, bands=patches.bands)
         if numbers.initialise != RANDOM:
-            with _explained(numbers.initialise):
+            with told(numbers.initialise):
                 spectra = initial_endmembers(patches, self._which, numbers, seed)
             self.network.set_endmembers(spectra.clamp_min(0))
         self.trainable: nn.Module = self.network
@@ -173,8 +165,7 @@ class SrStep:
             numbers, bands=patches.bands, scale=patches.scale, endmembers=endmembers
         )
         self._unmixer = unmix.unmixer().to(device) if unmix else None
-        with _explained(numbers.relation):
-            relation = AbundanceRelation(numbers.relation, endmembers, patches.scale)
+        relation = build_relation(numbers, scale=patches.scale, endmembers=endmembers)
         self._relation = relation if unmix else None
         parts = {"network": self.network, "relation": self._relation}
         self.trainable: nn.Module = nn.ModuleDict({k: v for k, v in parts.items() if v is not None})
@@ -264,15 +255,6 @@ class SrStep:
         checkpoint.save(path, card, {k: v for k, v in parts.items() if v is not None})
 
 
-def build_network(numbers: SrRecipe, *, bands: int, scale: int, endmembers: int) -> SrNetwork:
-    """The network of a recipe; raises `UsageError` for numbers or terms that it does not know."""
-    with _explained(numbers.network):
-        _require_terms(numbers.loss)
-        return NETWORKS[numbers.network].build(
-            bands=bands, scale=scale, endmembers=endmembers, **numbers.numbers
-        )
-
-
 def total_loss(outcome: Outcome, weights: dict[str, float]) -> tuple[Tensor, Scores]:
     """The weighted sum of the loss terms, and each term's unweighted value."""
     total = outcome.estimate.new_zeros(())
@@ -298,20 +280,6 @@ def score(pairs: Iterable[tuple[Tensor, Tensor]], metrics: Sequence[str], ratio:
             meter.update(truth, estimate.float())
         rows.append({name: meter.result() for name, meter in meters.items()})
     return {name: float(np.nanmean([row[name] for row in rows])) for name in metrics}
-
-
-@contextmanager
-def _explained(name: str) -> Iterator[None]:
-    """Turn a refusal of the recipe's numbers into a `UsageError`."""
-    try:
-        yield
-    except (LookupError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
-        raise UsageError(f"cannot build '{name}': {error.args[0]}") from error
-
-
-def _require_terms(loss: dict[str, float], own: Sequence[str] = ()) -> None:
-    for name in set(loss).difference(own):
-        LOSSES[name]
 
 
 def _shares(outcome: Outcome) -> Tensor:

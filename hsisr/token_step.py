@@ -11,10 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from hsisr import checkpoint
+from hsisr.building import build_network
 from hsisr.checkpoint import Card, Checkpoint, Part
 from hsisr.errors import ModelError, UsageError
 from hsisr.recipe import Recipe
-from hsisr.steps import Scores, build_network
+from hsisr.steps import Scores
 from hsisr.tokens import Example, TokenSet
 from hsisr_models.contract import Outcome
 from hsisr_models.imaging import upscale_bicubic

@@ -12,7 +12,6 @@ from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
-from itertools import product
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,12 +24,13 @@ from hsisr.bench.examination import Facts, examine
 from hsisr.bench.timed import CLOCK, train
 from hsisr.bench.training import planned, sharpening, unmixed
 from hsisr.bench.trial import RESULT, Cell, Dataset, Result, Terms, Variant
+from hsisr.building import build_network, build_relation, build_unmixing
 from hsisr.errors import UsageError
 from hsisr.files import write_json
 from hsisr.fit import METRICS, MODEL, STATE
+from hsisr.initial import require_known as require_known_start
 from hsisr.model import load_sr
 from hsisr.patches import MANIFEST, PatchSet, open_patches
-from hsisr.steps import build_network
 from hsisr_models.networks import TokenNetwork
 from hsisr_models.sr import SHELF as NETWORKS
 
@@ -79,14 +79,10 @@ def at_work(
 ) -> AbstractContextManager[None]:
     """Be one of those who work in a folder; with `overwrite`, forget what is there of these first.
 
-    Raises `OutputError` if others are at work there whose results that would remove, and
-    `ModelError` if there is no such model.
+    Raises `OutputError` if others are at work there whose results that would remove.
     """
 
     def forget() -> None:
-        # nothing is lost for a name that is mistyped
-        for name, scale in product(references, {cell.scale for cell in cells}):
-            load_sr(name, scale)
         for cell in cells:
             home = terms.home(cell.dataset, cell.scale)
             records.forget(home, [f"data/{MANIFEST}"])
@@ -156,9 +152,14 @@ def require_sound(variants: Sequence[Variant], scales: Sequence[int]) -> None:
 
 def _require_buildable(variant: Variant, bands: int, scale: int) -> None:
     numbers = variant.recipe
-    count = 0 if variant.unmixing == "none" else numbers.unmix.endmembers
+    unmixes = variant.unmixing != "none"
+    count = numbers.unmix.endmembers if unmixes else 0
     with torch.device("meta"):
         network = build_network(numbers.sr, bands=bands, scale=scale, endmembers=count)
+        build_relation(numbers.sr, scale=scale, endmembers=count)
+        if unmixes:
+            build_unmixing(numbers.unmix, bands=bands)
+            require_known_start(numbers.unmix.initialise)
     if isinstance(network, TokenNetwork):
         raise UsageError(
             f"'{numbers.sr.network}' is for any sensor, and not trained on a single one",

@@ -111,7 +111,12 @@ def rehearse(trial: Trial) -> None:
 
 
 def _require_references(trial: Trial) -> None:
-    """Tell where a pretrained model is left out; raises `ModelError` if that is everywhere."""
+    """Tell where a pretrained model is left out.
+
+    Raises `ModelError` if that is everywhere, or if there is no such model.
+    """
+    from hsisr.model import load_sr
+
     for name in trial.references:
         without = [scale for scale in trial.datasets if name not in trial.compared(scale)]
         where = ", ".join(map(str, without))
@@ -119,7 +124,10 @@ def _require_references(trial: Trial) -> None:
             hint = "--models auto picks one by the scale"
             raise ModelError(f"'{name}' was trained for another scale, not {where}", hint=hint)
         if without:
-            shared.say(f"note: {name} was trained for another scale than {where}, and is left out")
+            shared.note(f"{name} was trained for another scale than {where}, and is left out")
+    for scale in trial.datasets:
+        for name in trial.compared(scale):
+            load_sr(name, scale)
 
 
 def conduct(trial: Trial) -> Outcome:

@@ -232,6 +232,37 @@ def test_a_pretrained_model_is_left_out_at_scales_that_are_not_its_own(
     }
 
 
+def test_a_pretrained_model_of_one_scale_does_not_stop_a_new_beginning_at_two(benchmark, scenes):
+    np.save(scenes / "first.npy", mixed_scene(5, 100, 24).transpose(1, 2, 0))
+    options = ("--networks", "unmixing_sr", "--epochs", 1, "--seeds", 1, "--models", "any-x4")
+    ended = benchmark(*options, "--scale", "2,4", "--overwrite", data=scenes / "first.npy")
+    assert ended.code == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "told"),
+    [
+        (["--models", "nobody"], 4, "nobody"),
+        (["--set", "unmix.numbers.widht=3"], 2, "cannot build 'gram_autoencoder'"),
+        (["--set", "unmix.method=nobody"], 2, "cannot build 'nobody'"),
+        (["--set", "unmix.loss.nothing=1"], 2, "no losses called 'nothing'"),
+        (["--set", "unmix.initialise=nobody"], 2, "no initialisation 'nobody'"),
+        (["--set", "sr.relation=nobody"], 2, "no relation of abundances 'nobody'"),
+    ],
+)
+def test_what_is_misspelt_is_refused_by_a_rehearsal_and_nothing_is_lost_for_it(
+    options, code, told, benchmark, output
+):
+    output.mkdir()
+    (output / "table.csv").write_text("an older one")
+    known = ("--networks", "unmixing_sr", "--unmix", "on", "--epochs", 1)
+    for more in ("--dry-run", "--overwrite"):
+        ended = benchmark(*known, *options, more)
+        assert ended.code == code
+        assert told in ended.first
+    assert [path.name for path in output.iterdir()] == ["table.csv"]
+
+
 def test_only_networks_that_can_be_trained_are_proposed(benchmark):
     hint = benchmark("--networks", "nobody", "--epochs", 1).err
     assert "sspsr" in hint

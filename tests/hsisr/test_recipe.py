@@ -13,6 +13,7 @@ import torch
 
 import hsisr_models
 from hsisr import recipe as recipes
+from hsisr.building import build_network
 from hsisr.checkpoint import load
 from hsisr.errors import UsageError
 from hsisr.fit import MODEL, fit
@@ -20,7 +21,7 @@ from hsisr.patches import PatchSet
 from hsisr.recipe import Training
 from hsisr.runtime import Runtime
 from hsisr.sampler import Sampler
-from hsisr.steps import SrStep, UnmixStep, build_network, total_loss
+from hsisr.steps import SrStep, UnmixStep, total_loss
 
 FOLDER = Path(hsisr_models.__file__).parent / "recipes"
 NAMES = [path.stem for path in sorted(FOLDER.glob("*.toml"))]

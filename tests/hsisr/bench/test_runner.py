@@ -229,9 +229,6 @@ def test_nothing_is_overwritten_while_others_are_at_work(terms):
         ):
             pass
         assert runner.kept(cells[0], terms) == result
-    with pytest.raises(ModelError), runner.at_work(cells, ["bicubic", "nobody"], anew):
-        pass
-    assert runner.kept(cells[0], terms) == result
     with runner.at_work(cells, [], anew):
         assert not (terms.place(cells[0]) / RESULT).exists()
 
