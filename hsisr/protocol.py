@@ -19,7 +19,7 @@ from hsisr import recipe
 from hsisr.cube import Cube
 from hsisr.cutting import Layout, cut
 from hsisr.degraded import known_operator
-from hsisr.errors import HsisrError, InputError, NoCubeError, UsageError
+from hsisr.errors import InputError, NoCubeError, UsageError
 from hsisr.evaluate import known_preset
 from hsisr.formats import open_cube, recognised
 from hsisr.patches import Peak, Source, cut_into, store
@@ -200,7 +200,7 @@ def _each(
     """Every scene in a folder as a data set of its own."""
     found: dict[str, Dataset] = {}
     taken: set[Path] = set()
-    for path in _candidates(folder):
+    for path in _candidates(folder, tell):
         if path in taken:
             continue
         try:
@@ -229,20 +229,26 @@ def _require_several_bands(cube: Cube, path: Path) -> None:
         raise NoCubeError("one band is no spectrum", where=path)
 
 
-def _candidates(folder: Path) -> Iterator[Path]:
+def _candidates(folder: Path, tell: Callable[[str], None]) -> Iterator[Path]:
     if not folder.is_dir():
         yield folder
         return
     for path in sorted(folder.iterdir()):
-        if path.is_file() and not path.name.startswith(".") and _is_scene(path):
+        if path.is_file() and not path.name.startswith(".") and _is_scene(path, tell):
             yield path
 
 
-def _is_scene(path: Path) -> bool:
+def _is_scene(path: Path, tell: Callable[[str], None]) -> bool:
+    """Whether it seems to be one; tells of a file that is empty or cannot be read."""
     try:
-        return recognised(path) is not None
-    except HsisrError:
-        return False
+        if recognised(path) is not None:
+            return True
+        why = None if path.stat().st_size else "it is empty"
+    except InputError as error:
+        why = error.what
+    if why is not None:
+        tell(f"{path} is left out: {why}")
+    return False
 
 
 def _unique(stem: str, taken: Mapping[str, Dataset]) -> str:

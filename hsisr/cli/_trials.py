@@ -16,6 +16,7 @@ from hsisr.errors import BatchError, ModelError, UsageError
 if TYPE_CHECKING:
     from hsisr.bench.runner import Event, Failed, Finished
     from hsisr.bench.trial import Cell, Dataset, Result, Terms, Variant
+    from hsisr.protocol import Protocol
 
 THREADS = 2
 """Where none are asked for."""
@@ -218,6 +219,11 @@ def scales(text: str) -> list[int]:
     if not parts or not all(part.isdecimal() and 2 <= int(part) <= 8 for part in parts):
         raise UsageError(f"--scale '{text}' should be from 2 to 8", hint="--scale 4, or 2,4,8")
     return [int(part) for part in parts]
+
+
+def published_patch(protocol: Protocol) -> list[str]:
+    """The side of patches that a protocol publishes, as a setting of a recipe."""
+    return [] if protocol.patch is None else [f"sr.training.patch={protocol.patch}"]
 
 
 def datasets(name: str, paths: Sequence[Path], scale: int) -> list[Dataset]:

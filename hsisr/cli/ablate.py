@@ -65,7 +65,8 @@ def command(
 
     The control is all of it through an unmixing network with random weights: what helps as much
     there is not unmixing. By --epochs all variants take the same steps on the same patches, by
-    --minutes the same time. The same command continues what was stopped; several of them at once
+    --minutes the same time. Under a published protocol patches are of its size, unless
+    sr.training.patch is set. The same command continues what was stopped; several of them at once
     share the work.
 
     Example: hsisr ablate --data scenes --epochs 60 -o ablated
@@ -80,7 +81,8 @@ def command(
     budget = Budget(epochs, minutes)
     machine, chosen = runtime.choose(device, precision), protocols.load(protocol)
     plan = Plan(trials.listed(relation), [_weight(text) for text in trials.listed(beta)], full)
-    ablation = Ablation(_recipe(network, recipe, settings or ()), plan)
+    numbers = [*trials.published_patch(chosen), *(settings or ())]
+    ablation = Ablation(_recipe(network, recipe, numbers), plan)
     trial = trials.Trial(
         {number: trials.datasets(protocol, data, number) for number in trials.scales(scale)},
         ablation.variants,
@@ -92,8 +94,7 @@ def command(
     if dry_run:
         return
     outcome = trials.conduct(trial)
-    numbers = ablation.recipe
-    what = f"network {numbers.sr.network} by the recipe {numbers.name}"
+    what = f"network {ablation.recipe.sr.network} by the recipe {ablation.recipe.name}"
     notes = [*results.notes(trial, chosen.name), what, *ablation.legend]
     made = list(_tables(ablation, trial, outcome, notes))
     results.publish(trial, outcome, made, "hsisr/ablate/1" if json else None)

@@ -14,7 +14,6 @@ from hsisr.errors import UsageError
 
 if TYPE_CHECKING:
     from hsisr.bench.trial import Variant
-    from hsisr.protocol import Protocol
 
 _UNMIXINGS = {"off": "none", "on": "trained"}
 
@@ -60,7 +59,7 @@ def command(
     budget = Budget(epochs, minutes)
     machine, chosen = runtime.choose(device, precision), protocols.load(protocol)
     terms = Terms(output, budget, machine, overwrite, chosen.metrics)
-    numbers = [*_patch(chosen), *(settings or ())]
+    numbers = [*trials.published_patch(chosen), *(settings or ())]
     variants = _variants(trials.listed(networks), trials.listed(unmix), numbers)
     scales = trials.scales(scale)
     trial = trials.Trial(
@@ -77,11 +76,6 @@ def command(
     made = results.tables(trial, outcome, results.notes(trial, chosen.name))
     results.publish(trial, outcome, made, "hsisr/benchmark/1" if json else None)
     outcome.require_whole()
-
-
-def _patch(protocol: Protocol) -> list[str]:
-    """The side of patches that a protocol publishes, as a setting."""
-    return [] if protocol.patch is None else [f"sr.training.patch={protocol.patch}"]
 
 
 def _variants(

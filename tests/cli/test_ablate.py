@@ -68,18 +68,19 @@ def test_everything_is_tried_and_what_is_done_is_found_again(ablate, tmp_path):
     assert "standard deviation of the seeds" in again.out
 
 
-def test_it_is_scored_as_the_protocol_says(ablate, tmp_path):
+def test_it_is_trained_and_scored_as_the_protocol_says(ablate, tmp_path):
     known = (ROOT / "models/hsisr_models/recipes/protocols/scenes.toml").read_text()
-    changed = known.replace('metrics = "sspsr"', 'metrics = "wald"')
+    changed = known.replace('metrics = "sspsr"', 'metrics = "wald"\npatch = 6')
     assert changed != known
     (tmp_path / "own.toml").write_text(changed)
-    numbers = f"{QUICK} {SMALL} sr.numbers.material=off"
+    numbers = f"{QUICK} {SMALL} sr.numbers.material=off".replace("sr.training.patch=4", "")
     more = ("--seeds", 2, "--protocol", tmp_path / "own.toml", "--json")
     ended = ablate(*LEAST, "--epochs", 1, *more, numbers=numbers)
     assert ended.code == 0
     assert "metrics wald" in json.loads(ended.out)["tables"][0]["notes"][0]
     cell = json.loads((tmp_path / "out" / "scene_x2" / "off_seed0" / "result.json").read_text())
     assert cell["about"]["metrics"] == "wald"
+    assert cell["about"]["recipe"]["training"]["patch"] == 6
 
 
 def test_a_network_for_any_sensor_is_refused(ablate):

@@ -347,6 +347,19 @@ def test_labels_and_pictures_beside_scenes_are_left_out(tmp_path: Path) -> None:
         protocol.datasets(protocol.load("scenes"), tmp_path / "one_gt.mat", 4)
 
 
+def test_empty_files_are_left_out_with_a_note(tmp_path: Path) -> None:
+    np.save(tmp_path / "one.npy", numbered(80, 30, 4))
+    for name in ("copied.npy", "copied.mat"):
+        (tmp_path / name).touch()
+    (tmp_path / "notes.txt").write_text("not a scene")
+    notes: list[str] = []
+    found = protocol.datasets(protocol.load("scenes"), tmp_path, 4, notes.append)
+    assert [dataset.name for dataset in found] == ["one"]
+    assert notes == [
+        f"{tmp_path / name} is left out: it is empty" for name in ("copied.mat", "copied.npy")
+    ]
+
+
 def test_a_broken_scene_of_a_folder_is_told_with_what_to_do(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", numbered(80, 30, 4))
     whole = (tmp_path / "a.npy").read_bytes()
