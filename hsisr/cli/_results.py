@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -111,10 +112,14 @@ def publish(
 ) -> None:
     """Show the tables, as JSON where its `schema` is given; then write them, and the figures.
 
-    Another process that has come to the same end is waited for.
+    Another process that has come to the same end is waited for. Of a trial that was stopped, tables
+    that say so are written, if anything is finished.
     """
     from hsisr.bench.claims import alone
 
+    if outcome.stopped:
+        _publish_unfinished(trial, outcome, made)
+        return
     if schema:
         content = [table.json_content() for table in made]
         shared.print_json({"schema": schema, "tables": content})
@@ -126,6 +131,21 @@ def publish(
         figures = _draw(trial, outcome)
     if figures:
         shared.say(f"figures in {', '.join(map(str, figures))}")
+
+
+def _publish_unfinished(
+    trial: trials.Trial, outcome: trials.Outcome, made: Sequence[Table]
+) -> None:
+    from hsisr.bench.claims import alone
+
+    done, folder = len(outcome.finished(trial.cells)), trial.terms.folder
+    if not done:
+        return
+    share = f"{done} of {len(trial.cells)} trainings"
+    marked = [replace(table, title=f"{table.title} (unfinished: {share})") for table in made]
+    with alone(folder / "tables"):
+        files = _write(folder, marked)
+    shared.say(f"unfinished tables, of {share}, in {', '.join(map(str, files))}")
 
 
 def _write(folder: Path, made: Sequence[Table]) -> list[Path]:

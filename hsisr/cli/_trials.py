@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hsisr.cli import _shared as shared
-from hsisr.errors import BatchError, ModelError, UsageError
+from hsisr.errors import BatchError, Interrupted, ModelError, UsageError
 
 if TYPE_CHECKING:
     from hsisr.bench.runner import Event, Failed, Finished
@@ -90,13 +90,26 @@ class Outcome:
 
     results: list[Result] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
+    stopped: Interrupted | None = None
+    """The signal that came before all was done."""
 
     def at(self, dataset: str, scale: int) -> list[Result]:
         """The results on one data set at one scale."""
         return [one for one in self.results if (one.dataset, one.scale) == (dataset, scale)]
 
+    def finished(self, cells: Sequence[Cell]) -> list[Cell]:
+        """Those of the cells that there are results of."""
+        done = {(one.dataset, one.scale, one.variant, one.seed) for one in self.results}
+        return [
+            cell
+            for cell in cells
+            if (cell.dataset, cell.scale, cell.variant.name, cell.seed) in done
+        ]
+
     def require_whole(self) -> None:
-        """Raise `BatchError` if a cell has failed."""
+        """Raise `Interrupted` if a signal came, `BatchError` if a cell has failed."""
+        if self.stopped:
+            raise self.stopped
         if self.failed:
             hint = f"their errors are told above; try them again: {shared.again()}"
             raise BatchError(f"failed: {'; '.join(self.failed)}", hint=hint)
@@ -134,7 +147,8 @@ def _require_references(trial: Trial) -> None:
 def conduct(trial: Trial) -> Outcome:
     """Prepare, train and test, with progress shown; a signal ends it after the present step.
 
-    Raises what stands in the way of all cells; the errors of single ones are told and kept.
+    Raises what stands in the way of all cells; the errors of single ones are told and kept, and so
+    is the signal, once there is something that training can have come to.
     """
     from hsisr.bench import runner
 
@@ -151,8 +165,20 @@ def conduct(trial: Trial) -> Outcome:
             for name in trial.compared(place[1]):
                 steps = runner.compared(name, *place, trial.terms)
                 outcome.results.append(_awaited(stopper, steps))
-        _train(trial, outcome, stopper)
+        try:
+            _train(trial, outcome, stopper)
+        except Interrupted as signal:
+            outcome.stopped = signal
+            # others may have finished what this process has not come to
+            outcome.results = [one for one in outcome.results if one.seed is None]
+            outcome.results += [result for _, result in _kept(trial) if result]
     return outcome
+
+
+def _kept(trial: Trial) -> list[tuple[Cell, Result | None]]:
+    from hsisr.bench import runner
+
+    return [(cell, runner.kept(cell, trial.terms)) for cell in trial.cells]
 
 
 def _awaited(stopper: shared.Stopper, work: Any) -> Any:
@@ -169,7 +195,7 @@ def _awaited(stopper: shared.Stopper, work: Any) -> Any:
 def _train(trial: Trial, outcome: Outcome, stopper: shared.Stopper) -> None:
     from hsisr.bench import runner
 
-    found = [(cell, runner.kept(cell, trial.terms)) for cell in trial.cells]
+    found = _kept(trial)
     outcome.results += [result for _, result in found if result]
     left = [cell for cell, result in found if result is None]
     ended = len(found) - len(left)
@@ -226,13 +252,26 @@ def published_patch(protocol: Protocol) -> list[str]:
     return [] if protocol.patch is None else [f"sr.training.patch={protocol.patch}"]
 
 
-def datasets(name: str, paths: Sequence[Path], scale: int) -> list[Dataset]:
-    """What a protocol finds there at one scale; raises `UsageError` and `InputError`."""
+def datasets(name: str, paths: Sequence[Path], scales: Sequence[int]) -> dict[int, list[Dataset]]:
+    """What a protocol finds there at each scale; raises `UsageError` and `InputError`."""
+    told: set[str] = set()
+
+    def tell_once(note: str) -> None:
+        if note not in told:
+            told.add(note)
+            shared.note(note)
+
+    return {scale: _datasets(name, paths, scale, tell_once) for scale in scales}
+
+
+def _datasets(
+    name: str, paths: Sequence[Path], scale: int, tell: Callable[[str], None]
+) -> list[Dataset]:
     from hsisr import protocol
 
     chosen = protocol.load(name)
     found: list[Dataset] = [
-        dataset for path in paths for dataset in protocol.datasets(chosen, path, scale, shared.note)
+        dataset for path in paths for dataset in protocol.datasets(chosen, path, scale, tell)
     ]
     names = [dataset.name for dataset in found]
     twice = {name for name in names if names.count(name) > 1}

@@ -84,7 +84,7 @@ def command(
     numbers = [*trials.published_patch(chosen), *(settings or ())]
     ablation = Ablation(_recipe(network, recipe, numbers), plan)
     trial = trials.Trial(
-        {number: trials.datasets(protocol, data, number) for number in trials.scales(scale)},
+        trials.datasets(protocol, data, trials.scales(scale)),
         ablation.variants,
         range(seeds),
         ["bicubic"],
@@ -123,8 +123,9 @@ def _tables(
     """Scores and differences of every data set and their mean, then how good the encoders are."""
     from hsisr.bench.verdict import commutations, differences, validated
 
+    done = outcome.finished(trial.cells)
     cells = {
-        results.titled(*place): [c for c in trial.cells if (c.dataset, c.scale) == place]
+        results.titled(*place): [c for c in done if (c.dataset, c.scale) == place]
         for place in trial.places
     }
     for title, rows, told in results.ranked(trial, outcome):

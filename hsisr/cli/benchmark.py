@@ -61,9 +61,8 @@ def command(
     terms = Terms(output, budget, machine, overwrite, chosen.metrics)
     numbers = [*trials.published_patch(chosen), *(settings or ())]
     variants = _variants(trials.listed(networks), trials.listed(unmix), numbers)
-    scales = trials.scales(scale)
     trial = trials.Trial(
-        {number: trials.datasets(protocol, data, number) for number in scales},
+        trials.datasets(protocol, data, trials.scales(scale)),
         variants,
         range(seeds),
         ["bicubic", *trials.listed(models)],

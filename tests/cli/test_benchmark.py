@@ -143,6 +143,34 @@ def test_it_is_stopped_by_a_signal_and_goes_on(output, scenes, spawned, hsisr):
 
 
 @pytest.mark.slow
+def test_what_is_finished_when_a_signal_comes_is_in_a_table_that_says_so(
+    output, scenes, spawned, hsisr
+):
+    options = ("--networks", "unmixing_sr", "--epochs", 150, "--seeds", 1)
+    arguments = _arguments(output, scenes, *options)
+    process = spawned(arguments)
+    _wait_for(lambda: list(output.rglob("second_x2/unmixing_sr_seed0/state.*")), process)
+    process.send_signal(signal.SIGINT)
+    shown, said = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert not shown
+    assert "unfinished tables, of 1 of 2 trainings, in " in said
+
+    result = json.loads((output / "first_x2" / "unmixing_sr_seed0" / "result.json").read_text())
+    with (output / "table.csv").open(newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    assert {row["table"].partition(" (")[2] for row in rows} == {"unfinished: 1 of 2 trainings)"}
+    trained = [row for row in rows if row["name"] == "unmixing_sr"]
+    assert [row["table"].partition(",")[0] for row in trained] == ["first"]
+    assert float(trained[0]["psnr"]) == result["measures"]["psnr"]
+    for kind in ("tex", "md", "json"):
+        assert "unfinished: 1 of 2" in (output / f"table.{kind}").read_text()
+
+    assert hsisr(*arguments).code == 0
+    assert "unfinished" not in (output / "table.csv").read_text()
+
+
+@pytest.mark.slow
 def test_two_processes_share_the_cells(output, scenes, spawned, hsisr, tmp_path):
     data = scenes / "first.npy"
     options = ("--networks", "unmixing_sr", "--unmix", "on", "--epochs", 3, "--seeds", 2, "--json")
@@ -268,6 +296,13 @@ def test_only_networks_that_can_be_trained_are_proposed(benchmark):
     assert "sspsr" in hint
     assert "subspace_sr" not in hint
     assert "bicubic" not in hint
+
+
+def test_what_is_left_out_is_told_once_whatever_the_scales(benchmark, scenes):
+    (scenes / "copied.npy").touch()
+    ended = benchmark("--networks", "unmixing_sr", "--epochs", 1, "--scale", "2,3", "--dry-run")
+    assert ended.code == 0
+    assert ended.err.count("copied.npy is left out: it is empty") == 1
 
 
 def test_a_rehearsal_writes_nothing(benchmark, output):
