@@ -10,12 +10,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from hsisr import matrices
 from hsisr.agreement import Agreement, Comparison, Matrix, Residual
 from hsisr.cube import Block, Cube
 from hsisr.errors import InputError
 from hsisr.evaluate import strips_of
-from hsisr.formats import ReadOptions, open_cube, recognised
-from hsisr.formats.mat5 import matrices
+from hsisr.formats import ReadOptions, open_cube
 from hsisr.survey import good_bands
 from hsisr.window import Window
 from hsisr_models.abundances import SHELF as SOLVERS
@@ -117,7 +117,7 @@ def solved(scene: Cube, spectra: Matrix, solver: str) -> Iterator[Part]:
 
 def grid_of(path: Path, options: ReadOptions) -> tuple[int, int] | None:
     """The rows and columns of the maps or the scene in a file, None where it does not tell."""
-    if _is_mat5(path) and options.var is None:
+    if matrices.is_mat(path) and options.var is None:
         found = matrices.grids(path)
         return found.pop() if len(found) == 1 else None
     with open_cube(path, options) as cube:
@@ -145,9 +145,4 @@ def scene_within(path: Path, grid: tuple[int, int], options: ReadOptions) -> Cub
 def _opened(
     path: Path, grid: tuple[int, int], options: ReadOptions, names: frozenset[str]
 ) -> Cube | None:
-    return matrices.read_unfolded(path, options, grid, names) if _is_mat5(path) else None
-
-
-def _is_mat5(path: Path) -> bool:
-    module = recognised(path)
-    return module is not None and module.NAME == "mat5"
+    return matrices.read_unfolded(path, options, grid, names) if matrices.is_mat(path) else None

@@ -128,8 +128,8 @@ def spectra_of(given: Path | None, maps: Path, count: int) -> Matrix:
     """`count` spectra from a library or a MAT file, by default from what goes with the maps."""
     import numpy as np
 
-    from hsisr.formats.mat5.matrices import read_spectra
     from hsisr.library import read_library
+    from hsisr.matrices import read_spectra
 
     source = given or (maps if maps.suffix.lower() == ".mat" else _beside(maps, _TABLE))
     if source.suffix.lower() == ".mat":

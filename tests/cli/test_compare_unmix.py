@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
+from tests.hsisr.protocols import save_mat73
+
 SOME = ("--method", "vca", "--abundances", "fcls", "--abundances", "nnls", "--seeds", 2)
 
 
@@ -78,11 +80,12 @@ def test_tables_for_terminals_and_for_markdown_say_the_same(hsisr, world, truth)
         assert cell in lines[3]
 
 
-def test_a_scene_and_its_truth_may_be_one_mat_file(hsisr, world, tmp_path):
+@pytest.mark.parametrize("save", [savemat, save_mat73], ids=["v5", "v7.3"])
+def test_a_scene_and_its_truth_may_be_one_mat_file(hsisr, world, tmp_path, save):
     shares = world.abundances.astype(float)
     scene = np.einsum("phw,pb->bhw", shares, world.spectra.astype(float))
     content = {"Y": scene.transpose(0, 2, 1).reshape(24, -1), "S_GT": shares.transpose(1, 2, 0)}
-    savemat(tmp_path / "all.mat", {**content, "GT": world.spectra.astype(float)})
+    save(tmp_path / "all.mat", {**content, "GT": world.spectra.astype(float)})
     record = _record(hsisr, tmp_path / "all.mat", "--truth", tmp_path / "all.mat", *SOME)
     for row in record["rows"]:
         assert row["rmse_physical"]["mean"] < 0.01

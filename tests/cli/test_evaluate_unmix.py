@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
+from tests.hsisr.protocols import save_mat73
+
 
 @pytest.fixture
 def unmixed(world, hsisr, tmp_path):
@@ -104,8 +106,9 @@ def test_more_and_fewer_endmembers_than_there_are_can_be_scored(hsisr, world, tr
     assert "matched to nothing" not in out
 
 
+@pytest.mark.parametrize("save", [savemat, save_mat73], ids=["v5", "v7.3"])
 @pytest.mark.parametrize("order", ["columns", "rows", "pixels first"])
-def test_matrices_of_the_field_are_unfolded(hsisr, unmixed, truth, world, tmp_path, order):
+def test_matrices_of_the_field_are_unfolded(hsisr, unmixed, truth, world, tmp_path, order, save):
     """As MATLAB's reshape does, or row by row where that is said."""
     cube = world.abundances.astype(float)
     scene = np.einsum("phw,pb->bhw", cube, world.spectra.astype(float))
@@ -113,13 +116,23 @@ def test_matrices_of_the_field_are_unfolded(hsisr, unmixed, truth, world, tmp_pa
     across = [x.reshape(len(x), -1) for x in (cube, scene)]
     matrices = {"columns": down, "rows": across, "pixels first": [x.T for x in down]}[order]
     path = tmp_path / "matrices.mat"
-    savemat(path, {"A": matrices[0], "Y": matrices[1], "M": world.spectra.T.astype(float)})
+    save(path, {"A": matrices[0], "Y": matrices[1], "M": world.spectra.T.astype(float)})
     axes = ("--axes", "XYB") if order == "rows" else ()
     record = _json(hsisr, unmixed, "--truth", path, *axes)
     whole = _json(hsisr, unmixed, "--truth", truth)
     assert record["rmse"]["physical"] == pytest.approx(whole["rmse"]["physical"], rel=1e-5)
     oracle = record["oracles"]["true endmembers, fcls"]
     assert oracle["pooled_rmse"]["physical"] < 1e-5
+
+
+def test_maps_of_matlab_73_are_read_as_those_of_older_files(hsisr, unmixed, world, tmp_path):
+    maps = world.abundances.astype(float).transpose(1, 2, 0)
+    records = []
+    for name, save in (("old.mat", savemat), ("new.mat", save_mat73)):
+        save(tmp_path / name, {"S_GT": maps, "GT": world.spectra.astype(float)})
+        records.append(_json(hsisr, unmixed, "--truth", tmp_path / name))
+        del records[-1]["truth"]
+    assert records[0] == records[1]
 
 
 def test_an_estimate_may_be_a_mat_file_too(hsisr, truth, world, tmp_path):

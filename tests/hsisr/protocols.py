@@ -28,10 +28,15 @@ def write_mat5(path: Path, name: str, scene: NDArray[Any]) -> None:
 
 
 def write_mat73(path: Path, name: str, scene: NDArray[Any]) -> None:
+    save_mat73(path, {name: scene})
+
+
+def save_mat73(path: Path, content: Mapping[str, NDArray[Any]]) -> None:
     """As MATLAB's `save -v7.3`: axes reversed, a user block before the HDF5 signature."""
     with h5py.File(path, "w", userblock_size=512) as file:
-        dataset = file.create_dataset(name, data=scene.transpose())
-        dataset.attrs["MATLAB_class"] = np.bytes_(str(scene.dtype).replace("float64", "double"))
+        for name, array in content.items():
+            dataset = file.create_dataset(name, data=array.transpose())
+            dataset.attrs["MATLAB_class"] = np.bytes_(str(array.dtype).replace("float64", "double"))
     with path.open("r+b") as raw:
         raw.write(b"MATLAB 7.3 MAT-file".ljust(124) + b"\0\2IM")
 

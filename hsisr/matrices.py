@@ -1,27 +1,33 @@
 """What MAT files of unmixing hold: spectra as a matrix, maps and scenes as a cube or a matrix.
 
-In a matrix the pixels of a scene stand one after the other, column by column, as MATLAB's
-`reshape` puts them there.
+Of any version: v7.3 is HDF5 that MATLAB announces. In a matrix the pixels of a scene stand one
+after the other, column by column, as MATLAB's `reshape` puts them there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from math import prod
 from pathlib import Path
 
+import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from hsisr.cube import Cube
 from hsisr.errors import InputError
-from hsisr.formats import ReadOptions
+from hsisr.formats import ReadOptions, open_cube, recognised
 from hsisr.formats._axes import MATLAB, Axes, parse_axes
 from hsisr.formats._confined import Confined
 from hsisr.formats._variable_cube import Found
 from hsisr.formats._variables import Variable, listing
+from hsisr.formats.hdf5.safe import explained, open_file, require_readable, walk
 from hsisr.formats.mat5.decoder import dtype_of, extract, list_variables
+
+Extract = Callable[[Variable], NDArray[np.generic]]
 
 SPECTRA = frozenset({"gt", "m", "e", "endmembers"})
 """What the matrix of the endmembers is called beside the well-known truths."""
@@ -29,6 +35,9 @@ MAPS = frozenset({"a", "a_true", "s_gt", "abf", "abundance", "abundances"})
 """What their abundances are called."""
 SCENES = frozenset({"y", "y_clean", "x", "mixed"})
 """What the scene is called that they belong to."""
+
+
+_ANNOUNCED = b"MATLAB 7.3 MAT-file"
 
 
 @dataclass(frozen=True)
@@ -41,13 +50,47 @@ class _Unfolded:
     axes: Axes
 
 
+def is_mat(path: Path) -> bool:
+    """Whether a file is MATLAB's, of any version; raises `InputError` if it cannot be read."""
+    module = recognised(path)
+    return module is not None and (module.NAME == "mat5" or _is_v73(path))
+
+
+def _is_v73(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(_ANNOUNCED)) == _ANNOUNCED
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[Sequence[Variable], Extract]]:
+    """What a file holds, in the shapes that MATLAB shows, and how to get at it."""
+    if _is_v73(path):
+        with open_file(path) as file, explained(path):
+            yield walk(file, path), partial(_loaded, file, path)
+    else:
+        with Confined(path) as decoder:
+            yield list_variables(decoder, path), partial(_extracted, decoder, path)
+
+
+def _loaded(file: h5py.File, path: Path, variable: Variable) -> NDArray[np.generic]:
+    dataset = file[variable.name]
+    require_readable(dataset, path)
+    stored: NDArray[np.generic] = dataset[()]
+    return stored.T
+
+
+def _extracted(decoder: Confined, path: Path, variable: Variable) -> NDArray[np.generic]:
+    size = prod(variable.shape) * dtype_of(variable).itemsize
+    stored, _ = extract(decoder, path, variable, size, {})
+    return stored
+
+
 def read_spectra(path: Path, count: int) -> NDArray[np.float64]:
     """The spectra (count, B) of as many materials that a file holds; raises `InputError`.
 
     The only matrix with `count` rows or columns and a name that endmembers are known by.
     """
-    with Confined(path) as decoder:
-        variables = list_variables(decoder, path)
+    with _opened(path) as (variables, extracted):
         fitting = [v for v in variables if v.is_numeric and len(v.shape) == 2 and count in v.shape]
         known = [v for v in fitting if v.base.lower() in SPECTRA]
         if len(known) != 1:
@@ -56,15 +99,14 @@ def read_spectra(path: Path, count: int) -> NDArray[np.float64]:
                 where=path,
                 hint=f"one with {count} rows, called {' or '.join(sorted(SPECTRA))}",
             )
-        matrix = np.array(_extracted(decoder, path, known[0]), np.float64)
+        matrix = np.array(extracted(known[0]), np.float64)
     return matrix if matrix.shape[0] == count else np.ascontiguousarray(matrix.T)
 
 
 def grids(path: Path) -> set[tuple[int, int]]:
     """The rows and columns of the maps and scenes that a file holds as cubes."""
-    with Confined(path) as decoder:
-        variables = list_variables(decoder, path)
-    cubes = [variable for variable in variables if variable.is_cube]
+    with _opened(path) as (variables, _):
+        cubes = [variable for variable in variables if variable.is_cube]
     known = [variable for variable in cubes if variable.base.lower() in MAPS | SCENES]
     return {(cube.shape[0], cube.shape[1]) for cube in known or cubes}
 
@@ -78,8 +120,7 @@ def read_unfolded(
     there are several.
     """
     axes = parse_axes(options.axes) if options.axes else None
-    with Confined(path) as decoder:
-        variables = list_variables(decoder, path)
+    with _opened(path) as (variables, extracted):
         found = [
             cube for v in _called(variables, options.var, names) for cube in _as(v, axes, grid)
         ]
@@ -92,8 +133,9 @@ def read_unfolded(
             )
         if not cubes:
             return None
-        stored = _extracted(decoder, path, cubes[0].variable)
-    return _cube(cubes[0], stored, path)
+        if not cubes[0].variable.is_cube:
+            return _cube(cubes[0], extracted(cubes[0].variable), path)
+    return open_cube(path, ReadOptions(cubes[0].variable.name, options.axes))
 
 
 def _called(
@@ -130,9 +172,3 @@ def _cube(unfolded: _Unfolded, stored: NDArray[np.generic], path: Path) -> Cube:
     cube = found.cube("mat5", path, source, ReadOptions(), release=lambda: None)
     cube.notes = (f"variable {unfolded.variable}, as axes {unfolded.axes} of {variable.shape}",)
     return cube
-
-
-def _extracted(decoder: Confined, path: Path, variable: Variable) -> NDArray[np.generic]:
-    size = prod(variable.shape) * dtype_of(variable).itemsize
-    stored, _ = extract(decoder, path, variable, size, {})
-    return stored
