@@ -2,34 +2,93 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from hsisr.cli import _options as options
 from hsisr.cli import _shared as shared
 
 if TYPE_CHECKING:
-    from hsisr.cube import Cube, CubeSpec
+    from hsisr.cube import Cube, CubeSpec, Spectrum
+    from hsisr.library import Library
+
+_NAMES = 5
+"""Of the spectra of a library, that are told in words."""
 
 
 def command(
-    scene: options.Scene,
+    scene: Annotated[
+        Path,
+        typer.Argument(
+            help="ENVI (either file of the pair), TIFF, MAT, HDF5 or NumPy file; or an ENVI "
+            "spectral library (.sli)."
+        ),
+    ],
     var: options.Var = None,
     axes: options.Axes = None,
     json: options.Json = False,
 ) -> None:
-    """Say how a scene was understood.
+    """Say how a scene or a library of spectra was understood.
 
-    Its shape, numbers, spectrum, map, and every assumption that had to be made.
+    Its shape, numbers, spectrum, map or names, and every assumption that had to be made.
 
     Example: hsisr info scene.hdr
     """
     from hsisr.formats import ReadOptions, open_cube
+    from hsisr.formats.envi.library import is_library
 
+    if is_library(scene):
+        _tell_library(scene, json)
+        return
     with open_cube(scene, ReadOptions(var, axes)) as cube:
         if json:
             shared.print_json(_facts(cube))
         else:
             shared.print_lines(_words(cube))
+
+
+def _tell_library(path: Path, json: bool) -> None:
+    from hsisr.library import read_library
+
+    library = read_library(path)
+    if json:
+        shared.print_json(_library_facts(library, path))
+    else:
+        shared.print_lines(_library_words(library, path))
+
+
+def _library_facts(library: Library, path: Path) -> dict[str, Any]:
+    spectrum = library.spectrum
+    return {
+        "schema": "hsisr/info-library/1",
+        "file": str(path),
+        "spectra": len(library.spectra),
+        "bands": library.spectra.shape[1],
+        "names": library.names,
+        "wavelengths_nm": spectrum and spectrum.centres_nm,
+        "fwhm_nm": spectrum and spectrum.widths_nm,
+        "good_bands": spectrum and spectrum.good,
+        "notes": library.notes,
+    }
+
+
+def _library_words(library: Library, path: Path) -> list[str]:
+    import numpy as np
+
+    values, names = library.spectra, library.names
+    known = values[np.isfinite(values)]
+    low, high = (known.min(), known.max()) if known.size else (np.nan, np.nan)
+    more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
+    return [
+        f"ENVI spectral library  {len(values)} spectra x {values.shape[1]} bands",
+        f"  file      {path}",
+        f"  values    {low:g} - {high:g}; {values.size - known.size} missing",
+        f"  spectrum  {_spectrum(library.spectrum)}",
+        f"  names     {', '.join(names[:_NAMES])}{more}",
+        *(f"  note      {note}" for note in library.notes),
+    ]
 
 
 def _facts(cube: Cube) -> dict[str, Any]:
@@ -69,7 +128,7 @@ def _words(cube: Cube) -> list[str]:
         f"{spec.rows} pixels x {spec.bands} bands  {human_size(spec.nbytes)}",
         *(f"  file      {path}" for path in cube.files),
         f"  values    {_values(spec)}",
-        f"  spectrum  {_spectrum(spec)}",
+        f"  spectrum  {_spectrum(spec.spectrum)}",
         f"  map       {_map(spec)}",
     ]
     if spec.description:
@@ -90,8 +149,7 @@ def _values(spec: CubeSpec) -> str:
     return f"stored x {told(spec.gain, '1')} + {told(spec.offset, '0')}; no-data value {nodata}"
 
 
-def _spectrum(spec: CubeSpec) -> str:
-    spectrum = spec.spectrum
+def _spectrum(spectrum: Spectrum | None) -> str:
     if spectrum is None:
         return "no wavelengths"
     text = f"{min(spectrum.centres_nm):.1f} - {max(spectrum.centres_nm):.1f} nm"

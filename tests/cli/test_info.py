@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
+import spectral
 
 
 def test_a_scene_is_told_in_words(world, hsisr):
@@ -31,6 +33,25 @@ def test_json_holds_what_the_header_says(world, hsisr):
     )
     assert facts["corners"][0] == [500000, 4100000]
     assert facts["corners"][2] == [500000 + 48 * 30, 4100000 - 64 * 30]
+
+
+@pytest.mark.parametrize("which", ["x.sli", "x.hdr"])
+def test_a_library_of_spectra_is_described(which, tmp_path, hsisr):
+    values = np.linspace(0.1, 0.9, 7 * 4, dtype=np.float32).reshape(7, 4)
+    names = ("oak", "ash", "elm", "fir", "yew", "box", "bay")
+    centres = (0.4, 0.9, 1.6, 2.4)
+    header = {"wavelength": centres, "wavelength units": "Micrometers", "spectra names": names}
+    library = spectral.io.envi.SpectralLibrary(values, header)
+    library.save(str(tmp_path / "x"), "made up")
+    ended = hsisr("info", tmp_path / which)
+    assert ended.code == 0
+    assert ended.out.startswith("ENVI spectral library  7 spectra x 4 bands\n")
+    for fact in ("0.1 - 0.9", "400.0 - 2400.0 nm", "oak, ash, elm, fir, yew and 2 more"):
+        assert fact in ended.out
+    facts = json.loads(hsisr("info", tmp_path / which, "--json").out)
+    assert (facts["spectra"], facts["bands"]) == (7, 4)
+    assert facts["names"] == list(names)
+    assert facts["wavelengths_nm"] == pytest.approx([400, 900, 1600, 2400])
 
 
 def test_assumptions_are_noted(make_scene, hsisr):

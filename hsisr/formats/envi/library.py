@@ -27,6 +27,7 @@ from hsisr.formats.envi.table import SpectraFile, name_column, read_labels
 
 _LIBRARY = (".sli", ".lib", ".esl", *DATA)
 _TABLE = ".csv"
+_KIND = "envi spectral library"
 _MISSPELT = 0.01
 """Of the names: so many may differ in a table whose rows are in the order of the spectra."""
 _OF_SAMPLES = ("file type", "wavelength", "wavelength units", "fwhm", "bbl", "band names")
@@ -40,8 +41,8 @@ def read_library(path: Path) -> SpectraFile:
     """
     data, header = _pair(path)
     fields = Fields(read_header(header), header)
-    kind = " ".join((fields.text("file type") or "").lower().split())
-    if kind != "envi spectral library":
+    kind = _kind(fields)
+    if kind != _KIND:
         raise fields.wrong("file type", shown(kind), "'ENVI Spectral Library' was")
     plain = ((key, text) for key, text in fields.header.entries if normal(key) not in _OF_SAMPLES)
     image = Fields(EnviHeader(tuple(plain)), header)
@@ -58,6 +59,19 @@ def read_library(path: Path) -> SpectraFile:
         names = None
     notes = (*image.notes, *fields.notes)
     return SpectraFile(values, tuple(names) if names else None, spectrum, {}, notes)
+
+
+def is_library(path: Path) -> bool:
+    """Whether `path` is the data file or the header of what calls itself a library of spectra."""
+    try:
+        _, header = _pair(path)
+        return _kind(Fields(read_header(header), header)) == _KIND
+    except InputError:
+        return False
+
+
+def _kind(fields: Fields) -> str:
+    return " ".join((fields.text("file type") or "").lower().split())
 
 
 def labels_beside(
