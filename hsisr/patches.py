@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -50,7 +50,7 @@ class PatchSet:
         """The physical value that networks see as 1."""
         return float(self.manifest["peak"])
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """A SHA-256 of what was cut from which scenes, and how, and of the pixels."""
         return hashlib.sha256(json.dumps(self.manifest, sort_keys=True).encode()).hexdigest()

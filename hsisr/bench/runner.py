@@ -135,10 +135,17 @@ def require_known(variants: Sequence[Variant], scales: Sequence[int]) -> None:
             )
 
 
+def _opened(cells: Sequence[Cell], terms: Terms) -> dict[Path, PatchSet]:
+    """The data of cells by its home, each opened once; it has to be prepared."""
+    homes = dict.fromkeys(terms.home(cell.dataset, cell.scale) for cell in cells)
+    return {home: open_patches(home) for home in homes}
+
+
 def require_buildable(cells: Sequence[Cell], terms: Terms) -> None:
     """Raise `UsageError` for a network that cannot be built; the data has to be prepared."""
+    data = _opened(cells, terms)
     for place in {(cell.dataset, cell.scale, cell.variant.name): cell for cell in cells}.values():
-        bands = open_patches(terms.home(place.dataset, place.scale)).bands
+        bands = data[terms.home(place.dataset, place.scale)].bands
         _require_buildable(place.variant, bands, place.scale)
 
 
@@ -182,17 +189,22 @@ def require_same(cells: Sequence[Cell], terms: Terms) -> None:
 
     The data has to be prepared.
     """
+    data = _opened(cells, terms)
     for cell in cells:
-        patches = open_patches(terms.home(cell.dataset, cell.scale))
+        patches = data[terms.home(cell.dataset, cell.scale)]
         records.require_same(terms.place(cell), terms.begun(cell, patches))
         if cell.variant.unmixing == "trained":
             records.require_same(terms.unmixing(cell), terms.unmixed(cell, patches))
 
 
-def kept(cell: Cell, terms: Terms) -> Result | None:
-    """The result of a cell that is done; the data has to be prepared."""
-    patches = open_patches(terms.home(cell.dataset, cell.scale))
-    return Result.kept(terms.place(cell) / RESULT, terms.about(cell, patches))
+def kept(cells: Sequence[Cell], terms: Terms) -> list[Result | None]:
+    """The result of each cell that is done; the data has to be prepared."""
+    data = _opened(cells, terms)
+    abouts = (terms.about(cell, data[terms.home(cell.dataset, cell.scale)]) for cell in cells)
+    return [
+        Result.kept(terms.place(cell) / RESULT, about)
+        for cell, about in zip(cells, abouts, strict=True)
+    ]
 
 
 def compared(name: str, dataset: str, scale: int, terms: Terms) -> Generator[None, None, Result]:

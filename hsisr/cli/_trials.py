@@ -178,7 +178,7 @@ def conduct(trial: Trial) -> Outcome:
 def _kept(trial: Trial) -> list[tuple[Cell, Result | None]]:
     from hsisr.bench import runner
 
-    return [(cell, runner.kept(cell, trial.terms)) for cell in trial.cells]
+    return list(zip(trial.cells, runner.kept(trial.cells, trial.terms), strict=True))
 
 
 def _awaited(stopper: shared.Stopper, work: Any) -> Any:
