@@ -192,7 +192,20 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str,
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     text = json.dumps(about, sort_keys=True)
     metadata = {"format": FORMAT, "about": text, "sha256": _digest(plain, text)}
-    write_durably(path, safetensors.torch.save(plain, metadata))
+    write_durably(path, _in_order(safetensors.torch.save(plain, metadata)))
+
+
+def _in_order(file: bytes) -> bytes:
+    """The same file, its metadata sorted: safetensors shuffles them every time.
+
+    It begins with 8 bytes that tell the length of a header in JSON, padded to 8 bytes.
+    """
+    end = 8 + int.from_bytes(file[:8], "little")
+    header = json.loads(file[8:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + file[end:]
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], str]:

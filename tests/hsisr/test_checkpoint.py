@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from torch import nn
 
 from hsisr.checkpoint import Card, Part, load, read_tensors, save, write_tensors
@@ -60,6 +61,18 @@ def test_a_model_comes_back_bit_for_bit(model: Path, networks: dict[str, nn.Modu
             assert torch.equal(tensor.view(torch.int32), back[name].view(torch.int32))
     assert not any(value.requires_grad for value in resolver.parameters())
     assert not any(module.training for module in resolver.modules())
+
+
+def test_the_same_model_is_the_same_file(tmp_path: Path, networks: dict[str, nn.Module]) -> None:
+    """And one that safetensors itself reads."""
+    files = [tmp_path / f"{number}.safetensors" for number in range(12)]
+    for path in files:
+        save(path, CARD, networks)
+    assert len({path.read_bytes() for path in files}) == 1
+    with safe_open(files[0], "pt") as found:
+        assert set(found.metadata()) == {"about", "format", "sha256"}
+        for name, tensor in networks["network"].state_dict().items():
+            assert torch.equal(found.get_tensor(f"network.{name}"), tensor)
 
 
 def test_both_networks_compute_what_they_did(model: Path, networks: dict[str, nn.Module]) -> None:
