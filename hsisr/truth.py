@@ -129,7 +129,18 @@ def open_maps(path: Path, grid: tuple[int, int], options: ReadOptions) -> Cube:
 
     Those of a MAT file may be a matrix of maps, whose pixels run down the columns.
     """
-    return _opened(path, grid, options, matrices.MAPS) or open_cube(path, options)
+    found = _opened(path, grid, options, matrices.MAPS)
+    if found is None and options.var is None and matrices.is_mat(path):
+        _require_no_other(matrices.grids(path), grid, path)
+    return found or open_cube(path, options)
+
+
+def _require_no_other(grids: set[tuple[int, int]], wanted: tuple[int, int], path: Path) -> None:
+    if grids and wanted not in grids:
+        held = " and ".join(f"{rows} x {cols}" for rows, cols in sorted(grids))
+        raise InputError(
+            f"holds maps of {held} pixels, the scene is {wanted[0]} x {wanted[1]}", where=path
+        )
 
 
 def open_pixels(path: Path, grid: tuple[int, int], options: ReadOptions) -> Cube:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -80,6 +81,13 @@ def operators() -> list[str]:
     """The degradations that have a name."""
     # to ask hsisr_models.imaging for them would import torch
     return ["bicubic", "area", "gaussian"]
+
+
+def finite(value: float | None) -> float | None:
+    """The value of an option, which has to be a number; raises `typer.BadParameter`."""
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is no finite number.")
+    return value
 
 
 def _presets() -> Iterator[str]:

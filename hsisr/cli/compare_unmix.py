@@ -49,7 +49,10 @@ def command(
     seeds: Annotated[int, typer.Option(min=1, help="How often each method is run.")] = 10,
     snr: Annotated[
         float | None,
-        typer.Option(help="Add noise of so many dB to the scene, with every seed another."),
+        typer.Option(
+            help="Add noise of so many dB to the scene, with every seed another.",
+            callback=options.finite,
+        ),
     ] = None,
     convention: _truth.Convention = None,
     seed: options.Seed = 0,

@@ -65,7 +65,10 @@ def command(
         typer.Option(help="The largest abundance of every endmember. Default: 1, pure pixels."),
     ] = None,
     snr: Annotated[
-        float | None, typer.Option(help="Signal to noise ratio in dB. Default: no noise.")
+        float | None,
+        typer.Option(
+            help="Signal to noise ratio in dB. Default: no noise.", callback=options.finite
+        ),
     ] = None,
     gain: Annotated[
         str | None,

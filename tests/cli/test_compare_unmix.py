@@ -109,6 +109,7 @@ def test_made_up_scenes_can_be_compared_on(hsisr, tmp_path):
         (("--method", "magic"), 2, "no method 'magic'"),
         (("--abundances", "mesma"), 2, "no abundances 'mesma'"),
         (("--json", "--markdown"), 2, "both --json and --markdown"),
+        (("--snr", "nan"), 2, "nan is no finite number"),
         (("-p", 30), 2, "30 endmembers cannot be told apart by 24 bands"),
     ],
     ids=str,
@@ -119,10 +120,22 @@ def test_what_cannot_be_compared_is_refused(hsisr, world, truth, options, code, 
     assert what in ended.first
 
 
+@pytest.mark.parametrize("save", [savemat, save_mat73], ids=["v5", "v7.3"])
+def test_a_truth_and_a_scene_of_it_that_are_not_as_large_as_the_scene_are_refused(
+    hsisr, world, tmp_path, save
+):
+    maps = world.abundances.transpose(1, 2, 0)[:60].astype(float)
+    scene = np.ones((24, 60 * 48))
+    save(tmp_path / "other.mat", {"S_GT": maps, "Y": scene, "GT": world.spectra.astype(float)})
+    ended = hsisr("compare-unmix", world.header, "--truth", tmp_path / "other.mat", *SOME)
+    assert ended.code == 3
+    assert "holds maps of 60 x 48 pixels, the scene is 64 x 48" in ended.first
+
+
 def test_a_truth_of_another_scene_is_refused(hsisr, world, tmp_path):
     shares, spectra = world.abundances.transpose(1, 2, 0).astype(float), world.spectra.astype(float)
     for content, what in (
-        ({"A": shares[:-1], "M": spectra}, "pixels, the truth is 63 x 48"),
+        ({"A": shares[:-1], "M": spectra}, "holds maps of 63 x 48 pixels, the scene is 64 x 48"),
         ({"A": shares, "M": spectra[:, :-1]}, "has 24 bands, the true spectra have 23"),
     ):
         savemat(tmp_path / "other.mat", content)

@@ -184,7 +184,10 @@ def test_what_cannot_be_compared_is_refused(hsisr, unmixed, truth, tmp_path, wor
     shares = world.abundances.transpose(1, 2, 0).astype(float)
     spectra = world.spectra.astype(float)
     cases = {
-        "small": ({"A": shares[:-1], "M": spectra}, "the truth is 63 x 48"),
+        "small": (
+            {"A": shares[:-1], "M": spectra},
+            "holds maps of 63 x 48 pixels, the scene is 64 x 48",
+        ),
         "short": ({"A": shares, "M": spectra[:, :-1]}, "spectra of 24 bands"),
         "none": ({"A": shares}, "0 matrices that could be the spectra of 3 materials"),
         "two": ({"A": shares, "M": spectra, "E": spectra}, "2 matrices that could be"),
