@@ -245,7 +245,7 @@ class SrStep:
             network=Part(numbers.network, numbers.numbers),
             unmixer=unmix.card.unmixer if unmix else None,
             endmembers=unmix.card.endmembers if unmix else 0,
-            **_provenance(self._patches, self._recipe),
+            **_provenance(self._patches, self._recipe, unmix),
             scores=scores,
             parent=unmix.sha256 if unmix else None,
         )
@@ -293,12 +293,16 @@ def _without_unmixing(recipe: Recipe) -> Recipe:
     return replace(recipe, sr=replace(recipe.sr, loss=loss))
 
 
-def _provenance(patches: PatchSet, recipe: Recipe) -> dict[str, Any]:
+def _provenance(
+    patches: PatchSet, recipe: Recipe, unmix: Checkpoint | None = None
+) -> dict[str, Any]:
+    """What a model came of; an unmixing network that was there before tells its own recipe."""
     manifest = patches.manifest
+    known = {"unmix": unmix.card.recipe["unmix"]} if unmix and unmix.card.recipe else {}
     return {
         "wavelengths_nm": patches.spectrum and patches.spectrum.centres_nm,
         "degradation": manifest["degradation"],
-        "recipe": asdict(recipe),
+        "recipe": asdict(recipe) | known,
         # a published protocol has neither shares nor a gap
         "data": {key: manifest[key] for key in _TOLD if key in manifest},
     }

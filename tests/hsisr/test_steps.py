@@ -449,3 +449,15 @@ def test_the_recipe_in_the_card_is_the_one_that_ran(prepared: PatchSet, tmp_path
     kept = recipes.from_dict(found)
     assert kept == changed
     assert replace(kept, name="x") != changed
+
+
+def test_the_card_tells_how_the_unmixing_network_inside_was_trained(
+    prepared: PatchSet, unmix: Checkpoint, tmp_path: Path
+) -> None:
+    """Not how the recipe of the second step would have trained one."""
+    other = small("default", "unmix.loss.sad=0.3", "unmix.training.epochs=77")
+    advance(reports("sr", prepared, tmp_path / "run", unmix=unmix, recipe=other), STEPS)
+    told = load(tmp_path / "run" / MODEL).card.recipe
+    assert told["unmix"] == unmix.card.recipe["unmix"]
+    assert told["unmix"]["training"]["epochs"] != 77
+    assert recipes.from_dict(told).sr == other.sr
