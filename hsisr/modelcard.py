@@ -187,7 +187,8 @@ def _data(card: Card) -> Iterator[str]:
         yield "The model does not say."
         return
     rows = ((_use(scene), _shape(scene), human_size(scene["bytes"])) for scene in scenes)
-    yield f"{len(scenes)} scenes; where none is marked, parts of them served for validation."
+    count = f"{len(scenes)} scene{'' if len(scenes) == 1 else 's'}"
+    yield f"{count}; where none is marked, parts of them served for validation."
     yield _table(("file", "bands x rows x columns", "size"), rows)
     others = {key: value for key, value in card.data.items() if key != "scenes"}
     if others:
@@ -209,11 +210,15 @@ def _making(name: str, card: Card, commands: Sequence[str]) -> Iterator[str]:
 def _commands(name: str, card: Card) -> list[str]:
     """What makes such a model again, where the card tells all of it."""
     files = [str(scene["file"]) for scene in card.data.get("scenes", ())]
-    if not files or not card.bands:
+    # a published protocol names its scenes otherwise, and cuts them
+    if not files or not card.bands or card.data.get("protocol", "scenes") != "scenes":
         return []
     degraded = ["--scale", str(card.scale), "--degradation", card.degradation]
+    cut = []
+    if "shares" in card.data:
+        cut = ["--split", ",".join(map(str, card.data["shares"])), "--gap", str(card.data["gap"])]
     recipe = ["--recipe", f"{name}.toml"]
-    prepare = ["prepare", *files, *degraded, "-o", "run"]
+    prepare = ["prepare", *files, *degraded, *cut, "-o", "run"]
     first = ["train-unmix", "run", *recipe]
     choice = card.data.get("unmixing", "auto") if card.unmixer else "none"
     second = ["train-sr", "run", *recipe, *([] if choice == "auto" else ["--unmix", choice])]

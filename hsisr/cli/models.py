@@ -172,14 +172,14 @@ def _row(entry: Entry) -> list[str]:
     from hsisr.files import human_size
 
     about = entry.header.about
-    bands = about.get("bands")
+    bands, scenes = about.get("bands"), len(about.get("data", {}).get("scenes", ()))
     return [
         entry.id,
         f"x{entry.scale}",
         f"{entry.header.parameters:,}",
         human_size(entry.path.stat().st_size),
         f"{bands} bands" if bands else "any scene",
-        f"{len(about.get('data', {}).get('scenes', ()))} scenes",
+        f"{scenes} scene{'' if scenes == 1 else 's'}",
     ]
 
 

@@ -110,7 +110,7 @@ def command(
     with shared.stoppable(f"again: {shared.again()}") as stopper:
         for index in shared.progress(stopper.heeded(range(count)), count, "making"):
             maker.make(stems[index], seed + index)
-    shared.say(f"{count} scenes of {side} x {side} pixels in {output}")
+    shared.say(f"{count} scene{'' if count == 1 else 's'} of {side} x {side} pixels in {output}")
     shared.say(f"Next: {maker.next_step(stems[0])}")
 
 

@@ -103,6 +103,14 @@ def test_the_commands_are_those_given_or_those_known(model: Checkpoint) -> None:
     assert "commands were not kept" in markdown("tiny-x2", unknown, [], [])
 
 
+def test_the_commands_cut_the_scenes_as_they_were_cut(model: Checkpoint) -> None:
+    data = {**model.card.data, "shares": [0.5, 0.25, 0.25], "gap": 0}
+    prepare, *_ = _commands("x", replace(model.card, data=data))
+    assert prepare.endswith("--degradation bicubic --split 0.5,0.25,0.25 --gap 0 -o run")
+    published = replace(model.card, data={**model.card.data, "protocol": "cave"})
+    assert _commands("x", published) == []
+
+
 @pytest.mark.parametrize(
     ("data", "commands"),
     [({}, ["train-unmix", "train-sr"]), ({"unmixing": "random"}, ["train-sr --unmix random"])],
