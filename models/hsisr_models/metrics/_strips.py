@@ -22,7 +22,7 @@ class BandErrors:
     """Sums over the samples of each band: squared errors, true values, and how many."""
 
     def __init__(self) -> None:
-        self.squares = self.truths = self.counts = torch.zeros((), dtype=torch.float64)
+        self.squares = self.truths = self.counts = torch.zeros(1, dtype=torch.float64)
 
     def update(self, truth: Tensor, estimate: Tensor) -> None:
         """Take in the next strip."""
@@ -35,3 +35,29 @@ class BandErrors:
     def mean_squares(self) -> Tensor:
         """(B,), NaN for a band without samples."""
         return self.squares / self.counts
+
+
+class Variation:
+    """Which bands of the truth vary.
+
+    A dead one is restored exactly by interpolation, and all but exactly by a network: a measure
+    that is relative to the error or to the variation would say more of it than of all the others.
+    """
+
+    def __init__(self) -> None:
+        self._lowest, self._highest = torch.full((1,), torch.inf), torch.full((1,), -torch.inf)
+
+    def update(self, truth: Tensor) -> None:
+        """Take in the next strip (B, h, w)."""
+        truth = truth.detach().cpu()
+        missing = truth.isnan()
+        lowest = truth.masked_fill(missing, torch.inf).amin((1, 2))
+        highest = truth.masked_fill(missing, -torch.inf).amax((1, 2))
+        self._lowest = torch.minimum(self._lowest, lowest)
+        self._highest = torch.maximum(self._highest, highest)
+
+    @property
+    def counted(self) -> Tensor:
+        """The bands (B,) that do; all of them where none does."""
+        varies = self._highest > self._lowest
+        return varies if varies.any() else torch.ones_like(varies)

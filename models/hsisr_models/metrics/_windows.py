@@ -66,7 +66,11 @@ class Windows:
             values = total
         return values
 
+    @property
+    def per_band(self) -> Tensor:
+        """The mean over each band's windows (B,), NaN without one; (1,) if no strip had any."""
+        return self._totals[0] / self._totals[1]
+
     def result(self) -> float:
         """NaN if the scene has no window without missing pixels."""
-        sums, counts = self._totals
-        return float((sums / counts).nanmean())
+        return float(self.per_band.nanmean())

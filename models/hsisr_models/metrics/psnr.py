@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 
+from torch import Tensor
+
 from hsisr_models.contract import Meter
-from hsisr_models.metrics._strips import BandErrors
+from hsisr_models.metrics._strips import BandErrors, Variation
 
 LABEL = "PSNR"
 UNIT = "dB"
@@ -22,17 +24,30 @@ def definition(*, peak: float, ratio: int, pooled: bool = False) -> str:
     """What is measured, in one line."""
     if pooled:
         return f"PSNR: 10 log10(peak²/MSE), MSE over all bands and pixels, peak {peak:g}"
-    return f"PSNR: mean over bands of 10 log10(peak²/MSE), peak {peak:g}, flawless bands left out"
+    return (
+        f"PSNR: mean over bands of 10 log10(peak²/MSE), peak {peak:g}, bands left out that do not "
+        "vary or are flawless"
+    )
 
 
 class _Psnr(BandErrors):
     def __init__(self, peak: float, pooled: bool) -> None:
         super().__init__()
         self._peak, self._pooled = peak, pooled
+        self._variation = Variation()
+
+    def update(self, truth: Tensor, estimate: Tensor) -> None:
+        """Take in the next strip."""
+        super().update(truth, estimate)
+        self._variation.update(truth)
 
     def result(self) -> float:
         """In dB; infinite if no band has an error, NaN if there were no samples."""
-        errors = self.squares.sum() / self.counts.sum() if self._pooled else self.mean_squares
-        # a dead band is reproduced exactly by anything: its infinity would hide all the others
+        if self._pooled:
+            return float(self._decibels(self.squares.sum() / self.counts.sum()))
+        errors = self.mean_squares[self._variation.counted]
         errors = errors[errors > 0] if (errors > 0).any() else errors
-        return float((10 * (self._peak**2 / errors).log10()).nanmean())
+        return float(self._decibels(errors).nanmean())
+
+    def _decibels(self, errors: Tensor) -> Tensor:
+        return 10 * (self._peak**2 / errors).log10()

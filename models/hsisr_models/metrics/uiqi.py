@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from hsisr_models.contract import Meter
+from hsisr_models.metrics._strips import Variation
 from hsisr_models.metrics._windows import Moments, Windows
 
 LABEL = "UIQI"
@@ -20,15 +21,31 @@ _FLAT = 1e-13
 
 def meter(*, peak: float, ratio: int) -> Meter:
     """Begin to measure."""
-    return Windows(torch.full((_WINDOW,), 1 / _WINDOW), quality)
+    return _Quality()
 
 
 def definition(*, peak: float, ratio: int) -> str:
     """What is measured, in one line."""
     return (
         f"UIQI: mean over bands of Q, uniform {_WINDOW} x {_WINDOW} windows inside the scene, "
-        "a factor of 0/0 counts as 1"
+        "a factor of 0/0 counts as 1, bands that do not vary left out"
     )
+
+
+class _Quality(Windows):
+    def __init__(self) -> None:
+        super().__init__(torch.full((_WINDOW,), 1 / _WINDOW), quality)
+        self._variation = Variation()
+
+    def update(self, truth: Tensor, estimate: Tensor) -> None:
+        """Take in the next strip."""
+        super().update(truth, estimate)
+        self._variation.update(truth)
+
+    def result(self) -> float:
+        """NaN if the scene has no window without missing pixels."""
+        counted = self._variation.counted
+        return float(self.per_band.expand(counted.shape)[counted].nanmean())
 
 
 def quality(moments: Moments) -> Tensor:

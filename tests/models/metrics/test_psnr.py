@@ -37,6 +37,26 @@ def test_a_dead_band_does_not_hide_the_others(pair: tuple[Scene, Scene], measure
     assert measure("psnr", truth, estimate) == expected
 
 
+@pytest.mark.parametrize("value", [0.0, 0.1])
+def test_a_dead_band_does_not_count_however_well_it_is_restored(
+    pair: tuple[Scene, Scene], measure: Measure, value: float
+) -> None:
+    truth, estimate = pair
+    expected = np.mean(
+        [
+            peak_signal_noise_ratio(t, e, data_range=1)
+            for t, e in zip(truth[1:, 3:], estimate[1:, 3:], strict=True)
+        ]
+    )
+    truth[0] = value
+    truth[:, :3] = np.nan
+    for error in (0.0, 1e-6, 0.5):
+        estimate[0] = value + error
+        for heights in ([23], [2, 1, 20]):
+            found = measure("psnr", truth, estimate, heights=heights)
+            assert found == pytest.approx(expected, rel=1e-12)
+
+
 def test_an_infinite_error_is_the_worst(pair: tuple[Scene, Scene], measure: Measure) -> None:
     truth, estimate = pair
     estimate[0, 0, 0] = np.inf

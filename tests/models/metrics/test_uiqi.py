@@ -64,6 +64,20 @@ def test_windows_that_do_not_vary_are_told_by_their_means(measure: Measure) -> N
     assert measure("uiqi", 0 * truth, 0 * truth) == 1
 
 
+@pytest.mark.parametrize("value", [0.0, 0.1])
+def test_a_dead_band_does_not_count_however_well_it_is_restored(
+    pair: tuple[Scene, Scene], measure: Measure, value: float
+) -> None:
+    truth, estimate = pair
+    expected = quality(truth[1:], estimate[1:])
+    truth[0] = value
+    for error in (0.0, 1e-6):
+        estimate[0] = value + error * np.arange(17)
+        for heights in ([23], [2, 1, 20]):
+            found = measure("uiqi", truth, estimate, heights=heights)
+            assert found == pytest.approx(expected, rel=1e-11)
+
+
 def test_windows_that_touch_a_missing_pixel_are_left_out(
     pair: tuple[Scene, Scene], measure: Measure
 ) -> None:
