@@ -105,7 +105,21 @@ def command(
             [stack.enter_context(shared.open_scene(path, var, axes)) for path in paths]
             for paths in (scenes, known)
         )
+        _require_apart(training, validating)
         _work(output, prepare(training, validating), tokens)
+
+
+def _require_apart(training: Sequence[Cube], validating: Sequence[Cube]) -> None:
+    """A scene that a network has seen says nothing of how it does on others."""
+    seen, known = (
+        {file.resolve() for cube in cubes for file in cube.files}
+        for cubes in (training, validating)
+    )
+    if both := sorted(seen & known):
+        raise UsageError(
+            f"{both[0]} is named to train with and to validate with",
+            hint="validate with a scene of another place",
+        )
 
 
 def _require_new(run: Path, inputs: Sequence[Path], *, overwrite: bool) -> None:

@@ -152,11 +152,14 @@ def test_scenes_of_several_sensors_are_prepared_as_tokens(world, make_scene, hsi
             ["--tokens", "8", "--validation", "SCENE", "--degradation", "near"],
             "no degradation 'near'",
         ),
+        (["--tokens", "8", "--validation", "SCENE"], "to train with and to validate with"),
+        (["--tokens", "8", "--validation", "DATA"], "to train with and to validate with"),
         (["--tokens", "-1"], "--tokens"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(options, said, world, hsisr, tmp_path):
-    options = [world.header if option == "SCENE" else option for option in options]
+    files = {"SCENE": world.header, "DATA": world.data}
+    options = [files.get(option, option) for option in options]
     ended = hsisr("prepare", world.header, "--scale", "2", "-o", tmp_path / "run", *options)
     assert ended.code == 2
     assert said in ended.first
@@ -164,9 +167,9 @@ def test_options_that_do_not_go_together_are_refused(options, said, world, hsisr
     assert not (tmp_path / "run").exists()
 
 
-def test_tokens_replace_prepared_blocks_only_if_asked(run_copy, world, hsisr):
+def test_tokens_replace_prepared_blocks_only_if_asked(run_copy, world, make_scene, hsisr):
     before = (run_copy / "data" / "manifest.json").read_bytes()
-    command = ("prepare", world.header, "-s", "2", "--tokens", "3", "--validation", world.header)
+    command = ("prepare", world.header, "-s", "2", "--tokens", "3", "--validation", make_scene())
     assert hsisr(*command, "-o", run_copy).code == 5
     assert (run_copy / "data" / "manifest.json").read_bytes() == before
     assert hsisr(*command, "-o", run_copy, "--overwrite").code == 0
@@ -178,7 +181,7 @@ def test_tokens_replace_prepared_blocks_only_if_asked(run_copy, world, hsisr):
 def test_a_scene_in_which_nothing_varies_has_no_tokens(world, make_scene, hsisr, tmp_path):
     flat = make_scene("flat", np.full((24, 64, 48), 7, np.int16))
     command = ("prepare", world.header, flat, "-s", "2", "--tokens", "3", "--validation")
-    ended = hsisr(*command, world.header, "-o", tmp_path / "run")
+    ended = hsisr(*command, make_scene(), "-o", tmp_path / "run")
     assert ended.code == 3
     assert "all pixels are alike" in ended.first
     assert not (tmp_path / "run" / "data" / "manifest.json").exists()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import re
+import shutil
 
 import pytest
 
@@ -97,7 +98,8 @@ def tokens(world, tmp_path_factory):
 
     def prepared(scale):
         run = tmp_path_factory.mktemp("tokens") / "run"
-        scenes = (world.header, "--validation", world.header)
+        other = shutil.copytree(world.header.parent, tmp_path_factory.mktemp("other") / "place")
+        scenes = (world.header, "--validation", other / world.header.name)
         command = ("prepare", *scenes, "--scale", scale, "--tokens", 3, "-o", run)
         assert main(list(map(str, command))) == 0
         return run
