@@ -148,7 +148,9 @@ def load(name: str) -> Protocol:
         )
     try:
         return _read(Path(name).stem, tomllib.loads(path.read_text()))
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except ValueError as error:
+        raise UsageError(f"not a protocol: {error}", where=name) from error
+    except (TypeError, KeyError, AttributeError) as error:
         raise UsageError(f"not a protocol: {error!r}", where=name) from error
 
 

@@ -165,6 +165,7 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace older resu
 Quicklook = Annotated[bool, typer.Option("--quicklook/--no-quicklook", help="Write a picture too.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, write nothing.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, or several: cuda:0,cuda:1.")]
+OneDevice = Annotated[str, typer.Option(help="auto, cpu, cuda, or one of several: cuda:1.")]
 Precision = Annotated[str, typer.Option(help="auto, fp32 or bf16.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="Processor cores to use; all by default.")]
 Tile = Annotated[

@@ -43,7 +43,6 @@ Minutes = Annotated[
     float | None, typer.Option(help="Training time of every variant, in steps as measured.")
 ]
 Epochs = Annotated[int | None, typer.Option(help="Or: epochs of every recipe.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, or one of several: cuda:1.")]
 Threads = Annotated[int, typer.Option(min=1, help="Processor cores to use.")]
 
 
@@ -121,7 +120,9 @@ def rehearse(trial: Trial) -> None:
 
     runner.require_sound(trial.variants, list(trial.datasets))
     _require_references(trial)
-    shared.say(f"{len(trial.cells)} trainings: {', '.join(one.name for one in trial.variants)}")
+    count = len(trial.cells)
+    names = ", ".join(one.name for one in trial.variants)
+    shared.say(f"{count} training{'' if count == 1 else 's'}: {names}")
 
 
 def _require_references(trial: Trial) -> None:

@@ -54,7 +54,7 @@ def command(
     minutes: trials.Minutes = None,
     epochs: trials.Epochs = None,
     settings: options.Settings = None,
-    device: trials.Device = "auto",
+    device: options.OneDevice = "auto",
     precision: options.Precision = "auto",
     threads: trials.Threads = trials.THREADS,
     dry_run: options.DryRun = False,

@@ -36,7 +36,7 @@ def command(
         str, typer.Option(metavar="A,B,...", help="Models that are tested beside, as any-x4.")
     ] = "",
     settings: options.Settings = None,
-    device: trials.Device = "auto",
+    device: options.OneDevice = "auto",
     precision: options.Precision = "auto",
     threads: trials.Threads = trials.THREADS,
     dry_run: options.DryRun = False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -57,7 +58,7 @@ def command(
     var: options.Var = None,
     axes: options.Axes = None,
     tile: options.Tile = None,
-    device: options.Device = "auto",
+    device: options.OneDevice = "auto",
     precision: options.Precision = "auto",
     threads: options.Threads = None,
 ) -> None:
@@ -223,7 +224,7 @@ class _Bound:
             bound = cls(name, float(value))
         except ValueError:
             bound = cls("", 0)
-        if bound.measure not in measures:
+        if bound.measure not in measures or math.isnan(bound.value):
             hint = f"MEASURE=VALUE, with one of {', '.join(measures)}"
             raise UsageError(f"--fail-under '{text}' is no condition", hint=hint)
         return bound

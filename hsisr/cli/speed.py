@@ -69,7 +69,7 @@ def command(
     seconds: Annotated[
         float, typer.Option(min=0.01, help="How long tiles are computed in a round, at least.")
     ] = 1.0,
-    device: options.Device = "auto",
+    device: options.OneDevice = "auto",
     precision: options.Precision = "auto",
     threads: options.Threads = None,
     json: options.Json = False,

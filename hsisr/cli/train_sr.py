@@ -49,7 +49,7 @@ def command(
     settings: options.Settings = None,
     seed: options.Seed = 0,
     max_time: options.Minutes = None,
-    device: options.Device = "auto",
+    device: options.OneDevice = "auto",
     precision: options.Precision = "auto",
     threads: options.Threads = None,
     overwrite: options.Overwrite = False,

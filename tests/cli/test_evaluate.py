@@ -77,7 +77,7 @@ def test_fail_under_asks_every_row_but_bicubic(condition, code, world, hsisr):
         assert "was asked for" in ended.err
 
 
-@pytest.mark.parametrize("condition", ["psnr", "psnr=good", "beauty=3", "=3"])
+@pytest.mark.parametrize("condition", ["psnr", "psnr=nan", "psnr=good", "beauty=3", "=3"])
 def test_a_condition_that_means_nothing_is_refused_before_any_work(condition, world, hsisr):
     ended = hsisr("evaluate", world.run, "--fail-under", condition)
     assert ended.code == 2

@@ -165,3 +165,16 @@ def test_a_full_disk_behind_stdout_is_an_output_error(world):
     assert ended.returncode == 5
     assert ended.stderr.startswith("error: ")
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "several"),
+    [
+        *((name, False) for name in ("train-unmix", "train-sr", "evaluate", "speed", "benchmark")),
+        *((name, True) for name in ("upscale", "unmix")),
+    ],
+)
+def test_help_tells_whether_a_command_takes_several_devices(command, several, hsisr):
+    said = " ".join(hsisr(command, "--help").out.split())
+    assert ("or several: cuda:0,cuda:1." in said) == several
+    assert ("or one of several: cuda:1." in said) != several
