@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -193,10 +194,10 @@ class _Trainer:
     def _validated(self, report: Report) -> Report:
         with self._averaged():
             scores = self._task.validate()
-            merit = self._task.merit(scores)
-            best = self._best is None or merit > self._best
+            worth = merit(self._task, scores)
+            best = self._best is None or worth > self._best
             if best:
-                self._best = merit
+                self._best = worth
                 self._task.save(self._folder / MODEL, scores)
         self._rows.append(
             {"step": report.step, "epoch": report.epoch, "learning_rate": report.learning_rate}
@@ -306,6 +307,12 @@ class _Swapped:
     def _exchange(self) -> None:
         for name, parameter in self._parameters.items():
             parameter.data, self._other[name] = self._other[name], parameter.data
+
+
+def merit(task: Task, scores: Scores) -> float:
+    """What the best weights are chosen by; where that is no number, nothing is worse."""
+    found = task.merit(scores)
+    return -math.inf if math.isnan(found) else found
 
 
 def read_history(folder: Path) -> list[dict[str, float]]:

@@ -6,6 +6,7 @@ network *through* the frozen unmixing network: gradients flow through it, its we
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -279,7 +280,8 @@ def score(pairs: Iterable[tuple[Tensor, Tensor]], metrics: Sequence[str], ratio:
         for meter in meters.values():
             meter.update(truth, estimate.float())
         rows.append({name: meter.result() for name, meter in meters.items()})
-    return {name: float(np.nanmean([row[name] for row in rows])) for name in metrics}
+    values = {name: [row[name] for row in rows if not math.isnan(row[name])] for name in metrics}
+    return {name: float(np.mean(some)) if some else math.nan for name, some in values.items()}
 
 
 def _shares(outcome: Outcome) -> Tensor:

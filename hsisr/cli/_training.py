@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, nullcontext, redirect_stderr
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +16,7 @@ import typer
 
 from hsisr.cli import _shared as shared
 from hsisr.cli import _torchrun
-from hsisr.errors import Interrupted
+from hsisr.errors import Interrupted, ModelError
 
 if TYPE_CHECKING:
     from hsisr.distributed import World
@@ -103,7 +105,7 @@ def train(
     `identity` says what the outcome depends on beside the task: data and seed. Ends early after
     `minutes` or by a signal, and tells the command that continues.
     """
-    from hsisr.fit import METRICS, fit, read_history
+    from hsisr.fit import METRICS, fit
     from hsisr.runtime import explained
     from hsisr.steps import total_loss
 
@@ -135,10 +137,24 @@ def train(
     if not (folder / METRICS).exists():
         raise Interrupted("stopped before the first validation", hint=hint)
     draw_progress(folder)
+    return _best(task, folder)
+
+
+def _best(task: Task, folder: Path) -> dict[str, float]:
+    """The scores that the weights were chosen by; raises `ModelError` if none is a number."""
+    from hsisr.fit import merit, read_history
+
     history = read_history(folder)
     keys = [key for key in history[0] if key.startswith("validation_")]
-    best = max(history, key=lambda row: task.merit(_scores(row, keys)))
-    return _scores(best, keys)
+    best = max((_scores(row, keys) for row in history), key=partial(merit, task))
+    if merit(task, best) == -math.inf:
+        raise ModelError(
+            "no validation came to a number: the training diverged, or the blocks hold no data",
+            where=folder,
+            hint="a lower training.learning_rate by --set, with --overwrite; or prepare scenes "
+            "without such holes",
+        )
+    return best
 
 
 def _scores(row: dict[str, float], keys: list[str]) -> dict[str, float]:

@@ -4,6 +4,7 @@ import csv
 import re
 import shutil
 
+import numpy as np
 import pytest
 
 from hsisr import checkpoint
@@ -25,6 +26,15 @@ def test_it_says_how_it_compares_with_bicubic_and_what_comes_next(run_copy, hsis
     assert re.search(r"best on the validation blocks: psnr \S+ \(bicubic \S+\), sam \S+", said)
     assert f"Next: hsisr evaluate {run_copy} --model {run_copy}" in said
     assert f"hsisr upscale SCENE --scale 2 --model {run_copy}" in said
+
+
+def test_a_training_of_which_no_validation_is_a_number_is_no_success(run_copy, hsisr):
+    for path in (run_copy / "data").glob("validation_*.npy"):
+        np.save(path, np.full_like(np.load(path), np.nan))
+    ended = hsisr("train-sr", run_copy, "--unmix", "none", "--name", "lost", "--epochs", "2")
+    assert ended.code == 4
+    assert "no validation came to a number" in ended.first
+    assert "Next: " not in ended.err
 
 
 def test_without_unmixing_there_is_no_abundance_term(run_copy, hsisr):

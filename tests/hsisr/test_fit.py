@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import os
 import shutil
 import signal
@@ -318,3 +319,20 @@ def test_validations_come_when_they_are_due(
     numbers = training(epochs=epochs, validate_every=every)
     told = fit(Quadratic(), squared, Ones(), numbers, tmp_path, cpu)
     assert [report.step for report in told if report.scores] == expected
+
+
+class Mistaken(Quadratic):
+    """Of which no number can be told in the first validation."""
+
+    def merit(self, scores: dict[str, float]) -> float:
+        return math.nan if len(self.seen) == 1 else super().merit(scores)
+
+
+def test_a_first_validation_without_a_number_is_not_the_best_for_ever(
+    cpu: Runtime, tmp_path: Path
+) -> None:
+    task = Mistaken()
+    told = list(fit(task, squared, Ones(), training(), tmp_path, cpu))
+    assert [report.best for report in told if report.scores] == [True] * 4
+    tensors, _, _ = read_tensors(tmp_path / MODEL)
+    assert float(tensors["weight"]) == task.seen[-1]
