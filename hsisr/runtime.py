@@ -76,17 +76,6 @@ def limit_threads(threads: int | None) -> int:
     return count
 
 
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Inside, torch computes in one thread: sums then do not depend on how many there could be."""
-    count = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(count)
-
-
 def _keep_memory() -> None:
     """Ask the C library not to return freed memory to the system.
 

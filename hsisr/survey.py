@@ -19,7 +19,6 @@ from torch import Tensor
 from hsisr import gaps
 from hsisr.cube import Block, Cube, CubeSpec
 from hsisr.errors import InputError
-from hsisr.runtime import one_thread
 from hsisr.window import TilePlan, Window
 from hsisr_models.subspace import Moments, Subspace
 
@@ -180,7 +179,10 @@ def _blocks(cube: Cube, windows: Iterable[Window]) -> Iterator[Block]:
 
 
 def _crew() -> ThreadPoolExecutor:
-    """As many threads as may be used, of which none waits for another within a product."""
+    """As many threads as may be used, each of which computes by itself.
+
+    Sums would depend on how many share a product, and be late where one of them is.
+    """
     return ThreadPoolExecutor(torch.get_num_threads(), "survey", torch.set_num_threads, (1,))
 
 
@@ -237,7 +239,6 @@ def subspace_of(cube: Cube, tokens: int) -> Subspace:
     return _subspace(cube, tokens, _blocks(cube, strips(cube.spec)))
 
 
-@one_thread()
 def _subspace(cube: Cube, tokens: int, blocks: Iterable[Block]) -> Subspace:
     statistics = Statistics(cube.spec.bands)
     with _crew() as crew:
