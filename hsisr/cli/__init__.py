@@ -103,6 +103,13 @@ def invoke(arguments: Sequence[str]) -> int:
     return result if isinstance(result, int) else 0
 
 
+def _interrupted(error: BaseException | None) -> bool:
+    """Whether it came of Ctrl-C, which a library may turn into an error of its own."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run one command line and tell its errors on stderr in a few lines; returns the exit code."""
     # threads that spin while they wait bring a machine with other work on it to a standstill;
@@ -111,7 +118,9 @@ def main(arguments: Sequence[str]) -> int:
     try:
         code = invoke(arguments)
     except Exception as error:
-        return shared.tell(error)
+        if not _interrupted(error):
+            return shared.tell(error)
+        code = 130
     except KeyboardInterrupt:
         code = 130
     return shared.tell(Interrupted("interrupted")) if code == 130 else code

@@ -73,13 +73,17 @@ class Run:
 
     def start(self) -> int:
         """Begin the command in a fork; returns its process id."""
+        # a signal that comes before the command would unwind what the fork has inherited
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS.keys() - {signal.SIGKILL})
         child = os.fork()
         if not child:
             code = 130
             try:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
                 code = self._ended(self._command)
             finally:
                 os._exit(code)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return child
 
     def restore(self) -> None:

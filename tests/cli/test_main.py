@@ -9,6 +9,7 @@ import pytest
 
 from hsisr import __version__, zoo
 from hsisr.cli import _options, main
+from hsisr.errors import ModelError
 from tests.hsisr.pretrained import made_zoo
 
 COMMANDS = (
@@ -178,3 +179,15 @@ def test_help_tells_whether_a_command_takes_several_devices(command, several, hs
     said = " ".join(hsisr(command, "--help").out.split())
     assert ("or several: cuda:0,cuda:1." in said) == several
     assert ("or one of several: cuda:1." in said) != several
+
+
+def test_what_a_library_makes_of_ctrl_c_is_an_interruption(monkeypatch, capsys):
+    def stopped(arguments):
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            raise ModelError("is corrupt") from None
+
+    monkeypatch.setattr("hsisr.cli.invoke", stopped)
+    assert main(["models"]) == 130
+    assert capsys.readouterr().err == "error: interrupted\n"
