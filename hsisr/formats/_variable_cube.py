@@ -70,7 +70,7 @@ class Found:
     order: Literal["C", "F"] = "C"
     """F if the file names the axis that varies fastest first, as MATLAB does."""
     axes: Axes | None = None
-    """If the file names its axes."""
+    """If the file tells them."""
 
     def cube(
         self,
@@ -101,6 +101,6 @@ class Found:
         if options.axes is not None:
             return parse_axes(options.axes), "as asked"
         if self.axes is not None:
-            return self.axes, "as the file names them"
+            return self.axes, "as the file tells"
         wavelengths = len(self.metadata.get("wavelength", ())) or None
         return guess_axes(self.variable.shape, wavelengths=wavelengths)

@@ -1,4 +1,4 @@
-"""HDF5 files: MATLAB's v7.3, NEON's reflectance, NetCDF-4, and plain ones.
+"""HDF5 files: MATLAB's v7.3, NEON's reflectance, PRISMA's products, NetCDF-4, and plain ones.
 
 A cube is a numeric data set with three axes. MATLAB reverses the axes in the file; they are named
 here as MATLAB shows them. Nothing outside the file is read (see `safe`).
@@ -16,6 +16,7 @@ from hsisr.formats import ReadOptions
 from hsisr.formats._variable_cube import Found, VariableCube
 from hsisr.formats._variables import choose
 from hsisr.formats._writer import not_shared
+from hsisr.formats.hdf5 import prisma
 from hsisr.formats.hdf5.metadata import read_description
 from hsisr.formats.hdf5.safe import explained, is_matlab, open_file, require_readable, walk
 from hsisr.formats.hdf5.source import Hyperslabs
@@ -57,12 +58,15 @@ def _open(file: h5py.File, path: Path, options: ReadOptions) -> VariableCube:
     variable, why = choose(variables, options.var, path)
     dataset = file[variable.name]
     missing = require_readable(dataset, path)
-    metadata, units, axes = read_description(file, variables, variable, path)
+    described = prisma.read_description(file, variable.name, path)
+    described = described or read_description(file, variables, variable, path)
     dtype = dataset.dtype.newbyteorder("=")
     order: Literal["C", "F"] = "F" if is_matlab(dataset) else "C"
+    metadata, units, axes, notes = described
     found = Found(variable, why, dtype, metadata, units, order, axes)
     cube = found.cube(NAME, path, dataset, options, file.close)
     cube.source = Hyperslabs(dataset, cube.axes, path)
+    cube.notes += notes
     if missing:
         cube.notes += (f"{missing} chunks were never written and read as {dataset.fillvalue}",)
     return cube

@@ -56,7 +56,9 @@ class Description(NamedTuple):
     units: str | None
     """The unit of the wavelengths."""
     axes: Axes | None
-    """The order of the axes if all three are named."""
+    """The order of the axes if the file tells it."""
+    notes: tuple[str, ...] = ()
+    """What was assumed, or is not known."""
 
 
 def read_description(

@@ -1,0 +1,98 @@
+"""Cubes of PRISMA, levels 1 to 2D, which attributes at the root of the file describe.
+
+Stored as rows x bands x columns. A band that the sensor does not have is flagged 0, and so may be
+its wavelength. Level 2 maps the unsigned 16 bits to L2Scale...Min to Max; level 1 is divided by
+ScaleFactor_... to W/(m2 sr um).
+
+Source: ASI, PRISMA Products Specification Document, issue 2.3, 2020.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from hsisr.formats._axes import Axes
+from hsisr.formats._metadata import Value
+from hsisr.formats.hdf5.metadata import Description
+from hsisr.formats.hdf5.values import read_values
+
+_CUBE = re.compile(r"HDFEOS/SWATHS/PRS_L(1|2B|2C|2D)_H(?:CO|RC)/Data Fields/(VNIR|SWIR)_Cube")
+_AXES = Axes("YBX")
+_LARGEST = 2**16 - 1
+
+Numbers = tuple[float, ...]
+
+
+def read_description(file: h5py.File, name: str, path: Path) -> Description | None:
+    """What the file says about the data set `name`; None if that is no cube of PRISMA."""
+    product = _CUBE.fullmatch(name)
+    if product is None:
+        return None
+    level, sensor = product[1], product[2].capitalize()
+
+    def numbers(key: str) -> Numbers:
+        plain = read_values(file, [("/", key)], path).get(("/", key), ())
+        return tuple(number for number in plain if isinstance(number, float))
+
+    found, notes = _spectrum(
+        numbers(f"List_Cw_{sensor}"),
+        numbers(f"List_Fwhm_{sensor}"),
+        numbers(f"List_Cw_{sensor}_Flags"),
+    )
+    if level == "1":
+        scale = _radiance(numbers(f"ScaleFactor_{sensor}"), numbers(f"Offset_{sensor}"))
+    else:
+        scale = _mapped(numbers(f"L2Scale{sensor}Min"), numbers(f"L2Scale{sensor}Max"))
+    if not scale:
+        notes.append("numbers as stored: how they are scaled is not certain")
+    return Description({**found, **scale}, "nm", _AXES, tuple(notes))
+
+
+def _spectrum(
+    centres: Numbers, widths: Numbers, flags: Numbers
+) -> tuple[dict[str, Value], list[str]]:
+    """Centres, widths and which bands are good; absent bands lie in line with the others."""
+    known = np.flatnonzero(np.isfinite(centres) & (np.array(centres) > 0))
+    if len(known) < 2:
+        return {}, ["the file tells no wavelengths"]
+    bands = np.arange(len(centres))
+    present = np.isin(bands, known)
+    good = present & np.array(flags, bool) if len(flags) == len(centres) else present
+    found: dict[str, Value] = {
+        "wavelength": _in_line(centres, known),
+        "good_wavelengths": tuple(good.astype(float).tolist()),
+    }
+    if len(widths) == len(centres):
+        found["fwhm"] = tuple(np.interp(bands, known, np.array(widths)[known]).tolist())
+    absent = len(centres) - len(known)
+    note = f"{absent} bands have no wavelength: taken as bad, placed in line with their neighbours"
+    return found, [note] if absent else []
+
+
+def _in_line(centres: Numbers, known: NDArray[np.intp]) -> Numbers:
+    """The centres, those beside the `known` ones on the straight line through the nearest two."""
+    bands, values = np.arange(len(centres)), np.array(centres)
+    line = np.interp(bands, known, values[known])
+    for end, inner in (known[:2], known[-2:][::-1]):
+        outside = bands < end if end < inner else bands > end
+        slope = (values[inner] - values[end]) / (inner - end)
+        line[outside] = values[end] + (bands[outside] - end) * slope
+    return tuple(line.tolist())
+
+
+def _mapped(least: Numbers, most: Numbers) -> dict[str, Value]:
+    if len(least) != 1 or len(most) != 1:
+        return {}
+    return {"scale_factor": ((most[0] - least[0]) / _LARGEST,), "add_offset": least}
+
+
+def _radiance(divisor: Numbers, offset: Numbers) -> dict[str, Value]:
+    # readers disagree on the sign of an offset; in products it is 0
+    if len(divisor) != 1 or not divisor[0] or offset != (0.0,):
+        return {}
+    return {"scale_factor": (1 / divisor[0],)}
