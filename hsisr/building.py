@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from hsisr.errors import UsageError
-from hsisr.recipe import SrRecipe, UnmixRecipe
+from hsisr.recipe import SrRecipe, UnmixRecipe, names
 from hsisr_models.losses import SHELF as LOSSES
 from hsisr_models.networks import SrNetwork, UnmixNetwork
 from hsisr_models.relation import AbundanceRelation
@@ -45,7 +45,10 @@ def told(name: str) -> Iterator[None]:
     try:
         yield
     except (LookupError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
-        raise UsageError(f"cannot build '{name}': {error.args[0]}") from error
+        # a keyword that is not known is often a number of the method of another recipe
+        own = isinstance(error, TypeError) and name in names()
+        hint = f"the numbers of '{name}' are those of --recipe {name}" if own else None
+        raise UsageError(f"cannot build '{name}': {error.args[0]}", hint=hint) from error
 
 
 def _require_terms(loss: dict[str, float], own: Sequence[str] = ()) -> None:

@@ -9,6 +9,7 @@ import pytest
 import spectral
 
 from hsisr.checkpoint import load
+from hsisr.cli import main
 from hsisr.errors import UsageError
 from hsisr_models.unmix import SHELF
 
@@ -140,6 +141,15 @@ def test_options_that_make_no_sense_are_refused(options, said, run_copy, hsisr):
     assert ended.code == 2
     assert said in ended.first
     assert sorted((run_copy / "unmix").iterdir()) == before
+
+
+def test_a_method_with_numbers_of_its_own_is_found_by_its_recipe(run_copy, hsisr):
+    command = ("train-unmix", run_copy, "--overwrite", "--epochs", "1")
+    ended = hsisr(*command, "--set", "unmix.method=cnnaeu")
+    assert ended.code == 2
+    assert "hint: the numbers of 'cnnaeu' are those of --recipe cnnaeu" in ended.err
+    few = ("--set", "unmix.training.steps=1", "--threads", "1")
+    assert main([*map(str, command), "--recipe", "cnnaeu", *few]) == 0
 
 
 def test_a_folder_without_prepared_data_is_explained(tmp_path, hsisr):
