@@ -21,8 +21,10 @@ from hsisr.errors import Interrupted, ModelError
 if TYPE_CHECKING:
     from hsisr.distributed import World
     from hsisr.fit import Batches, Report, Task
+    from hsisr.patches import PatchSet
     from hsisr.recipe import Training
     from hsisr.runtime import Runtime
+    from hsisr.sampler import Sampler
 
 
 _ENDED = 143
@@ -76,6 +78,19 @@ def runtime_for(device: str, precision: str, threads: int | None, seed: int) -> 
     runtime.limit_threads(threads)
     torch.manual_seed(seed)
     return runtime.choose(device, precision)
+
+
+def sampler(patches: PatchSet, training: Training, seed: int) -> Sampler:
+    """Where batches come from; says so where patches are smaller than they were asked for."""
+    from hsisr.sampler import Sampler
+
+    found = Sampler(patches, patch=training.patch, batch=training.batch, seed=seed)
+    if found.patch < training.patch:
+        shared.say(
+            f"note: patches of {found.patch} instead of {training.patch} low-resolution pixels: "
+            "the smallest prepared block is no larger"
+        )
+    return found
 
 
 def clear(folder: Path, world: World, *, overwrite: bool) -> None:

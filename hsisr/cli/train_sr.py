@@ -119,15 +119,14 @@ def _on_spectra(
 ) -> _Work:
     """Train a network for the bands of the prepared scenes."""
     from hsisr.patches import open_patches
-    from hsisr.sampler import Sampler
     from hsisr.steps import SrStep
 
     if init is not None:
         raise UsageError("--init needs tokens", hint="hsisr prepare SCENE ... --tokens 8")
-    patches, sampled = open_patches(run), numbers.sr.training
+    patches = open_patches(run)
     through = _unmixing(run, unmix, patches, numbers, seed)
     task = SrStep(patches, numbers, through, runtime.device)
-    batches = Sampler(patches, patch=sampled.patch, batch=sampled.batch, seed=seed)
+    batches = training.sampler(patches, numbers.sr.training, seed)
     return _Work(task, task.loss, batches, patches.digest, patches.scale, has_test=True)
 
 

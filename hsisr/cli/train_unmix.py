@@ -62,7 +62,6 @@ def command(
     from hsisr.fit import MODEL
     from hsisr.model import load_unmix
     from hsisr.patches import open_patches
-    from hsisr.sampler import Sampler
     from hsisr.steps import UnmixStep
 
     with training.together() as world:
@@ -80,7 +79,7 @@ def command(
             task,
             numbers.unmix.loss,
             lasting,
-            Sampler(patches, patch=lasting.patch, batch=lasting.batch, seed=seed),
+            training.sampler(patches, lasting, seed),
             folder,
             identity=f"seed {seed} data {patches.digest}",
             runtime=runtime,

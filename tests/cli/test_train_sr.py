@@ -97,6 +97,19 @@ def test_options_that_make_no_sense_are_refused(options, said, run_copy, hsisr):
     assert said in ended.first
 
 
+@pytest.mark.parametrize("step", ["unmix", "sr"])
+def test_patches_that_the_blocks_do_not_hold_are_told(step, run_copy, hsisr):
+    blocks = [np.load(path, mmap_mode="r") for path in (run_copy / "data").glob("train_*_low.npy")]
+    side = min(min(block.shape[1:]) for block in blocks)
+    command = [f"train-{step}", run_copy, "--epochs", "1", "--overwrite"]
+    told = f"patches of {side} instead of {side + 1} low-resolution pixels"
+    for patch, said in ((side + 1, True), (side, False)):
+        ended = hsisr(*command, "--set", f"{step}.training.patch={patch}")
+        assert ended.code == 0
+        assert (told in ended.err) == said
+        assert ("instead of" in ended.err) == said
+
+
 def test_an_interpolation_cannot_be_trained(run_copy, hsisr):
     command = ("train-sr", run_copy, "--network", "bicubic", "--name", "flat")
     assert hsisr(*command).code == 2
