@@ -16,6 +16,9 @@ from hsisr.errors import UsageError
 
 T = TypeVar("T")
 
+_LARGEST = (2 - 2**-23) * 2.0**127
+"""Of the numbers of single precision, in which weights are kept."""
+
 
 @dataclass(frozen=True)
 class Training:
@@ -48,6 +51,12 @@ class Training:
         for name, values in decays.items():
             if not all(0 <= value < 1 for value in values):
                 raise UsageError(f"training.{name} should lie from 0 to below 1")
+        # Adam divides its first step by this
+        if self.learning_rate / (1 - self.betas[0]) > _LARGEST:
+            raise UsageError(
+                f"training.learning_rate = {self.learning_rate} is beyond single precision",
+                hint="for example 1e-4",
+            )
 
 
 @dataclass(frozen=True)

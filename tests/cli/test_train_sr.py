@@ -89,6 +89,7 @@ def test_a_name_that_would_harm_the_run_is_refused(name, run_copy, hsisr):
         (["--set", "sr.numbers.material=wood"], "no material-aware module 'wood'"),
         (["--set", "sr.loss.l7=1.0"], "no losses called 'l7'"),
         (["--set", "sr.training.betas=[0.9]"], "betas"),
+        (["--set", "sr.training.learning_rate=1e38"], "beyond single precision"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(options, said, run_copy, hsisr):

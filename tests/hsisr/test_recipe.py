@@ -166,6 +166,21 @@ def test_a_mistake_is_explained(override: str, what: str, hint: str | None) -> N
     assert hint is None or hint in str(caught.value.hint)
 
 
+@pytest.mark.parametrize("beta", [0.0, 0.9, 0.999])
+@pytest.mark.parametrize("rate", [1e35, 3.4e35, 3.5e35, 3.4e37, 3.5e37, 3.4e38, 3.5e38, 1e300])
+def test_the_learning_rate_is_one_that_torch_can_step_by(rate: float, beta: float) -> None:
+    weight = torch.nn.Parameter(torch.ones(1))
+    weight.grad = torch.ones(1)
+    overrides = [f"sr.training.learning_rate={rate}", f"sr.training.betas=[{beta}, 0.999]"]
+    try:
+        torch.optim.Adam([weight], lr=rate, betas=(beta, 0.999)).step()
+    except RuntimeError:
+        with pytest.raises(UsageError, match="beyond single precision"):
+            recipes.load("default", overrides)
+    else:
+        assert recipes.load("default", overrides).sr.training.learning_rate == rate
+
+
 def test_an_unknown_recipe_names_the_known_ones(tmp_path: Path) -> None:
     for name in ("defualt", str(tmp_path / "none.toml"), "../default", ""):
         with pytest.raises(UsageError) as caught:
