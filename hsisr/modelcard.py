@@ -219,11 +219,19 @@ def _commands(name: str, card: Card) -> list[str]:
         cut = ["--split", ",".join(map(str, card.data["shares"])), "--gap", str(card.data["gap"])]
     recipe = ["--recipe", f"{name}.toml"]
     prepare = ["prepare", *files, *degraded, *cut, "-o", "run"]
-    first = ["train-unmix", "run", *recipe]
+    first = ["train-unmix", "run", *recipe, *_chosen(card.data, "unmixing_")]
     choice = card.data.get("unmixing", "auto") if card.unmixer else "none"
     second = ["train-sr", "run", *recipe, *([] if choice == "auto" else ["--unmix", choice])]
+    second += _chosen(card.data)
     steps = [prepare, *([first] if choice == "auto" else []), second]
     return [shlex.join(["hsisr", *step]) for step in steps]
+
+
+def _chosen(data: Mapping[str, Any], step: str = "") -> list[str]:
+    """The options of a training that no recipe holds, where they are not left as they are."""
+    seed, resolution = data.get(f"{step}seed", 0), data.get(f"{step}resolution", "low")
+    options = ["--seed", str(seed)] if seed else []
+    return options if resolution == "low" else [*options, "--on", str(resolution)]
 
 
 def toml(tables: Mapping[str, Any], path: str = "") -> str:

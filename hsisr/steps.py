@@ -36,6 +36,8 @@ RESOLUTIONS = ("low", "high")
 Scores = dict[str, float]
 _TOLD = ("scenes", "protocol", "shares", "gap", "peak_is")
 """What a model says of the data it was trained on."""
+_CHOSEN = ("seed", "resolution")
+"""What the unmixing network inside says besides."""
 
 
 class UnmixStep:
@@ -49,6 +51,7 @@ class UnmixStep:
     ) -> None:
         numbers = recipe.unmix
         self._patches, self._recipe, self._resolution = patches, recipe, resolution
+        self._seed = seed
         self._which = RESOLUTIONS.index(resolution)
         self.network = build_unmixing(numbers, bands=patches.bands)
         if numbers.initialise != RANDOM:
@@ -122,7 +125,7 @@ class UnmixStep:
             **_provenance(self._patches, self._recipe),
             scores=scores,
         )
-        card.data["resolution"] = self._resolution
+        card.data.update(seed=self._seed, resolution=self._resolution)
         return card
 
 
@@ -144,7 +147,10 @@ def untrained(patches: PatchSet, recipe: Recipe, seed: int) -> Checkpoint:
 
 
 class SrStep:
-    """Step II: sharpen, and let the frozen unmixing network judge the materials (Eq. 12)."""
+    """Step II: sharpen, and let the frozen unmixing network judge the materials (Eq. 12).
+
+    `seed` is that of the caller's random numbers, for the model to tell.
+    """
 
     def __init__(
         self,
@@ -152,8 +158,9 @@ class SrStep:
         recipe: Recipe,
         unmix: Checkpoint | None,
         device: torch.device,
+        seed: int | None = None,
     ) -> None:
-        self._patches, self._unmix = patches, unmix
+        self._patches, self._unmix, self._seed = patches, unmix, seed
         self._recipe = recipe if unmix else _without_unmixing(recipe)
         numbers = self._recipe.sr
         if unmix and unmix.card.bands != patches.bands:
@@ -250,8 +257,13 @@ class SrStep:
             scores=scores,
             parent=unmix.sha256 if unmix else None,
         )
+        if self._seed is not None:
+            card.data["seed"] = self._seed
         if unmix and unmix.card.unmixes_at_random:
             card.data["unmixing"] = checkpoint.RANDOM
+        elif unmix:
+            inside = unmix.card.data
+            card.data.update({f"unmixing_{key}": inside[key] for key in _CHOSEN if key in inside})
         parts = {"network": self.network, "unmixer": self._unmixer}
         checkpoint.save(path, card, {k: v for k, v in parts.items() if v is not None})
 

@@ -72,7 +72,7 @@ def sharpening(
     # the same weights to begin with, whatever was done before
     torch.manual_seed(seed)
     recipe = replace(recipe, sr=replace(recipe.sr, training=training))
-    task = SrStep(patches, recipe, unmix, terms.runtime.device)
+    task = SrStep(patches, recipe, unmix, terms.runtime.device, seed)
     return Work(
         task,
         lambda outcome: total_loss(outcome, task.loss),

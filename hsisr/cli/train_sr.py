@@ -125,7 +125,7 @@ def _on_spectra(
         raise UsageError("--init needs tokens", hint="hsisr prepare SCENE ... --tokens 8")
     patches = open_patches(run)
     through = _unmixing(run, unmix, patches, numbers, seed)
-    task = SrStep(patches, numbers, through, runtime.device)
+    task = SrStep(patches, numbers, through, runtime.device, seed)
     batches = training.sampler(patches, numbers.sr.training, seed)
     return _Work(task, task.loss, batches, patches.digest, patches.scale, has_test=True)
 

@@ -3,9 +3,11 @@ from __future__ import annotations
 import json
 
 import pytest
+import torch
 
 from hsisr import zoo
 from hsisr.checkpoint import load
+from hsisr.fit import MODEL
 from tests.hsisr.pretrained import SCENES, made_zoo
 
 
@@ -128,6 +130,26 @@ def test_an_exported_model_is_verified_and_tells_its_scores(world, hsisr, scores
     assert "\n    hsisr train-sr run\n" in card
     assert hsisr(*export).first.endswith("already exists")
     assert hsisr(*export, "--overwrite").code == 0
+
+
+def test_the_commands_of_a_card_make_the_model_again(run_copy, hsisr, make_scene, monkeypatch):
+    """The seeds of both steps and the resolution that was unmixed are no part of a recipe."""
+    short = ("--epochs", "1", "--overwrite")
+    assert hsisr("train-unmix", run_copy, "--seed", "7", "--on", "high", *short).code == 0
+    assert hsisr("train-sr", run_copy, "--seed", "5", *short).code == 0
+    truth = load(run_copy / "sr" / MODEL)
+    folder = make_scene("scene").parent
+    assert hsisr("models", "export", run_copy, "mine", folder / "zoo").code == 0
+    card = hsisr("models", "info", "mine", "--zoo", folder / "zoo").out
+    (folder / "mine.toml").write_text(card.split("```toml\n")[1].split("```")[0])
+    commands = [line.split() for line in card.split("## How it was made")[1].splitlines()]
+    run_copy.rename(folder / "first")
+    monkeypatch.chdir(folder)
+    for _, *parts in (words for words in commands if words[:1] == ["hsisr"]):
+        assert hsisr(*parts).code == 0
+    again = load(folder / "run" / "sr" / MODEL)
+    assert again.tensors.keys() == truth.tensors.keys()
+    assert all(torch.equal(again.tensors[name], truth.tensors[name]) for name in truth.tensors)
 
 
 def test_scores_of_another_model_are_refused(world, hsisr, scores, folder, tmp_path):

@@ -124,6 +124,16 @@ def test_a_control_is_made_without_training_its_unmixing(
     assert lines[1:] == [f"hsisr {command}" for command in commands]
 
 
+def test_the_commands_tell_the_seeds_and_the_resolution_that_was_unmixed(model: Checkpoint) -> None:
+    chosen = {"seed": 5, "unmixing_seed": 7, "unmixing_resolution": "high"}
+    part = Part("gram_autoencoder", {})
+    card = replace(model.card, unmixer=part, endmembers=2, data={**model.card.data, **chosen})
+    assert _commands("x", card)[1:] == [
+        "hsisr train-unmix run --recipe x.toml --seed 7 --on high",
+        "hsisr train-sr run --recipe x.toml --seed 5",
+    ]
+
+
 @pytest.mark.parametrize("scenes", [3, [3], [{}], [{"file": "x", "bytes": "y", "shape": []}]])
 def test_a_model_with_another_account_of_its_training_is_refused(
     scenes: Any, model: Checkpoint
