@@ -1,10 +1,11 @@
 """Cubes of PRISMA, levels 1 to 2D, which attributes at the root of the file describe.
 
-Stored as rows x bands x columns. A band that the sensor does not have is flagged 0, and so may be
-its wavelength. Level 2 maps the unsigned 16 bits to L2Scale...Min to Max; level 1 is divided by
-ScaleFactor_... to W/(m2 sr um).
+Stored as rows x bands x columns; below level 2D, which lies on the map, each row runs along the
+track. A band that the sensor does not have is flagged 0, and so may be its wavelength. Level 2 maps
+the unsigned 16 bits to L2Scale...Min to Max; level 1 is divided by ScaleFactor_... to W/(m2 sr um).
 
-Source: ASI, PRISMA Products Specification Document, issue 2.3, 2020.
+Source: ASI, PRISMA Products Specification Document, issue 2.3, 2020, as prismaread, acolite and
+HyperCoast read the products.
 """
 
 from __future__ import annotations
@@ -48,6 +49,8 @@ def read_description(file: h5py.File, name: str, path: Path) -> Description | No
         scale = _radiance(numbers(f"ScaleFactor_{sensor}"), numbers(f"Offset_{sensor}"))
     else:
         scale = _mapped(numbers(f"L2Scale{sensor}Min"), numbers(f"L2Scale{sensor}Max"))
+    if level != "2D":
+        notes.append("in the geometry of the sensor: each row of pixels runs along the track")
     if not scale:
         notes.append("numbers as stored: how they are scaled is not certain")
     return Description({**found, **scale}, "nm", _AXES, tuple(notes))

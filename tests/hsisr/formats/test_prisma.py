@@ -48,6 +48,7 @@ def test_level_2_is_scaled_from_its_least_to_its_largest_value(tmp_path: Path, l
     stored = _product(tmp_path / "p.he5", level)
     with open_cube(tmp_path / "p.he5", ReadOptions(var="VNIR_Cube")) as cube:
         block = cube.read(cube.spec.window)
+        assert any("along the track" in note for note in cube.notes) == (level != "2D")
     expected = (0.25 + stored / 65535 * 1.25).transpose(1, 0, 2)
     np.testing.assert_allclose(block, expected, rtol=1e-6)
 
