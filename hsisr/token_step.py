@@ -29,11 +29,18 @@ class TokenStep:
     """Predict what bicubic interpolation misses of each token.
 
     A token counts by the square root of its weight: by the weight itself the faint ones, which
-    carry the differences between materials, would not be learned; alike, noise would be.
+    carry the differences between materials, would not be learned; alike, noise would be. `seed` is
+    that of the caller's random numbers, for the model to tell.
     """
 
-    def __init__(self, tokens: TokenSet, recipe: Recipe, start: Checkpoint | None = None) -> None:
-        self._tokens, self._recipe, self._start = tokens, recipe, start
+    def __init__(
+        self,
+        tokens: TokenSet,
+        recipe: Recipe,
+        start: Checkpoint | None = None,
+        seed: int | None = None,
+    ) -> None:
+        self._tokens, self._recipe, self._start, self._seed = tokens, recipe, start, seed
         # one band, because layers for none cannot be made
         network = build_network(recipe.sr, bands=1, scale=tokens.scale, endmembers=0)
         if not isinstance(network, TokenNetwork):
@@ -112,6 +119,8 @@ class TokenStep:
             scores=scores,
             parent=self._start.sha256 if self._start else None,
         )
+        if self._seed is not None:
+            card.data["seed"] = self._seed
         checkpoint.save(path, card, {"network": self.network})
 
 

@@ -145,7 +145,7 @@ def _on_tokens(
         raise UsageError("tokens cannot be unmixed by a model", hint="leave out --unmix")
     tokens, sampled = open_tokens(run), numbers.sr.training
     start = None if init is None else load(find(init, "sr"))
-    task = TokenStep(tokens, numbers, start)
+    task = TokenStep(tokens, numbers, start, seed)
     batches = TokenSampler(tokens, patch=sampled.patch, batch=sampled.batch, seed=seed)
     return _Work(task, numbers.sr.loss, batches, tokens.digest, tokens.scale, has_test=False)
 

@@ -133,8 +133,9 @@ def tokens(world, tmp_path_factory):
 
 def test_a_model_for_any_sensor_is_trained_on_tokens(tokens, world, make_scene, hsisr, tmp_path):
     run = tokens(2)
-    ended = hsisr("train-sr", run, "--recipe", "any", "--epochs", "1")
+    ended = hsisr("train-sr", run, "--recipe", "any", "--epochs", "1", "--seed", "3")
     assert ended.code == 0
+    assert checkpoint.load(run / "sr" / "model.safetensors").card.data["seed"] == 3
     assert re.search(r"best on the validation blocks: psnr \S+ \(bicubic \S+\)", ended.err)
     # there is no test block in tokens
     assert f"Next: hsisr evaluate SCENE --model {run}" in ended.err
