@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from hsisr.cli import _shared as shared
 from hsisr.cli._pictures import draw
-from hsisr.cli._unmixing import Job, kinds_of, names_of, trained
+from hsisr.cli._unmixing import Done, Job, kinds_of, names_of, trained
 from hsisr.errors import CheckError
 
 if TYPE_CHECKING:
@@ -20,30 +19,22 @@ if TYPE_CHECKING:
     from hsisr.diagnosis import Diagnosis
 
 
-def finish(
-    job: Job, unmixer: Unmixer, about: dict[str, Any], *, quicklook: bool, strict: bool
-) -> None:
+def finish(job: Job, done: Done, *, quicklook: bool, strict: bool) -> None:
     """Write what goes with the maps, and tell; raises `CheckError` for a fault, if `strict`."""
-    from hsisr.export import library_files, write_endmembers
+    from hsisr.export import write_endmembers
     from hsisr.files import write_json
-    from hsisr.provenance import describe
 
-    results, names = job.results, names_of(unmixer)[0]
+    results, unmixer = job.results, done.unmixer
+    write_endmembers(results.endmembers, unmixer.endmembers, _spectrum(job), names_of(unmixer)[0])
+    # a run that is stopped while it looks at its maps is continued by the same command
+    write_json(results.record, done.record)
+    agreement = _consistency(job, done)
     diagnosis, nearest = _diagnosed(unmixer, results.abundance), _nearest(job, unmixer)
-    outcome = {
-        "output": results.abundance.name,
-        "maps": [path.name for path in results.maps.values()],
-        "endmember_files": [path.name for path in library_files(results.endmembers)],
-        "endmembers": len(names),
-        **about,
-        **diagnosis.record,
-        "identified": nearest,
-    }
-    write_endmembers(results.endmembers, unmixer.endmembers, _spectrum(job), names)
-    write_json(results.record, describe(job.begun, outcome))
     if quicklook:
         draw(job, unmixer, _spectrum(job))
-    shared.say(f"wrote {results.abundance} in {shared.duration(about['seconds'])}")
+    found = {"consistency": agreement, **diagnosis.record, "identified": nearest}
+    write_json(results.record, shared.finite({**done.record, **_files(job, unmixer), **found}))
+    shared.say(f"wrote {results.abundance} in {shared.duration(done.record['seconds'])}")
     shared.say(diagnosis.summary)
     _tell_nearest(nearest)
     if strict:
@@ -53,16 +44,35 @@ def finish(
     shared.say_next(results.abundance, results.format)
 
 
+def _files(job: Job, unmixer: Unmixer) -> dict[str, Any]:
+    """What is written, for the record."""
+    from hsisr.export import library_files
+
+    results = job.results
+    return {
+        "output": results.abundance.name,
+        "maps": [path.name for path in results.maps.values()],
+        "endmember_files": [path.name for path in library_files(results.endmembers)],
+        "endmembers": len(names_of(unmixer)[0]),
+    }
+
+
+def _consistency(job: Job, done: Done) -> dict[str, Any] | None:
+    """How far abundances of the sharper scene are from those of the scene itself."""
+    from hsisr.unmixing import LinearMixture
+
+    if job.sharper is None:
+        return None
+    assert isinstance(done.unmixer, LinearMixture)
+    seen, machine = done.seen or job.surveyed(), job.means.machine
+    abundance = job.results.abundance
+    return job.sharper.consistency(abundance, job.cube, done.unmixer, seen, machine)
+
+
 def require_sound(faults: Sequence[str]) -> None:
     """Raise `CheckError` if there is a fault."""
     if faults:
         raise CheckError("; ".join(faults), hint="the results are written; fewer endmembers may do")
-
-
-def faults_in(record: Path) -> Sequence[str]:
-    """Those that an earlier run has noted."""
-    found: list[str] = json.loads(record.read_bytes())["faults"]
-    return found
 
 
 def _diagnosed(unmixer: Unmixer, abundance: Path) -> Diagnosis:

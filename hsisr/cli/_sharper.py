@@ -70,7 +70,8 @@ class Sharper:
         from hsisr.formats import open_cube
 
         tiles, all_of_it = check.consistency_steps(cube.spec, self.model.scale)
-        unfinished = f"{abundance} is written, its check and run.json are not"
+        to_do = shared.again(without="--overwrite")
+        unfinished = f"{abundance} is written, but not checked; go on with: {to_do}"
         with shared.stoppable(unfinished) as stopper, open_cube(abundance) as output:
             steps = shared.progress(stopper.heeded(tiles), len(tiles), "checking")
             found = check.abundance_consistency(

@@ -242,12 +242,21 @@ class Found:
     notes: Sequence[str] = ()
 
 
-def unmix(job: Job) -> tuple[Unmixer, dict[str, Any]] | None:
-    """Run the tiles and write all maps; returns by what, and how, for the record of the run.
+@dataclass(frozen=True)
+class Done:
+    """Maps that are written and have yet to be looked at."""
 
-    None where other shares are still at work.
-    """
+    unmixer: Unmixer
+    record: dict[str, Any]
+    """How they were made."""
+    seen: Survey | None = None
+    """What is known of the scene, if that was found out just now."""
+
+
+def unmix(job: Job) -> Done | None:
+    """Run the tiles and write all maps; None where other shares are still at work."""
     from hsisr.engine import Engine
+    from hsisr.provenance import describe
     from hsisr.runtime import explained
 
     started = time.monotonic()
@@ -269,25 +278,29 @@ def unmix(job: Job) -> tuple[Unmixer, dict[str, Any]] | None:
         tell(engine, sizes)
     if not production.published:
         return None
-    return found.unmixer, {
+    outcome = {
         "estimates": dict(found.estimates),
         "library_notes": list(found.notes),
         "seconds": round(time.monotonic() - started, 2),
         "tile": sizes.plan.tile,
         "reach": operations[0].reach,
-        "consistency": _consistency(job, found.unmixer, seen),
     }
+    return Done(found.unmixer, describe(job.begun, outcome), seen)
 
 
-def _consistency(job: Job, unmixer: Unmixer, seen: Survey) -> dict[str, Any] | None:
-    """How far abundances of the sharper scene are from those of the scene itself."""
-    from hsisr.unmixing import LinearMixture
+def unmixed_before(job: Job, record: dict[str, Any]) -> Done:
+    """What an earlier run has written, by its record and its endmembers; raises `InputError`."""
+    from hsisr.export import endmember_names, library_files
+    from hsisr.library import read_library
+    from hsisr.model import UnmixModel
 
-    if job.sharper is None:
-        return None
-    assert isinstance(unmixer, LinearMixture)
-    abundance, machine = job.results.abundance, job.means.machine
-    return job.sharper.consistency(abundance, job.cube, unmixer, seen, machine)
+    if isinstance(job.chosen, UnmixModel):
+        return Done(job.chosen, record)
+    spectra = read_library(library_files(job.results.endmembers)[0]).spectra
+    names = kinds = endmember_names(len(spectra))
+    if job.known is not None:
+        names, kinds = tuple(names_of(job.known)[0]), tuple(kinds_of(job.known))
+    return Done(job.chosen.mixture(spectra, job.cube.spec, names, kinds), record)
 
 
 def _settled(job: Job, seen: Survey, journal: Journal | Unkept, stopper: shared.Stopper) -> Found:

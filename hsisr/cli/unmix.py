@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hsisr.cli import _cluster, _scenes
 from hsisr.cli import _options as options
 from hsisr.cli import _shared as shared
-from hsisr.cli._findings import faults_in, finish, require_sound
+from hsisr.cli._findings import finish, require_sound
 from hsisr.cli._sharper import Sharper
 from hsisr.cli._tiles import Means
-from hsisr.cli._unmixing import Job, Results, inputs_of, preview, unmix
+from hsisr.cli._unmixing import Job, Results, inputs_of, preview, unmix, unmixed_before
 from hsisr.cli._wanted import ABUNDANCES, AUTO, METHOD, Wanted
 
 if TYPE_CHECKING:
@@ -185,16 +185,16 @@ def command(
         with shared.open_scene(path, var, axes, bands=bands, window=window, bbox=bbox) as cube:
             results = Results(cube, chosen, output, format_name, scale or 1)
             job = Job.of(cube, chosen, means, results, reference, sharper)
-            if means.done_before(job.expected, results.record, job.begun) is not None:
-                require_sound(faults_in(results.record) if strict else [])
+            made = means.done_before(job.expected, results.record, job.begun)
+            if made is not None:
+                _finish_if_needed(job, made, quicklook, strict, dry_run)
                 return
             _announce(job, [*batch.files, *inputs_of(job)], quicklook)
             if dry_run:
                 preview(job)
                 return
-            done = unmix(job)
-            if done is not None:
-                finish(job, *done, quicklook=quicklook, strict=strict)
+            if (done := unmix(job)) is not None:
+                finish(job, done, quicklook=quicklook, strict=strict)
 
     batch.work(step)
 
@@ -203,6 +203,16 @@ def _reference(identify: Path | None) -> FromLibrary | None:
     from hsisr.unmixing import FromLibrary
 
     return None if identify is None else FromLibrary(identify)
+
+
+def _finish_if_needed(
+    job: Job, made: dict[str, Any], quicklook: bool, strict: bool, dry_run: bool
+) -> None:
+    """Finish what an earlier run wrote, if that was stopped while it looked at its maps."""
+    if "faults" in made:
+        require_sound(made["faults"] if strict else [])
+    elif not dry_run:
+        finish(job, unmixed_before(job, made), quicklook=quicklook, strict=strict)
 
 
 def _announce(job: Job, inputs: Sequence[Path], quicklook: bool) -> None:

@@ -129,18 +129,28 @@ def test_an_impatient_user_is_heard_at_once_and_loses_nothing_written(
     assert sorted(tmp_path.iterdir()) == before
 
 
+@pytest.mark.parametrize(
+    ("command", "result"),
+    [
+        (["upscale", "--model", "bicubic", "--scale", "8"], "mine_x8"),
+        (
+            [*("unmix", "-p", "3", "--method", "vca"), *("--scale", "4", "--sr-model", "bicubic")],
+            "mine_x4_abundance",
+        ),
+    ],
+    ids=["upscale", "unmix"],
+)
 def test_a_run_that_is_killed_while_its_result_is_checked_is_continued(
-    make_scene, spawned, hsisr, tmp_path
+    command, result, make_scene, spawned, hsisr, tmp_path
 ):
-    header = _scene(make_scene)
-    command = ["upscale", header, "--model", "bicubic", "--scale", "8", "--precision", "fp32"]
-    command += ["--threads", "1"]
+    name, *options = command
+    command = [name, _scene(make_scene), *options, "--precision", "fp32", "--threads", "1"]
     process = spawned(command)
-    _wait_for((tmp_path / "mine_x8.run.json").exists, process)
+    _wait_for((tmp_path / f"{result}.run.json").exists, process)
     process.kill()
     process.communicate()
     assert hsisr(*command).code == 0
-    record = json.loads((tmp_path / "mine_x8.run.json").read_text())
+    record = json.loads((tmp_path / f"{result}.run.json").read_text())
     assert record["consistency"]["worst"] > 0
-    assert (tmp_path / "mine_x8.png").exists()
+    assert (tmp_path / f"{result}.png").exists()
     assert not [*tmp_path.glob("*.part"), *tmp_path.glob("*.journal")]

@@ -221,6 +221,44 @@ def test_a_scene_without_scaling_has_no_consistency(unmixed, tmp_path):
 
 
 @pytest.mark.parametrize(
+    "options",
+    [
+        ("-p", "auto"),
+        ("--model", "RUN"),
+        ("--library", "TABLE", "--abundances", "mesma"),
+        ("-p", 3, "--scale", 2, "--sr-model", "bicubic", "--identify", "TABLE"),
+    ],
+    ids=str,
+)
+def test_maps_that_were_not_looked_at_are_by_the_same_command(world, hsisr, tmp_path, options):
+    table, folder = tmp_path / "kinds.csv", tmp_path / "out"
+    folder.mkdir()
+    # in other units than the scene's
+    spectra = np.concatenate([world.spectra, 0.8 * world.spectra[:1]]) * 10_000
+    centres = spectral.open_image(str(world.header)).bands.centers
+    lines = [
+        ",".join([f"{name},{name[:3]}", *(f"{value:.9g}" for value in spectrum)])
+        for name, spectrum in zip(("oak 1", "sand 1", "wet 1", "oak 2"), spectra, strict=True)
+    ]
+    table.write_text("\n".join([",".join(["name", "class", *map(str, centres)]), *lines]) + "\n")
+    options = [{"RUN": world.run, "TABLE": table}.get(option, option) for option in options]
+    command = ("unmix", world.header, *options, "-o", folder)
+    assert hsisr(*command).code == 0
+    whole = {path.name: path.read_bytes() for path in folder.iterdir()}
+    (record,) = folder.glob("*.run.json")
+    # what a kill after the last tile leaves
+    written = json.loads(record.read_text())
+    unfinished = {key: written[key] for key in list(written)[: list(written).index("output")]}
+    record.write_text(json.dumps(unfinished))
+    for picture in folder.glob("*.png"):
+        picture.unlink()
+    assert hsisr(*command, "--dry-run").code == 0
+    assert json.loads(record.read_text()) == unfinished
+    assert hsisr(*command).code == 0
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == whole
+
+
+@pytest.mark.parametrize(
     ("options", "what"),
     [
         (("-p", 3, "--sr-model", "any-x2"), "--sr-model without --scale"),
