@@ -19,6 +19,21 @@ if TYPE_CHECKING:
     from hsisr.diagnosis import Diagnosis
 
 
+def unmixed_before(job: Job, record: dict[str, Any]) -> Done:
+    """What an earlier run has written, by its record and its endmembers; raises `InputError`."""
+    from hsisr.export import endmember_names, library_files
+    from hsisr.library import read_library
+    from hsisr.model import UnmixModel
+
+    if isinstance(job.chosen, UnmixModel):
+        return Done(job.chosen, record)
+    spectra = read_library(library_files(job.results.endmembers)[0]).spectra
+    names = kinds = endmember_names(len(spectra))
+    if job.known is not None:
+        names, kinds = tuple(names_of(job.known)[0]), tuple(kinds_of(job.known))
+    return Done(job.chosen.mixture(spectra, job.cube.spec, names, kinds), record)
+
+
 def finish(job: Job, done: Done, *, quicklook: bool, strict: bool) -> None:
     """Write what goes with the maps, and tell; raises `CheckError` for a fault, if `strict`."""
     from hsisr.export import write_endmembers

@@ -136,8 +136,9 @@ class Means:
         tiles = f"{len(plan):,} of {height} x {width} pixels"
         shared.say(f"tiles      {tiles}, {sizes.threads} at a time")
         shared.say(f"memory     about {human_size(sizes.memory)}")
-        free = human_size(free_room(target.cubes[0][0]))
-        shared.say(f"disk       {human_size(needed)} needed, {free} free")
+        path = target.cubes[0][0]
+        free = f", {human_size(free_room(path))} free" if path.parent.is_dir() else ""
+        shared.say(f"disk       {human_size(needed)} needed{free}")
         shared.say(f"time       about {shared.duration(seconds)}")
 
     def workers(self, operations: Sequence[Operation], count: int) -> list[Worker]:

@@ -288,21 +288,6 @@ def unmix(job: Job) -> Done | None:
     return Done(found.unmixer, describe(job.begun, outcome), seen)
 
 
-def unmixed_before(job: Job, record: dict[str, Any]) -> Done:
-    """What an earlier run has written, by its record and its endmembers; raises `InputError`."""
-    from hsisr.export import endmember_names, library_files
-    from hsisr.library import read_library
-    from hsisr.model import UnmixModel
-
-    if isinstance(job.chosen, UnmixModel):
-        return Done(job.chosen, record)
-    spectra = read_library(library_files(job.results.endmembers)[0]).spectra
-    names = kinds = endmember_names(len(spectra))
-    if job.known is not None:
-        names, kinds = tuple(names_of(job.known)[0]), tuple(kinds_of(job.known))
-    return Done(job.chosen.mixture(spectra, job.cube.spec, names, kinds), record)
-
-
 def _settled(job: Job, seen: Survey, journal: Journal | Unkept, stopper: shared.Stopper) -> Found:
     """What is done to the tiles, once all of the scene is known that has to be."""
     from hsisr.export import endmember_names
@@ -322,10 +307,23 @@ def _settled(job: Job, seen: Survey, journal: Journal | Unkept, stopper: shared.
     return Found(chosen.mixture(spectra, spec, endmember_names(len(spectra))), estimates)
 
 
+def tell_plan(job: Job) -> None:
+    """Tell what is made, by what."""
+    from hsisr.export import size_in_words
+
+    shared.say(f"device     {job.means.machine.description}")
+    shared.say(f"method     {job.chosen.name}")
+    if job.sharper is not None:
+        shared.say(f"sharpened  {job.sharper.model.choice}")
+    most, (path, spec) = "" if job.settled else " at most", job.expected.cubes[0]
+    shared.say(f"output     {path}  {size_in_words(spec)}{most}")
+
+
 def preview(job: Job) -> None:
     """Tell what the run would take, by a small part of it."""
     import numpy as np
 
+    tell_plan(job)
     seen, target, unmixer = job.surveyed(hasty=True), job.expected, job.known
     warn_of_blank(seen, job.cube.spec)
     if unmixer is None:

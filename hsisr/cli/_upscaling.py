@@ -207,10 +207,21 @@ def checked(job: Job, record: dict[str, Any]) -> dict[str, Any]:
     return {**record, "consistency": {"enforced": job.enforce, **asdict(consistency(job))}}
 
 
+def tell_plan(job: Job) -> None:
+    """Tell what is made, by what."""
+    from hsisr.export import size_in_words
+
+    shared.say(f"device     {job.means.machine.description}")
+    shared.say(f"model      {job.model.choice}")
+    for path, spec in job.target.cubes:
+        shared.say(f"output     {path}  {size_in_words(spec)}")
+
+
 def preview(job: Job) -> None:
     """Tell what the run would take, by a small part of it."""
     from hsisr.survey import survey
 
+    tell_plan(job)
     seen = survey(job.cube, job.model.tokens, hasty=True)
     warn_of_blank(seen, job.cube.spec)
     operations = job.operations(seen)

@@ -11,10 +11,10 @@ import typer
 from hsisr.cli import _cluster, _scenes
 from hsisr.cli import _options as options
 from hsisr.cli import _shared as shared
-from hsisr.cli._findings import finish, require_sound
+from hsisr.cli._findings import finish, require_sound, unmixed_before
 from hsisr.cli._sharper import Sharper
 from hsisr.cli._tiles import Means
-from hsisr.cli._unmixing import Job, Results, inputs_of, preview, unmix, unmixed_before
+from hsisr.cli._unmixing import Job, Results, inputs_of, preview, tell_plan, unmix
 from hsisr.cli._wanted import ABUNDANCES, AUTO, METHOD, Wanted
 
 if TYPE_CHECKING:
@@ -189,10 +189,12 @@ def command(
             if made is not None:
                 _finish_if_needed(job, made, quicklook, strict, dry_run)
                 return
-            _announce(job, [*batch.files, *inputs_of(job)], quicklook)
             if dry_run:
                 preview(job)
+                _require_writable(job, batch.files, quicklook)
                 return
+            _require_writable(job, batch.files, quicklook)
+            tell_plan(job)
             if (done := unmix(job)) is not None:
                 finish(job, done, quicklook=quicklook, strict=strict)
 
@@ -215,17 +217,10 @@ def _finish_if_needed(
         finish(job, unmixed_before(job, made), quicklook=quicklook, strict=strict)
 
 
-def _announce(job: Job, inputs: Sequence[Path], quicklook: bool) -> None:
-    """Check that everything can be written, and tell what will be."""
-    from hsisr import export
+def _require_writable(job: Job, lists: Sequence[Path], quicklook: bool) -> None:
+    from hsisr.export import require_writable
 
-    specs = [spec for _, spec in job.expected.cubes]
-    needed = sum(spec.nbytes for spec in specs)
+    needed = sum(spec.nbytes for _, spec in job.expected.cubes)
+    inputs = [*lists, *inputs_of(job)]
     files = job.results.files(quicklook)
-    export.require_writable(files, inputs, needed, overwrite=job.means.overwrite)
-    shared.say(f"device     {job.means.machine.description}")
-    shared.say(f"method     {job.chosen.name}")
-    if job.sharper is not None:
-        shared.say(f"sharpened  {job.sharper.model.choice}")
-    most = "" if job.settled else " at most"
-    shared.say(f"output     {job.results.abundance}  {export.size_in_words(specs[0])}{most}")
+    require_writable(files, inputs, needed, overwrite=job.means.overwrite)

@@ -12,10 +12,12 @@ from hsisr.cli import _options as options
 from hsisr.cli import _shared as shared
 from hsisr.cli._adapting import Adaptation
 from hsisr.cli._tiles import Means
-from hsisr.cli._upscaling import Job, Results, checked, preview, upscale
+from hsisr.cli._upscaling import Job, Results, checked, preview, tell_plan, upscale
 from hsisr.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from hsisr.model import SrModel
 
 _ATTENTION = ("surveyed", "dynamic")
@@ -119,7 +121,6 @@ def command(
 
     Example: hsisr upscale scene.hdr --scale 4
     """
-    from hsisr import export
     from hsisr.formats import ReadOptions
     from hsisr.model import load_sr
 
@@ -166,28 +167,26 @@ def command(
             if made is not None:
                 _check_if_needed(job, made, quicklook, dry_run)
                 return
-            trained = [chosen.checkpoint.path] if chosen.checkpoint else []
-            inputs = [*cube.files, *batch.files, *trained]
-            needed = sum(spec.nbytes for _, spec in job.target.cubes)
             written = [*results.files(quicklook), *([keep] if keep else [])]
-            export.require_writable(written, inputs, needed, overwrite=overwrite)
-            _tell_plan(job)
             if dry_run:
                 preview(job)
+                _require_writable(job, written, batch.files)
                 return
+            _require_writable(job, written, batch.files)
+            tell_plan(job)
             if (record := upscale(job)) is not None:
                 _finish(job, record, quicklook)
 
     batch.work(step)
 
 
-def _tell_plan(job: Job) -> None:
-    from hsisr.export import size_in_words
+def _require_writable(job: Job, written: Sequence[Path], lists: Sequence[Path]) -> None:
+    from hsisr.export import require_writable
 
-    shared.say(f"device     {job.means.machine.description}")
-    shared.say(f"model      {job.model.choice}")
-    for path, spec in job.target.cubes:
-        shared.say(f"output     {path}  {size_in_words(spec)}")
+    trained = [job.model.checkpoint.path] if job.model.checkpoint else []
+    needed = sum(spec.nbytes for _, spec in job.target.cubes)
+    inputs = [*job.cube.files, *lists, *trained]
+    require_writable(written, inputs, needed, overwrite=job.means.overwrite)
 
 
 def _chosen(attention: str, consistency: str) -> tuple[bool, bool]:

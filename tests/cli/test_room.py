@@ -9,6 +9,11 @@ import sys
 
 import pytest
 
+COMMANDS = (
+    ("upscale", "--model", "bicubic", "--scale", "2"),
+    ("unmix", "--endmembers", "3", "--method", "vca"),
+)
+
 
 @pytest.fixture
 def mounted(tmp_path):
@@ -35,6 +40,41 @@ def test_a_disk_that_is_too_small_is_found_before_any_work(world, hsisr, mounted
     assert "262.1 kB free" in ended.first
     assert "hint: write to another disk with -o" in ended.err
     assert not list(disk.iterdir())
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_a_rehearsal_tells_what_a_run_takes_and_then_that_the_disk_is_too_small(
+    command, world, hsisr, mounted
+):
+    disk = mounted("size=24k")
+    rehearsed = hsisr(*command, world.header, "-o", disk, "--dry-run")
+    _require_forecast(rehearsed)
+    ended = hsisr(*command, world.header, "-o", disk)
+    assert (rehearsed.code, rehearsed.first) == (ended.code, ended.first)
+    assert "not enough disk" in ended.first
+    assert not list(disk.iterdir())
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_a_rehearsal_tells_what_a_run_takes_and_then_what_is_in_its_way(
+    command, world, hsisr, tmp_path
+):
+    assert hsisr(*command, world.header, "-o", tmp_path / "old.img").code == 0
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    for output in ("old.img", "missing/new.img"):
+        # whatever is there was made in another way
+        options = ("--tile", 17, "-o", tmp_path / output)
+        rehearsed = hsisr(*command, world.header, *options, "--dry-run")
+        _require_forecast(rehearsed)
+        ended = hsisr(*command, world.header, *options)
+        assert (rehearsed.code, rehearsed.first) == (5, ended.first)
+        assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def _require_forecast(ended):
+    told = [line.split()[0] for line in ended.err.splitlines()]
+    assert {"device", "output", "tiles", "memory", "disk", "time"} <= set(told)
+    assert told.index("time") < told.index("error:")
 
 
 def test_a_disk_that_is_too_small_for_prepared_data_is_an_output_error(world, hsisr, mounted):
