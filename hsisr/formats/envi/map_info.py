@@ -23,6 +23,7 @@ _WGS84 = ("wgs-84", "wgs84", "wgs 84", "wgs_1984")
 # some sensors write the letter of the latitude band instead; S could be either and stays unread
 _NORTH = {"north", *"npqrtuvwx"}
 _SOUTH = {"south", *"cdefghjklm"}
+_SOUTH_UP = 180.0
 _PIXEL_GRID: Transform = (1.0, 0.0, 0.0, 0.0, -1.0, 0.0)
 
 
@@ -31,7 +32,8 @@ def read_geo(map_info: str, wkt: str | None = None) -> tuple[Geo | None, str | N
 
     `wkt` is the `coordinate system string`, which is believed rather than the name of the
     projection. Rotation is counter-clockwise, in degrees, about the reference pixel (GDAL turns
-    the grid about its corner instead, which differs where the reference pixel is not 1, 1).
+    the grid about its corner instead, which differs where the reference pixel is not 1, 1); but
+    180 means that the first row is the southernmost, as GDAL writes and reads it.
     """
     texts = items(map_info)
     transform = _grid(texts)
@@ -57,6 +59,8 @@ def _grid(texts: list[str]) -> Transform | None:
 def _transform(
     ref_x: float, ref_y: float, x: float, y: float, width: float, height: float, rotation: float
 ) -> Transform:
+    if abs(rotation) == _SOUTH_UP:
+        return width, 0.0, x - width * (ref_x - 1), 0.0, height, y + height * (ref_y - 1)
     cos, sin = math.cos(math.radians(rotation)), math.sin(math.radians(rotation))
     a, b, d, e = cos * width, sin * height, sin * width, -cos * height
     return a, b, x - a * (ref_x - 1) - b * (ref_y - 1), d, e, y - d * (ref_x - 1) - e * (ref_y - 1)
@@ -89,15 +93,16 @@ def _utm(zone: str, hemisphere: str) -> str | None:
 def geo_entries(geo: Geo) -> list[Entry]:
     """The entries of a header that put a scene at `geo`, as far as ENVI can say it.
 
-    A sheared or mirrored grid, and one with rotated pixels that are not square (programs differ in
-    what that means), gets none: no place is better than a wrong one.
+    A sheared or mirrored grid, one upside down, and one with rotated pixels that are not square
+    (programs differ in what that means) get none: no place is better than a wrong one.
     """
     a, b, x, d, e, y = geo.transform
     width, height = math.hypot(a, d), math.hypot(b, e)
-    rotation = math.degrees(math.atan2(d, a))
+    south_up = a > 0 and e > 0 and not b and not d
+    rotation = _SOUTH_UP if south_up else math.degrees(math.atan2(d, a))
     if not same_place(geo, Geo(_transform(1, 1, x, y, width, height, rotation), geo.crs)):
         return []
-    if rotation and not math.isclose(width, height, rel_tol=1e-9):
+    if rotation and not south_up and not math.isclose(width, height, rel_tol=1e-9):
         return []
     projection, *rest = _projection(geo.crs)
     turned = [f"rotation={rotation!r}"] if rotation else []

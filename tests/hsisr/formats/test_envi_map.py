@@ -13,11 +13,13 @@ import rasterio
 from hypothesis import given
 from hypothesis import strategies as st
 from rasterio.crs import CRS
+from rasterio.transform import Affine
 
 from hsisr.cube import CubeSpec, Geo
 from hsisr.encoding import write_block
 from hsisr.formats import create_cube, open_cube
 from hsisr.formats.envi.map_info import geo_entries, read_geo, same_place, zoomed
+from hsisr.selection import selected
 
 UTM = "32, North, WGS-84, units=Meters"
 Corners = list[tuple[float, float]]
@@ -84,7 +86,41 @@ def test_the_corners_stay_where_gdal_sees_them(
 
 
 @pytest.mark.parametrize("reference", REFERENCES)
-@pytest.mark.parametrize("rotation", [0, 33, 180, -107.5])
+@pytest.mark.parametrize("rotation", ["180", "-180.00"])
+def test_a_scene_whose_first_row_is_the_southernmost_lies_where_gdal_sees_it(
+    tmp_path: Path, reference: tuple[str, str], rotation: str
+) -> None:
+    place = ", ".join((*reference, "622613.5", "5269351.25", "30", "20"))
+    header = scene(tmp_path, f"UTM, {place}, {UTM}, rotation={rotation}")
+    for path in (tmp_path / "scene.img", upscale(header, 4)):
+        with open_cube(path) as cube, rasterio.open(path) as file:
+            assert cube.spec.geo is not None
+            assert cube.spec.geo.transform == pytest.approx(file.transform[:6], abs=1e-9)
+            assert file.transform.e > 0
+
+
+def test_a_scene_that_gdal_wrote_south_up_stays_so_in_windows_and_from_other_formats(
+    tmp_path: Path,
+) -> None:
+    place = Affine(30, 0, 622613.5, 0, 20, 5269351.25)
+    profile = {"width": 6, "height": 5, "count": 1, "dtype": "uint8", "crs": "EPSG:32632"}
+    for driver, name in (("ENVI", "a.img"), ("GTiff", "b.tif")):
+        with rasterio.open(tmp_path / name, "w", driver, transform=place, **profile) as file:
+            file.write(np.zeros((1, 5, 6), np.uint8))
+        with open_cube(tmp_path / name) as cube:
+            window = selected(cube, None, "2,1,3,4", None)
+            assert cube.spec.geo is not None
+            assert cube.spec.geo.transform == place[:6]
+            spec = window.spec
+        path = tmp_path / f"{driver}_part.img"
+        with create_cube(path, spec, "envi") as writer:
+            write_block(writer, spec.window, np.zeros(spec.shape, np.float32))
+        with rasterio.open(path) as part:
+            assert part.transform == Affine(30, 0, 622613.5 + 30, 0, 20, 5269351.25 + 2 * 20)
+
+
+@pytest.mark.parametrize("reference", REFERENCES)
+@pytest.mark.parametrize("rotation", [0, 33, 179, -107.5])
 def test_the_reference_pixel_lies_at_its_coordinates_and_steps_have_the_pixels_length(
     reference: tuple[str, str], rotation: float
 ) -> None:
@@ -235,13 +271,13 @@ def test_the_place_of_a_scene_from_another_format_is_one_that_gdal_reads(
 @pytest.mark.parametrize(
     "transform",
     [
-        (30, 0, 5e5, 0, 30, 46e5),
+        (-30, 0, 5e5, 0, 30, 46e5),
         (-30, 0, 5e5, 0, -30, 46e5),
         (30, 5, 5e5, 0, -30, 46e5),
         (26, 10, 5e5, 15, -17.32, 46e5),
         (0, 30, 5e5, 20, 0, 46e5),
     ],
-    ids=["south up", "mirrored", "sheared", "skew", "turned and not square"],
+    ids=["upside down", "mirrored", "sheared", "skew", "turned and not square"],
 )
 def test_what_map_info_cannot_say_is_left_out(
     transform: tuple[float, float, float, float, float, float],
@@ -251,7 +287,7 @@ def test_what_map_info_cannot_say_is_left_out(
 
 @given(
     st.floats(1e-6, 1e5),
-    st.floats(-180, 180),
+    st.floats(-179, 179),
     st.floats(-1e7, 1e7, allow_subnormal=False),
     st.sampled_from([0, 1]),
 )
