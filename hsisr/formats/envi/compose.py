@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from hsisr.cube import Class, CubeSpec, Spectrum
 from hsisr.errors import UsageError
 from hsisr.formats.envi.fields import Fields
-from hsisr.formats.envi.header import COMMENT, Entry, EnviHeader, braced, normal
+from hsisr.formats.envi.header import COMMENT, Entry, EnviHeader, braced, inner, normal
 from hsisr.formats.envi.map_info import geo_entries, number_text, same_place, zoomed
 from hsisr.formats.envi.native import EnviNative
 from hsisr.formats.envi.spec import DTYPES, read_spec
@@ -43,7 +43,8 @@ def _carried(source: EnviHeader, dropped: frozenset[str], zoom: int) -> Iterator
             continue
         finer = zoomed(normal(key), value, zoom)
         if finer is not None:
-            yield key, finer
+            # GDAL takes a number in braces for 0
+            yield key, inner(finer) if normal(key) == "data ignore value" else finer
 
 
 def _layout_entries(spec: CubeSpec) -> list[Entry]:

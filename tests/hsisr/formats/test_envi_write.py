@@ -97,6 +97,21 @@ def test_a_header_with_thousands_of_bands_is_read_by_gdal_to_its_end(tmp_path: P
         assert float(file.tags(3000)["wavelength"]) == centres[-1]
 
 
+@pytest.mark.parametrize("text", ["-9999", "{-9999}", "{ -9999.0 }", "{\n-9999\n}"])
+def test_the_number_for_no_data_is_written_as_gdal_reads_it(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.img").write_bytes(np.int16([-9999, 7]).tobytes())
+    (tmp_path / "a.hdr").write_text(
+        "ENVI\nsamples = 2\nlines = 1\nbands = 1\nheader offset = 0\ndata type = 2\n"
+        f"interleave = bsq\nbyte order = 0\ndata ignore value = {text}\n"
+    )
+    with open_cube(tmp_path / "a.hdr") as cube:
+        np.testing.assert_array_equal(cube.read(cube.spec.window), [[[np.nan, 7]]])
+        spec = cube.spec.upscaled(2)
+    write(tmp_path / "b.img", spec, np.zeros(spec.shape))
+    with rasterio.open(tmp_path / "b.img") as file:
+        assert file.nodata == -9999
+
+
 @pytest.mark.parametrize("dtype", ["int8", "float16", "bool", "complex64"])
 def test_a_type_that_envi_lacks_is_named_before_anything_is_written(
     tmp_path: Path, dtype: str
