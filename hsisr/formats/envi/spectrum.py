@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from statistics import median
 
 from hsisr.cube import Spectrum
 from hsisr.formats.envi.fields import Fields
 from hsisr.formats.envi.header import shown
+
+Lengths = tuple[float, ...]
 
 _NANOMETRES = {
     **dict.fromkeys(("nm", "nanometer", "nanometre"), 1.0),
@@ -19,6 +22,10 @@ _NANOMETRES = {
 _NOT_STATED = ("", "unknown")
 _MOST_MICROMETRES = 100.0
 """Optical sensors end far below 100 um and begin above 100 nm, so the size tells the unit."""
+_NARROWEST = 1e-4
+"""Of a wavelength: bands are hardly narrower."""
+_SPARSE = 0.05
+"""Of the way to the next band: narrower bands leave out nearly all of the spectrum."""
 
 
 def read_spectrum(fields: Fields, bands: int) -> Spectrum | None:
@@ -32,24 +39,46 @@ def read_spectrum(fields: Fields, bands: int) -> Spectrum | None:
     factor = _unit(fields, max(centres))
     if factor is None:
         return None
-    widths = _lengths(fields, "fwhm", bands)
+    widths = _widths(fields, centres, factor)
     if any(a >= b for a, b in pairwise(centres)):
         fields.note("the wavelengths do not increase from band to band")
     return Spectrum(
         centres_nm=_scaled(centres, factor),
-        widths_nm=None if widths is None else _scaled(widths, factor),
+        widths_nm=widths,
         good=good,
     )
 
 
-def _lengths(fields: Fields, key: str, bands: int) -> tuple[float, ...] | None:
+def _widths(fields: Fields, centres: Lengths, factor: float) -> Lengths | None:
+    """In nanometres; None where they are not given, or are in an unknown unit of their own."""
+    widths = _lengths(fields, "fwhm", len(centres))
+    if widths is None or _comparable(widths, centres):
+        return widths and _scaled(widths, factor)
+    other = {1.0: 1e3, 1e3: 1.0}.get(factor)
+    told = f"'fwhm' up to {max(widths):g} for wavelengths up to {max(centres):g}"
+    if other and _comparable(_scaled(widths, other / factor), centres):
+        fields.note(f"{told} looks like {'micro' if other > factor else 'nano'}meters")
+        return _scaled(widths, other)
+    fields.note(f"{told} is not in the same unit and not used")
+    return None
+
+
+def _comparable(widths: Lengths, centres: Lengths) -> bool:
+    """Whether both can be in one unit: bands are not wider than their wavelengths, nor all gaps."""
+    width, centre = median(widths), median(centres)
+    steps = [abs(b - a) for a, b in pairwise(centres)]
+    gaps = bool(steps) and width < _SPARSE * median(steps)
+    return width <= centre and not (0 < width < _NARROWEST * centre and gaps)
+
+
+def _lengths(fields: Fields, key: str, bands: int) -> Lengths | None:
     numbers = fields.numbers(key, bands)
     if numbers and min(numbers) < 0:
         raise fields.wrong(key, f"a list with {min(numbers)}", "lengths of at least 0 were")
     return numbers
 
 
-def _scaled(lengths: tuple[float, ...], factor: float) -> tuple[float, ...]:
+def _scaled(lengths: Lengths, factor: float) -> Lengths:
     # 0.4045 um are 404.5 nm, not 404.49999999999994
     return lengths if factor == 1 else tuple(round(length * factor, 9) for length in lengths)
 

@@ -68,6 +68,47 @@ def test_a_unit_that_is_not_stated_is_told_by_the_size_and_noted(
     assert word in notes[0]
 
 
+@pytest.mark.parametrize(
+    ("unit", "centres", "widths", "expected", "said"),
+    [
+        ("um", "0.4, 0.405", "10, 12", (10, 12), "nanometers"),
+        ("", "0.4, 2.5", "10, 12", (10, 12), "nanometers"),
+        ("nm", "400, 405", "0.01, 0.012", (10, 12), "micrometers"),
+        ("nm", "400, 405", "600, 700", None, "not used"),
+        ("um", "0.4, 0.405", "1e4, 1e4", None, "not used"),
+        ("mm", "0.0004, 0.0005", "10, 12", None, "not used"),
+    ],
+)
+def test_widths_in_another_unit_than_the_wavelengths_are_converted_or_left_out_and_noted(
+    unit: str, centres: str, widths: str, expected: tuple[float, float] | None, said: str
+) -> None:
+    units = f"wavelength units = {unit}\n" if unit else ""
+    found, notes = spectrum(f"{units}wavelength = {{{centres}}}\nfwhm = {{{widths}}}")
+    assert found is not None
+    assert found.widths_nm == expected
+    assert said in notes[-1]
+    assert notes[-1].startswith("'fwhm' up to ")
+
+
+@pytest.mark.parametrize(
+    ("centres", "widths"),
+    [
+        ("760, 760.02", "0.02, 0.03"),  # a very fine spectrometer
+        ("760, 2200", "0.2, 0.3"),  # a few of the bands of a fine one
+        ("490, 560", "280, 70"),  # one that sees grey among others
+        ("8000, 12000", "4000, 4000"),
+        ("400, 410", "0, 0"),
+    ],
+)
+def test_widths_that_a_sensor_can_have_are_taken_as_they_are(centres: str, widths: str) -> None:
+    found, notes = spectrum(
+        f"wavelength units = nm\nwavelength = {{{centres}}}\nfwhm = {{{widths}}}"
+    )
+    assert found is not None
+    assert found.widths_nm == tuple(map(float, widths.split(",")))
+    assert notes == []
+
+
 @pytest.mark.parametrize("unit", ["Wavenumber", "cm-1", "1/cm", "Index", "GHz"])
 def test_what_is_no_length_gives_no_spectrum_and_a_note(unit: str) -> None:
     found, notes = spectrum(f"wavelength units = {unit}\nwavelength = {{4000, 3990}}")
