@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from hsisr.cli import _shared as shared
@@ -104,12 +105,14 @@ def consistency(job: Job) -> Agreement:
     with shared.stoppable(unfinished) as stopper, open_cube(job.results.path) as output:
         steps = shared.progress(stopper.heeded(tiles), len(tiles), "checking")
         found = check.consistency(steps, output, job.cube, operator=job.operator)
+    told = "the scene does not vary, so it has no range to compare by"
+    if not math.isnan(found.worst):
+        told = f"the result differs from the scene by at most {found.worst:.2g} of its range"
     shared.say(
-        f"consistency {_in_words(found)}: degraded ({job.operator}), the result differs from the "
-        f"scene by at most {found.worst:.2g} of its range"
+        f"consistency {_in_words(found)}: degraded ({job.operator}), {told}"
         + ("" if all_of_it else f", in {len(tiles)} windows spread over it")
     )
-    if job.enforce and not found.worst <= check.CONSISTENT:
+    if job.enforce and found.worst > check.CONSISTENT:
         shared.say("note: samples rounded or clipped to the data type are not consistent any more")
     return found
 

@@ -96,6 +96,20 @@ def test_bad_and_constant_bands_are_interpolated(bands, hsisr, tmp_path):
     assert (sharp[:-2] != plain[:-2]).mean() > 0.5
 
 
+@pytest.mark.parametrize("consistency", ["report", "enforce"])
+@pytest.mark.parametrize("dtype", ["<i2", "<f4"])
+def test_a_scene_that_does_not_vary_is_told_to_have_no_range(dtype, consistency, hsisr, tmp_path):
+    value = np.array(0.1 if dtype == "<f4" else 7, dtype)
+    np.save(tmp_path / "flat.npy", np.full((ROWS, COLS, 4), value))
+    command = ("upscale", tmp_path / "flat.npy", "--scale", 2, "--consistency", consistency)
+    ended = hsisr(*command, "-o", tmp_path)
+    assert ended.code == 0
+    assert "the scene does not vary, so it has no range to compare by" in ended.err
+    assert "nan" not in ended.err
+    assert "not consistent" not in ended.err
+    np.testing.assert_allclose(np.load(tmp_path / "flat_x2.npy"), value, rtol=1e-6)
+
+
 def test_a_single_band_is_told_of(hsisr, tmp_path):
     ended = hsisr("upscale", _write(tmp_path, _scene(1)), "--scale", 2, "-o", tmp_path)
     assert "sharpened as a grey image" in ended.err
