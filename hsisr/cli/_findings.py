@@ -42,14 +42,15 @@ def finish(job: Job, done: Done, *, quicklook: bool, strict: bool) -> None:
     results, unmixer = job.results, done.unmixer
     write_endmembers(results.endmembers, unmixer.endmembers, _spectrum(job), names_of(unmixer)[0])
     # a run that is stopped while it looks at its maps is continued by the same command
-    write_json(results.record, done.record)
+    written = {**done.record, **_files(job, unmixer)}
+    write_json(results.record, written)
     agreement = _consistency(job, done)
     diagnosis, nearest = _diagnosed(unmixer, results.abundance), _nearest(job, unmixer)
     if quicklook:
         draw(job, unmixer, _spectrum(job))
     found = {"consistency": agreement, **diagnosis.record, "identified": nearest}
-    write_json(results.record, shared.finite({**done.record, **_files(job, unmixer), **found}))
-    shared.say(f"wrote {results.abundance} in {shared.duration(done.record['seconds'])}")
+    write_json(results.record, shared.finite({**written, **found}))
+    shared.say(f"wrote {results.abundance} in {shared.duration(written['seconds'])}")
     shared.say(diagnosis.summary)
     _tell_nearest(nearest)
     if strict:
