@@ -10,10 +10,10 @@ from rasterio.transform import Affine
 SHARPEN = ("upscale", "--model", "bicubic", "--scale", "2")
 
 
-def _south_up(path):
-    """A grid whose rows go north, which a header of ENVI cannot describe."""
+def _sheared(path):
+    """A grid whose rows and columns meet askew, which a header of ENVI cannot describe."""
     pixels = np.random.default_rng(0).integers(1, 9000, (8, 20, 24)).astype("i2")
-    place = {"crs": "EPSG:32633", "transform": Affine(30, 0, 400000, 0, 30, 4e6)}
+    place = {"crs": "EPSG:32633", "transform": Affine(30, 8, 400000, 0, -30, 4e6)}
     shape = {"count": 8, "height": 20, "width": 24, "dtype": "int16"}
     with rasterio.open(path, "w", driver="GTiff", **shape, **place) as file:
         file.write(pixels)
@@ -22,7 +22,7 @@ def _south_up(path):
 
 def test_a_place_on_the_map_that_envi_cannot_hold_is_told_of(hsisr, tmp_path):
     command, *options = SHARPEN
-    scene = _south_up(tmp_path / "scene.tif")
+    scene = _sheared(tmp_path / "scene.tif")
     ended = hsisr(command, scene, *options, "--format", "envi")
     assert ended.code == 0
     assert "scene_x2.img does not tell its place on the map; envi cannot" in ended.err
