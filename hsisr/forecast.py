@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from hsisr.cube import Block, Cube
 from hsisr.engine import Engine, Worker
 from hsisr.sizing import Sizes
-from hsisr.survey import Statistics, Survey, strips
+from hsisr.spectra import Statistics, strips
+from hsisr.survey import Survey
 from hsisr.window import Slab, Window
 
 

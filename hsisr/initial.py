@@ -13,7 +13,7 @@ from hsisr.errors import UsageError
 from hsisr.library import read_library
 from hsisr.patches import PatchSet
 from hsisr.recipe import UnmixRecipe
-from hsisr.survey import SPECTRA, bright
+from hsisr.spectra import SPECTRA, bright
 from hsisr_models.endmembers import SHELF as METHODS
 
 RANDOM = "random"

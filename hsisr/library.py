@@ -20,7 +20,7 @@ from hsisr.formats.envi.library import labels_beside
 from hsisr.formats.envi.library import read_library as read_envi
 from hsisr.formats.envi.table import read_spectra_table
 from hsisr.resampling import covered, weights
-from hsisr.survey import good_bands
+from hsisr.spectra import good_bands
 
 _TABLES = (".csv", ".txt", ".tsv")
 _DELETED = -9999.0

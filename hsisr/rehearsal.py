@@ -27,8 +27,9 @@ from hsisr.model import SrModel
 from hsisr.operations import Operation
 from hsisr.runtime import Runtime
 from hsisr.sizing import Sizes, allowed, fit
+from hsisr.spectra import strips
 from hsisr.speed import Load, made_up
-from hsisr.survey import Survey, strips, survey
+from hsisr.survey import Survey, survey
 from hsisr.window import Shape, Slab, TilePlan, Window
 
 _PATTERN = 256

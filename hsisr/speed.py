@@ -21,7 +21,8 @@ from hsisr.model import SrModel, load_sr
 from hsisr.operations import Operation
 from hsisr.run import render
 from hsisr.runtime import Runtime
-from hsisr.survey import Statistics, Survey
+from hsisr.spectra import Statistics
+from hsisr.survey import Survey
 from hsisr.window import Window
 from hsisr_models.resolver import SuperResolver
 from hsisr_models.sr import SHELF as NETWORKS

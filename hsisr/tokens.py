@@ -23,7 +23,7 @@ from hsisr.degraded import DegradedCube
 from hsisr.errors import InputError
 from hsisr.files import write_json
 from hsisr.patches import MANIFEST, describe, load_block, read_manifest, save_block
-from hsisr.survey import subspace_of, with_data
+from hsisr.spectra import subspace_of, with_data
 from hsisr.window import Window
 from hsisr_models.subspace import Subspace
 

@@ -16,7 +16,7 @@ from hsisr.cube import Block, Cube
 from hsisr.errors import InputError
 from hsisr.evaluate import strips_of
 from hsisr.formats import ReadOptions, open_cube
-from hsisr.survey import good_bands
+from hsisr.spectra import good_bands
 from hsisr.window import Window
 from hsisr_models.abundances import SHELF as SOLVERS
 

@@ -18,7 +18,8 @@ from hsisr.errors import InputError, UsageError
 from hsisr.library import Library, read_library, reflectance_of_one
 from hsisr.operations import UnmixLinearly
 from hsisr.runtime import Runtime
-from hsisr.survey import SPECTRA, Survey, good_bands, sample_pixels, statistics_of
+from hsisr.spectra import SPECTRA, good_bands, sample_pixels, statistics_of
+from hsisr.survey import Survey
 from hsisr.window import Window
 from hsisr_models.abundances import SHELF as SOLVERS
 from hsisr_models.contract import Solution

@@ -22,7 +22,7 @@ from hsisr.cube import ArrayCube, Block, CubeSpec, Spectrum
 from hsisr.palette import colours
 from hsisr.picture import rgb_bands, stretched
 from hsisr.plot import curves, over_bands, web, write
-from hsisr.survey import good_bands
+from hsisr.spectra import good_bands
 from hsisr_models.metrics import SHELF as METRICS
 
 Map = NDArray[np.float32]

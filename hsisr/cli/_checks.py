@@ -22,7 +22,7 @@ _FEW = 0.001
 def warn_of_noise(seen: Survey, spec: CubeSpec) -> None:
     """Tell which bands are noise, as all bands count alike in what follows."""
     from hsisr.library import stretches
-    from hsisr.survey import good_bands
+    from hsisr.spectra import good_bands
 
     good = good_bands(spec)
     noise = seen.noise & good

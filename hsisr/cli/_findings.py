@@ -95,7 +95,7 @@ def _diagnosed(unmixer: Unmixer, abundance: Path) -> Diagnosis:
     """What the written abundances are like."""
     from hsisr.diagnosis import Diagnosis, Tally, twins
     from hsisr.formats import open_cube
-    from hsisr.survey import strips
+    from hsisr.spectra import strips
     from hsisr.unmixing import LinearMixture
 
     names, materials = names_of(unmixer)
@@ -112,7 +112,7 @@ def _diagnosed(unmixer: Unmixer, abundance: Path) -> Diagnosis:
 
 def _nearest(job: Job, unmixer: Unmixer) -> list[dict[str, Any]] | None:
     """For each endmember the spectra of the reference that are most like it."""
-    from hsisr.survey import good_bands
+    from hsisr.spectra import good_bands
 
     if job.reference is None:
         return None

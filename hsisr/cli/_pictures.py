@@ -30,7 +30,7 @@ def draw(job: Job, unmixer: Unmixer, spectrum: Spectrum | None) -> None:
         _draw_plainly(job)
         return
     from hsisr.picture import overview, rgb_bands, stretched
-    from hsisr.survey import good_bands
+    from hsisr.spectra import good_bands
 
     results, cube = job.results, job.cube
     scene = stretched(overview(cube, rgb_bands(cube.spec), _LONGEST))

@@ -60,7 +60,7 @@ def _estimates(cube: Cube, journal: Journal | Unkept, stopper: shared.Stopper) -
 
 def _strips(cube: Cube, stopper: shared.Stopper) -> Iterator[Window]:
     """A scene from top to bottom, as far as is shown."""
-    from hsisr.survey import strips
+    from hsisr.spectra import strips
 
     rows = cube.spec.rows
     return stopper.heeded(

@@ -12,7 +12,7 @@ from hsisr.cube import ArrayCube, Spectrum
 from hsisr.errors import UsageError
 from hsisr.mixtures import Plan as Scene
 from hsisr.mixtures import mixture, smooth_spectra
-from hsisr.survey import sample_pixels
+from hsisr.spectra import sample_pixels
 from hsisr.truth import Truth
 from hsisr_models.endmembers import SHELF as METHODS
 

@@ -16,7 +16,7 @@ from hsisr.formats import open_cube
 from hsisr.formats.envi.library import write_library, write_table
 from hsisr.library import Library, Match, read_library, reflectance_of_one
 from hsisr.selection import bands_named
-from hsisr.survey import good_bands
+from hsisr.spectra import good_bands
 
 PLACES = np.arange(350.0, 2501.0, 2.0)
 CENTRES = tuple(np.linspace(400.0, 2400.0, 101))
