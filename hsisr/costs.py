@@ -30,7 +30,7 @@ class Memory:
             torch.cuda.reset_peak_memory_stats(device)
             self._before: int | None = torch.cuda.memory_allocated(device)
         else:
-            self._before = _resident() if forget_peak() else None
+            self._before = _resident() if _forget_peak() else None
 
     def peak(self) -> int | None:
         """Bytes; None where the system does not tell."""
@@ -72,7 +72,7 @@ class _Counted(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return result
 
 
-def forget_peak() -> bool:
+def _forget_peak() -> bool:
     """Let the system forget how much memory this process has had; whether it can."""
     try:
         # what was freed but kept would hide what is taken from it

@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 
 from hsisr.assembly import Production, Target
-from hsisr.costs import forget_peak
 from hsisr.cube import ALL, ArrayCube, Block, CubeSpec, Interleave
 from hsisr.encoding import write_block
 from hsisr.engine import Engine, Worker
@@ -100,7 +99,7 @@ class Rehearsal:
     compute_seconds: float
     """For the same tiles without files."""
     peak_bytes: int
-    """Of memory, that the process had at most while files were read and written."""
+    """Of memory, that the process ever had until the files were there."""
 
     @property
     def seconds(self) -> float:
@@ -156,7 +155,6 @@ def rehearse(
         workers = [Worker(operation, stage.runtime)] * sizes.threads
         # also brings memory and libraries into the state of a long run
         operations = yield from _operations(operation, seen, sizes.plan, stage.runtime)
-        forget_peak()
         started = time.perf_counter()
         engine = Engine(cube, seen, sizes.plan, workers)
         with Journal(folder / "sharper.journal", {}, Share()) as journal:

@@ -58,11 +58,6 @@ class Row:
         return median(run.io for run in self.runs)
 
     @property
-    def peak_bytes(self) -> int:
-        """Of memory, in the run that took the most."""
-        return max(run.peak_bytes for run in self.runs)
-
-    @property
     def run_share(self) -> float:
         """Of the ceiling, from the scene to the output."""
         pairs = zip(self.runs, self.ceilings, strict=True)

@@ -162,7 +162,7 @@ def _file_facts(row: Row, stage: Stage) -> dict[str, Any]:
         "compute_seconds": run.compute_seconds,
         "statistics_over_compute": row.statistics,
         "io_over_compute": row.io,
-        "peak_bytes": row.peak_bytes,
+        "peak_bytes": row.runs[0].peak_bytes,
     }
 
 
@@ -194,7 +194,7 @@ def _runs(rows: list[Row], stage: Stage) -> list[str]:
     from hsisr.files import human_size
 
     headings = ["file to file", "tile", "seconds", "pixels/s", "of the ceiling"]
-    headings += ["statistics", "files", "memory"]
+    headings += ["statistics", "files", "memory so far"]
     cells = [
         [
             row.model.name,
@@ -204,7 +204,7 @@ def _runs(rows: list[Row], stage: Stage) -> list[str]:
             f"{row.run_share:.2f}",
             f"{row.statistics:+.1%}",
             f"{row.io:+.1%}",
-            human_size(row.peak_bytes),
+            human_size(row.runs[0].peak_bytes),
         ]
         for row, run in ((row, row.middle) for row in rows)
     ]
