@@ -180,7 +180,7 @@ def upscale(job: Job) -> dict[str, Any] | None:
         warn_of_blank(seen, job.cube.spec)
         tell_subspace(seen.subspace)
         operations = job.operations(seen)
-        checked = self_check(job, operations[0], seen, stopper)
+        expected = self_check(job, operations[0], seen, stopper)
         production, outcome = _run(job, operations, seen, journal, stopper)
     if not production.published:
         return None
@@ -195,7 +195,7 @@ def upscale(job: Job) -> dict[str, Any] | None:
         "model_name": job.model.name,
         "adaptation": adaptation,
         "variance_covered": seen.subspace and seen.subspace.covered,
-        "self_check": checked and asdict(checked),
+        "self_check": expected and asdict(expected),
         "clipped_samples": production.clipped,
         **outcome,
     }
