@@ -41,6 +41,19 @@ class Spectrum:
         return min(usable, key=lambda i: abs(self.centres_nm[i] - wavelength_nm))
 
 
+def spectral_mismatch(scene: Spectrum | None, known: Spectrum | None) -> str | None:
+    """Where two spectra differ by more than half a band spacing, in words."""
+    found, expected = (spectrum.centres_nm if spectrum else () for spectrum in (scene, known))
+    if not found or not expected or len(expected) < 2:
+        return None
+    spacing = float(np.median(np.abs(np.diff(expected))))
+    errors = np.abs(np.asarray(found) - np.asarray(expected))
+    band = int(errors.argmax())
+    if errors[band] <= max(spacing / 2, 1.0):
+        return None
+    return f"band {band + 1} lies at {found[band]:.1f} nm, but at {expected[band]:.1f} nm"
+
+
 @dataclass(frozen=True)
 class Geo:
     """Where the pixels lie on the map.

@@ -10,16 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hsisr import checkpoint, zoo
-from hsisr.checkpoint import SUFFIX, Checkpoint
-from hsisr.cube import CubeSpec
+from hsisr.checkpoints import checkpoint, zoo
+from hsisr.checkpoints.checkpoint import SUFFIX, Checkpoint
+from hsisr.checkpoints.header import MODEL
+from hsisr.cube import CubeSpec, spectral_mismatch
 from hsisr.errors import ModelError, UsageError
-from hsisr.fit import MODEL
-from hsisr.operations import Sharpen, Unmix
-from hsisr.patches import spectral_mismatch
-from hsisr.run import freeze
 from hsisr.runtime import Runtime
-from hsisr.survey import Survey
+from hsisr.scene.survey import Survey
+from hsisr.tiling.operations import Sharpen, Unmix
+from hsisr.tiling.run import freeze
 from hsisr_models.blocks import thaw_attention
 from hsisr_models.networks import TokenNetwork, UnmixNetwork
 from hsisr_models.resolver import SuperResolver

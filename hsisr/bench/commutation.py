@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from hsisr import gaps
 from hsisr.cube import Block
-from hsisr.patches import PatchSet
+from hsisr.data.patches import PatchSet
+from hsisr.scene import gaps
 from hsisr_models.networks import UnmixNetwork
 
 

@@ -11,14 +11,14 @@ import numpy as np
 
 from hsisr import evaluate
 from hsisr.bench.timed import clock
-from hsisr.costs import Memory, operations
 from hsisr.cube import ArrayCube, Block
+from hsisr.data.patches import PatchSet
 from hsisr.model import SrModel, load_sr
-from hsisr.operations import Operation
-from hsisr.patches import PatchSet
-from hsisr.run import gather_strips, render, run
 from hsisr.runtime import Runtime
-from hsisr.survey import survey
+from hsisr.scene.survey import survey
+from hsisr.tiling.costs import Memory, operations
+from hsisr.tiling.operations import Operation
+from hsisr.tiling.run import gather_strips, render, run
 from hsisr.window import Window
 
 Strip = tuple[Window, Block]

@@ -9,7 +9,7 @@ from typing import Any
 
 from hsisr.errors import OutputError
 from hsisr.files import write_json
-from hsisr.journal import differences
+from hsisr.tiling.journal import differences
 
 BEGUN = "begun.json"
 _TOLD = 5

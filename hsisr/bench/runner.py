@@ -17,20 +17,21 @@ from typing import TypeVar
 
 import torch
 
-from hsisr import zoo
 from hsisr.bench import records
 from hsisr.bench.claims import claimed, once, pause, sharing
 from hsisr.bench.examination import Facts, examine
 from hsisr.bench.timed import CLOCK, train
 from hsisr.bench.training import planned, sharpening, unmixed
 from hsisr.bench.trial import RESULT, Cell, Dataset, Result, Terms, Variant
-from hsisr.building import build_network, build_relation, build_unmixing
+from hsisr.checkpoints import zoo
+from hsisr.checkpoints.building import build_network, build_relation, build_unmixing
+from hsisr.checkpoints.header import MODEL
+from hsisr.data.patches import MANIFEST, PatchSet, open_patches
 from hsisr.errors import UsageError
 from hsisr.files import write_json
-from hsisr.fit import METRICS, MODEL, STATE
-from hsisr.initial import require_known as require_known_start
 from hsisr.model import load_sr
-from hsisr.patches import MANIFEST, PatchSet, open_patches
+from hsisr.training.fit import METRICS, STATE
+from hsisr.training.initial import require_known as require_known_start
 from hsisr_models.networks import TokenNetwork
 from hsisr_models.sr import SHELF as NETWORKS
 

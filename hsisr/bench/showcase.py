@@ -19,10 +19,10 @@ from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from hsisr.cube import ArrayCube, Block, CubeSpec, Spectrum
-from hsisr.palette import colours
-from hsisr.picture import rgb_bands, stretched
-from hsisr.plot import curves, over_bands, web, write
-from hsisr.spectra import good_bands
+from hsisr.results.palette import colours
+from hsisr.results.picture import rgb_bands, stretched
+from hsisr.results.plot import curves, over_bands, web, write
+from hsisr.scene.spectra import good_bands
 from hsisr_models.metrics import SHELF as METRICS
 
 Map = NDArray[np.float32]

@@ -14,9 +14,9 @@ from statistics import median
 import torch
 
 from hsisr.files import write_json
-from hsisr.fit import Batches, Loss, Report, Task, fit
 from hsisr.recipe import Training
 from hsisr.runtime import Runtime, explained
+from hsisr.training.fit import Batches, Loss, Report, Task, fit
 
 CLOCK = "clock.json"
 _ADVICE = "train on smaller batches, e.g. --set sr.training.batch=4"

@@ -7,19 +7,20 @@ from dataclasses import replace
 
 import torch
 
-from hsisr import checkpoint
 from hsisr.bench import records
 from hsisr.bench.budget import lasting
 from hsisr.bench.claims import once
 from hsisr.bench.timed import Work, seconds_per_step, train
 from hsisr.bench.trial import RESULT, Cell, Terms
-from hsisr.checkpoint import Checkpoint
+from hsisr.checkpoints import checkpoint
+from hsisr.checkpoints.checkpoint import Checkpoint
+from hsisr.checkpoints.header import MODEL
+from hsisr.data.patches import PatchSet
+from hsisr.data.sampler import Sampler
 from hsisr.files import write_json
-from hsisr.fit import MODEL, STATE
-from hsisr.patches import PatchSet
 from hsisr.recipe import Training
-from hsisr.sampler import Sampler
-from hsisr.steps import SrStep, UnmixStep, total_loss, untrained
+from hsisr.training.fit import STATE
+from hsisr.training.steps import SrStep, UnmixStep, total_loss, untrained
 
 
 def unmixed(

@@ -16,9 +16,9 @@ import torch
 from hsisr import recipe as recipes
 from hsisr.bench.budget import Budget
 from hsisr.bench.records import plain, read
+from hsisr.data.patches import PatchSet
 from hsisr.evaluate import DEFAULT
 from hsisr.files import write_json
-from hsisr.patches import PatchSet
 from hsisr.recipe import Recipe
 from hsisr.runtime import Runtime
 

@@ -13,9 +13,9 @@ from hsisr.bench.commutation import Commutation, commutation
 from hsisr.bench.scoreboard import Entry, Table
 from hsisr.bench.standings import Standing
 from hsisr.bench.trial import Cell, Terms
-from hsisr.checkpoint import load
-from hsisr.fit import MODEL
-from hsisr.patches import open_patches
+from hsisr.checkpoints.checkpoint import load
+from hsisr.checkpoints.header import MODEL
+from hsisr.data.patches import open_patches
 
 _ROUNDED = {"psnr": 0.005, "sam": 0.0005}
 """Differences that a table rounds to nothing, in dB and degrees."""

@@ -12,12 +12,12 @@ from hsisr.cli import _shared as shared
 from hsisr.errors import InputError, UsageError
 
 if TYPE_CHECKING:
-    from hsisr.adapt import Verdict
-    from hsisr.checkpoint import Checkpoint
+    from hsisr.checkpoints.checkpoint import Checkpoint
     from hsisr.cube import Cube
+    from hsisr.data.tokens import TokenSet
     from hsisr.model import SrModel
     from hsisr.runtime import Runtime
-    from hsisr.tokens import TokenSet
+    from hsisr.training.adapt import Verdict
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def adapted(
     model: SrModel, cube: Cube, wanted: Adaptation, machine: Runtime, stopper: shared.Stopper
 ) -> tuple[SrModel, dict[str, Any]]:
     """The better of the model and its form adapted to the scene, and the record of both."""
-    from hsisr.adapt import prepare
+    from hsisr.training.adapt import prepare
 
     if not model.tokens or model.checkpoint is None:
         raise UsageError(f"'{model.name}' cannot be adapted", hint="--model auto")
@@ -66,7 +66,7 @@ def _trained(
     stopper: shared.Stopper,
 ) -> tuple[Checkpoint, Verdict]:
     """Train with the time left shown."""
-    from hsisr.adapt import Adapting
+    from hsisr.training.adapt import Adapting
 
     started, seconds = time.monotonic(), 60 * wanted.minutes
     work = Adapting(model, tokens, folder, minutes=wanted.minutes, runtime=machine)

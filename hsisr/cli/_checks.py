@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from hsisr.cli import _shared as shared
 
 if TYPE_CHECKING:
-    from hsisr.check import Agreement, SelfCheck
-    from hsisr.cli._upscaling import Job
+    from hsisr.cli._upscale_job import Job
     from hsisr.cube import CubeSpec
-    from hsisr.operations import Operation
-    from hsisr.survey import Survey
+    from hsisr.scene.survey import Survey
+    from hsisr.tiling.check import Agreement, SelfCheck
+    from hsisr.tiling.operations import Operation
     from hsisr_models.subspace import Subspace
 
 _FEW = 0.001
@@ -21,8 +21,8 @@ _FEW = 0.001
 
 def warn_of_noise(seen: Survey, spec: CubeSpec) -> None:
     """Tell which bands are noise, as all bands count alike in what follows."""
-    from hsisr.library import stretches
-    from hsisr.spectra import good_bands
+    from hsisr.scene.spectra import good_bands
+    from hsisr.unmixing.library import stretches
 
     good = good_bands(spec)
     noise = seen.noise & good
@@ -71,7 +71,7 @@ def self_check(
     job: Job, operation: Operation, seen: Survey, stopper: shared.Stopper
 ) -> SelfCheck | None:
     """Compare the model with bicubic on the scene itself, and tell."""
-    from hsisr import check
+    from hsisr.tiling import check
 
     if not job.self_check or job.means.share.index > 1:
         return None
@@ -96,8 +96,8 @@ def self_check(
 
 def consistency(job: Job) -> Agreement:
     """Compare the degraded result, as it was written, with the scene, and tell."""
-    from hsisr import check
     from hsisr.formats import open_cube
+    from hsisr.tiling import check
 
     tiles, all_of_it = check.consistency_steps(job.cube.spec, job.model.scale)
     to_do = shared.again(without="--overwrite")

@@ -8,22 +8,23 @@ from typing import TYPE_CHECKING, Any
 
 from hsisr.cli import _shared as shared
 from hsisr.cli._pictures import draw
-from hsisr.cli._unmixing import Done, Job, kinds_of, names_of, trained
+from hsisr.cli._unmix_job import Job, kinds_of, names_of, trained
+from hsisr.cli._unmixing import Done
 from hsisr.errors import CheckError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hsisr.cli._unmixing import Unmixer
+    from hsisr.cli._unmix_job import Unmixer
     from hsisr.cube import Spectrum
-    from hsisr.diagnosis import Diagnosis
+    from hsisr.unmixing.diagnosis import Diagnosis
 
 
 def unmixed_before(job: Job, record: dict[str, Any]) -> Done:
     """What an earlier run has written, by its record and its endmembers; raises `InputError`."""
-    from hsisr.export import endmember_names, library_files
-    from hsisr.library import read_library
     from hsisr.model import UnmixModel
+    from hsisr.results.export import endmember_names, library_files
+    from hsisr.unmixing.library import read_library
 
     if isinstance(job.chosen, UnmixModel):
         return Done(job.chosen, record)
@@ -36,8 +37,8 @@ def unmixed_before(job: Job, record: dict[str, Any]) -> Done:
 
 def finish(job: Job, done: Done, *, quicklook: bool, strict: bool) -> None:
     """Write what goes with the maps, and tell; raises `CheckError` for a fault, if `strict`."""
-    from hsisr.export import write_endmembers
     from hsisr.files import write_json
+    from hsisr.results.export import write_endmembers
 
     results, unmixer = job.results, done.unmixer
     write_endmembers(results.endmembers, unmixer.endmembers, _spectrum(job), names_of(unmixer)[0])
@@ -62,7 +63,7 @@ def finish(job: Job, done: Done, *, quicklook: bool, strict: bool) -> None:
 
 def _files(job: Job, unmixer: Unmixer) -> dict[str, Any]:
     """What is written, for the record."""
-    from hsisr.export import library_files
+    from hsisr.results.export import library_files
 
     results = job.results
     return {
@@ -75,7 +76,7 @@ def _files(job: Job, unmixer: Unmixer) -> dict[str, Any]:
 
 def _consistency(job: Job, done: Done) -> dict[str, Any] | None:
     """How far abundances of the sharper scene are from those of the scene itself."""
-    from hsisr.unmixing import LinearMixture
+    from hsisr.unmixing.classical import LinearMixture
 
     if job.sharper is None:
         return None
@@ -93,10 +94,10 @@ def require_sound(faults: Sequence[str]) -> None:
 
 def _diagnosed(unmixer: Unmixer, abundance: Path) -> Diagnosis:
     """What the written abundances are like."""
-    from hsisr.diagnosis import Diagnosis, Tally, twins
     from hsisr.formats import open_cube
-    from hsisr.spectra import strips
-    from hsisr.unmixing import LinearMixture
+    from hsisr.scene.spectra import strips
+    from hsisr.unmixing.classical import LinearMixture
+    from hsisr.unmixing.diagnosis import Diagnosis, Tally, twins
 
     names, materials = names_of(unmixer)
     tally = Tally(len(materials))
@@ -112,7 +113,7 @@ def _diagnosed(unmixer: Unmixer, abundance: Path) -> Diagnosis:
 
 def _nearest(job: Job, unmixer: Unmixer) -> list[dict[str, Any]] | None:
     """For each endmember the spectra of the reference that are most like it."""
-    from hsisr.spectra import good_bands
+    from hsisr.scene.spectra import good_bands
 
     if job.reference is None:
         return None

@@ -11,7 +11,7 @@ from hsisr.errors import UsageError
 
 if TYPE_CHECKING:
     from hsisr.cube import CubeSpec, Spectrum
-    from hsisr.mixtures import Array, Mixture, Plan
+    from hsisr.unmixing.mixtures import Array, Mixture, Plan
 
 _BANDS = 200
 _RANGE_NM = (400.0, 2500.0)
@@ -33,7 +33,7 @@ class Mixtures:
 
     def __post_init__(self) -> None:
         """Raises `UsageError` for what contradicts itself."""
-        from hsisr.degraded import known_operator
+        from hsisr.scene.degraded import known_operator
 
         known_operator(self.degradation)
         if self.library and self.bands:
@@ -43,7 +43,7 @@ class Mixtures:
 
     def files(self, stem: Path) -> list[Path]:
         """Everything that `make` writes of one scene."""
-        from hsisr.export import library_files, outputs_of
+        from hsisr.results.export import library_files, outputs_of
 
         stems = [stem, *([_coarse(stem)] if self.scale else [])]
         return [
@@ -62,7 +62,7 @@ class Mixtures:
         """Write a scene and its truth, and those at the lower resolution where asked for."""
         import numpy as np
 
-        from hsisr.mixtures import coarser, mixture, noisy
+        from hsisr.unmixing.mixtures import coarser, mixture, noisy
 
         spectra, names, spectrum = self._materials(seed)
         try:
@@ -87,9 +87,9 @@ class Mixtures:
         import numpy as np
 
         from hsisr.cube import Spectrum
-        from hsisr.export import endmember_names
-        from hsisr.library import read_library
-        from hsisr.mixtures import drawn, smooth_spectra
+        from hsisr.results.export import endmember_names
+        from hsisr.unmixing.library import read_library
+        from hsisr.unmixing.mixtures import drawn, smooth_spectra
 
         try:
             if self.library is None:
@@ -127,8 +127,8 @@ def _write(
     import numpy as np
 
     from hsisr.cube import CubeSpec
-    from hsisr.export import write_endmembers
     from hsisr.files import write_json
+    from hsisr.results.export import write_endmembers
 
     bands, rows, cols = seen.shape
     spec = CubeSpec(bands, rows, cols, np.dtype(np.float32), spectrum=spectrum)

@@ -44,21 +44,21 @@ def networks() -> Iterator[str]:
 
 def pretrained() -> list[str]:
     """The ids of the models that come with hsisr."""
-    from hsisr.zoo import names
+    from hsisr.checkpoints.zoo import names
 
     return names()
 
 
 def models() -> list[str]:
     """What a model can be called, but for files and runs."""
-    from hsisr.zoo import AUTO, BICUBIC
+    from hsisr.checkpoints.zoo import AUTO, BICUBIC
 
     return [AUTO, BICUBIC, *pretrained()]
 
 
 def models_and_networks() -> list[str]:
     """What `hsisr speed` can measure, but for files and runs."""
-    from hsisr.zoo import BICUBIC
+    from hsisr.checkpoints.zoo import BICUBIC
 
     return [*models(), *(name for name in networks() if name != BICUBIC)]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hsisr.cli import _shared as shared
-from hsisr.cli._unmixing import Job, kinds_of, names_of
+from hsisr.cli._unmix_job import Job, kinds_of, names_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from numpy import float32
     from numpy.typing import NDArray
 
-    from hsisr.cli._unmixing import Unmixer
+    from hsisr.cli._unmix_job import Unmixer
     from hsisr.cube import Spectrum
 
 _LONGEST = 512
@@ -24,13 +24,13 @@ _TITLES = {"rmse": "error, root mean square", "sam": "spectral angle [°]", "gai
 def draw(job: Job, unmixer: Unmixer, spectrum: Spectrum | None) -> None:
     """Write both; without matplotlib the maps alone, with no names."""
     try:
-        from hsisr import plot
+        from hsisr.results import plot
     except ImportError:
         shared.say("note: no names in the picture without matplotlib: pip install 'hsisr[plot]'")
         _draw_plainly(job)
         return
-    from hsisr.picture import overview, rgb_bands, stretched
-    from hsisr.spectra import good_bands
+    from hsisr.results.picture import overview, rgb_bands, stretched
+    from hsisr.scene.spectra import good_bands
 
     results, cube = job.results, job.cube
     scene = stretched(overview(cube, rgb_bands(cube.spec), _LONGEST))
@@ -47,8 +47,8 @@ def draw(job: Job, unmixer: Unmixer, spectrum: Spectrum | None) -> None:
 
 
 def _draw_plainly(job: Job) -> None:
-    from hsisr.palette import colours
-    from hsisr.picture import classified, dominant, grey, sheet, write_png
+    from hsisr.results.palette import colours
+    from hsisr.results.picture import classified, dominant, grey, sheet, write_png
 
     shares = _seen(job.results.abundance)
     classes = classified(dominant(shares), colours(len(shares)))
@@ -58,7 +58,7 @@ def _draw_plainly(job: Job) -> None:
 def _seen(path: Path) -> NDArray[float32]:
     """All bands of a map, thinned out."""
     from hsisr.formats import open_cube
-    from hsisr.picture import overview
+    from hsisr.results.picture import overview
 
     with open_cube(path) as cube:
         return overview(cube, range(cube.spec.bands), _LONGEST)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from hsisr.bench.standings import Standing
     from hsisr.bench.trial import Result
     from hsisr.cube import Block
-    from hsisr.patches import PatchSet
+    from hsisr.data.patches import PatchSet
     from hsisr.runtime import Runtime
 
 
@@ -53,7 +53,7 @@ def ranked(
 
 def _data(trial: trials.Trial, dataset: str, scale: int) -> str:
     """How a data set was made coarse, and by what its values are divided."""
-    from hsisr.patches import open_patches
+    from hsisr.data.patches import open_patches
 
     patches = open_patches(trial.terms.home(dataset, scale))
     operator, peak = patches.manifest["degradation"], patches.manifest["peak_is"]
@@ -173,7 +173,7 @@ def _draw(trial: trials.Trial, outcome: trials.Outcome) -> list[Path]:
         shared.say("note: no figures without matplotlib: pip install 'hsisr[plot]'")
         return []
     from hsisr.bench.examination import largest
-    from hsisr.patches import open_patches
+    from hsisr.data.patches import open_patches
 
     files = []
     for dataset, scale in trial.places:

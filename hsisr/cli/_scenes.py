@@ -197,7 +197,7 @@ def _record(path: Path) -> dict[str, Any]:
 
 
 def _require_folder(output: Path | None) -> None:
-    from hsisr.export import beside
+    from hsisr.results.export import beside
 
     if output is None or _is_folder(output):
         return
@@ -207,7 +207,7 @@ def _require_folder(output: Path | None) -> None:
 
 def _require_distinct(scenes: Sequence[Scene], output: Path | None) -> None:
     """Refuse scenes whose results would have the same names."""
-    from hsisr.export import beside
+    from hsisr.results.export import beside
 
     by_stem: defaultdict[Path, list[str]] = defaultdict(list)
     for scene in scenes:

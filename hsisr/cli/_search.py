@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from hsisr.cube import Cube
-    from hsisr.journal import Journal, Unkept
-    from hsisr.unmixing import InScene
+    from hsisr.tiling.journal import Journal, Unkept
+    from hsisr.unmixing.classical import InScene
     from hsisr.window import Window
 
 _STEPS = 1000
@@ -26,7 +26,7 @@ def endmembers_of(
     """The endmembers (p, B) of a scene, and the estimates of their number, if it was to tell."""
     import torch
 
-    from hsisr.unmixing import settled
+    from hsisr.unmixing.classical import settled
 
     counts = _estimates(cube, journal, stopper) if source.count is None else {}
     count = source.count or settled(counts, cube.spec)
@@ -46,7 +46,7 @@ def _estimates(cube: Cube, journal: Journal | Unkept, stopper: shared.Stopper) -
     """By every method, counted once and told."""
     import torch
 
-    from hsisr.unmixing import estimates, settled
+    from hsisr.unmixing.classical import estimates, settled
 
     def counted() -> dict[str, torch.Tensor]:
         told = estimates(cube, _strips(cube, stopper))
@@ -60,7 +60,7 @@ def _estimates(cube: Cube, journal: Journal | Unkept, stopper: shared.Stopper) -
 
 def _strips(cube: Cube, stopper: shared.Stopper) -> Iterator[Window]:
     """A scene from top to bottom, as far as is shown."""
-    from hsisr.spectra import strips
+    from hsisr.scene.spectra import strips
 
     rows = cube.spec.rows
     return stopper.heeded(

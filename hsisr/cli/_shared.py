@@ -154,7 +154,7 @@ def open_scene(
 ) -> Cube:
     """Open a scene, or the part of it that is asked for, and tell what had to be decided."""
     from hsisr.formats import ReadOptions, open_cube
-    from hsisr.selection import selected
+    from hsisr.scene.selection import selected
 
     whole = open_cube(path, ReadOptions(var, axes))
     try:

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
     from hsisr.cube import Cube
     from hsisr.model import SrModel
-    from hsisr.operations import UnmixSharpened
     from hsisr.runtime import Runtime
-    from hsisr.survey import Survey
-    from hsisr.unmixing import LinearMixture
+    from hsisr.scene.survey import Survey
+    from hsisr.tiling.operations import UnmixSharpened
+    from hsisr.unmixing.classical import LinearMixture
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class Sharper:
         cls, scale: int | None, sr_model: str | None, unmix_model: str | None
     ) -> Sharper | None:
         """By the options as a user writes them; raises `UsageError`, and as `load_sr`."""
+        from hsisr.checkpoints.zoo import AUTO
         from hsisr.model import load_sr
-        from hsisr.zoo import AUTO
 
         if scale is None and sr_model is None:
             return None
@@ -54,7 +54,7 @@ class Sharper:
         self, unmixer: LinearMixture, seen: Survey, machines: Sequence[Runtime]
     ) -> list[UnmixSharpened]:
         """Sharpening and unmixing in one, for each device."""
-        from hsisr.operations import UnmixSharpened
+        from hsisr.tiling.operations import UnmixSharpened
 
         models = [self.model, *(self.model.copied() for _ in machines[1:])]
         return [
@@ -66,8 +66,8 @@ class Sharper:
         self, abundance: Path, cube: Cube, unmixer: LinearMixture, seen: Survey, machine: Runtime
     ) -> dict[str, Any]:
         """Compare the degraded abundances, as they were written, with the scene's own, and tell."""
-        from hsisr import check
         from hsisr.formats import open_cube
+        from hsisr.tiling import check
 
         tiles, all_of_it = check.consistency_steps(cube.spec, self.model.scale)
         to_do = shared.again(without="--overwrite")

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from hsisr.assembly import Production, Steps, Target
     from hsisr.cube import Cube
-    from hsisr.engine import Engine, Worker
-    from hsisr.journal import Journal, Share, Unkept
-    from hsisr.operations import Operation
     from hsisr.runtime import Runtime
-    from hsisr.sizing import Sizes
-    from hsisr.survey import Survey
+    from hsisr.scene.survey import Survey
+    from hsisr.tiling.assembly import Production, Steps, Target
+    from hsisr.tiling.engine import Engine, Worker
+    from hsisr.tiling.journal import Journal, Share, Unkept
+    from hsisr.tiling.operations import Operation
+    from hsisr.tiling.sizing import Sizes
     from hsisr.window import Shape
 
 
@@ -53,8 +53,8 @@ class Means:
     ) -> Means:
         """By the options as a user writes them; raises `UsageError`."""
         from hsisr import runtime
-        from hsisr.journal import Share
-        from hsisr.sizing import parse_size
+        from hsisr.tiling.journal import Share
+        from hsisr.tiling.sizing import parse_size
 
         device, threads = _torchrun.placed(device, threads)
         shard = shard or _torchrun.share()
@@ -74,7 +74,7 @@ class Means:
 
         A command for many scenes, or a share of a run, can be repeated until all is well.
         """
-        from hsisr.provenance import done_before
+        from hsisr.results.provenance import done_before
 
         paths = [path for path, _ in target.cubes]
         if self.overwrite or not all(path.exists() for path in paths):
@@ -101,7 +101,7 @@ class Means:
 
         Raises `OutputError` if memory does not allow it.
         """
-        from hsisr.sizing import allowed, fit
+        from hsisr.tiling.sizing import allowed, fit
 
         specs = [spec for _, spec in target.cubes]
         budget = self.memory or allowed(self.threads)
@@ -126,7 +126,7 @@ class Means:
         `statistics` says whether the whole scene is read beforehand.
         """
         from hsisr.files import free_room, human_size
-        from hsisr.forecast import run_seconds, statistics_seconds
+        from hsisr.tiling.forecast import run_seconds, statistics_seconds
 
         sizes = self.sizes(target, cube, operations[0])
         seconds = run_seconds(cube, seen, sizes, self.workers(operations, sizes.threads))
@@ -143,7 +143,7 @@ class Means:
 
     def workers(self, operations: Sequence[Operation], count: int) -> list[Worker]:
         """Who shares the tiles: `count` threads on processors, two for each GPU."""
-        from hsisr.engine import Worker
+        from hsisr.tiling.engine import Worker
 
         return [
             Worker(operation, machine)
@@ -157,7 +157,7 @@ def journal_of(
 ) -> Journal | Unkept:
     """Where the run notes what is done; raises as `Journal`."""
     from hsisr.errors import UsageError
-    from hsisr.journal import Journal, Unkept
+    from hsisr.tiling.journal import Journal, Unkept
 
     if keeps:
         return Journal(folder, begun, means.share, overwrite=means.overwrite)
@@ -171,7 +171,7 @@ def journal_of(
 
 def surveyed(journal: Journal | Unkept, make: Callable[[], Survey]) -> Survey:
     """What is known of the scene: found out once, the same for all shares and when resumed."""
-    from hsisr.survey import Survey
+    from hsisr.scene.survey import Survey
 
     return Survey.of(journal.once("survey", lambda: make().tensors()))
 
@@ -198,7 +198,7 @@ def produce(
     label: str,
 ) -> Production:
     """Compute and write, with progress shown."""
-    from hsisr.assembly import Production
+    from hsisr.tiling.assembly import Production
 
     production = Production(target, sizes.plan, journal)
     spec = target.cubes[0][1]

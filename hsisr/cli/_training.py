@@ -19,12 +19,12 @@ from hsisr.cli import _torchrun
 from hsisr.errors import Interrupted, ModelError
 
 if TYPE_CHECKING:
-    from hsisr.distributed import World
-    from hsisr.fit import Batches, Report, Task
-    from hsisr.patches import PatchSet
+    from hsisr.data.patches import PatchSet
+    from hsisr.data.sampler import Sampler
     from hsisr.recipe import Training
     from hsisr.runtime import Runtime
-    from hsisr.sampler import Sampler
+    from hsisr.training.distributed import World
+    from hsisr.training.fit import Batches, Report, Task
 
 
 _ENDED = 143
@@ -37,7 +37,7 @@ def together() -> Iterator[World]:
 
     Of an error, the one that it happens to first tells it.
     """
-    from hsisr.distributed import ALONE, joined
+    from hsisr.training.distributed import ALONE, joined
 
     if not _torchrun.launched():
         yield ALONE
@@ -82,7 +82,7 @@ def runtime_for(device: str, precision: str, threads: int | None, seed: int) -> 
 
 def sampler(patches: PatchSet, training: Training, seed: int) -> Sampler:
     """Where batches come from; says so where patches are smaller than they were asked for."""
-    from hsisr.sampler import Sampler
+    from hsisr.data.sampler import Sampler
 
     found = Sampler(patches, patch=training.patch, batch=training.batch, seed=seed)
     if found.patch < training.patch:
@@ -95,7 +95,8 @@ def sampler(patches: PatchSet, training: Training, seed: int) -> Sampler:
 
 def clear(folder: Path, world: World, *, overwrite: bool) -> None:
     """Remove an earlier training where asked to; otherwise it will be continued."""
-    from hsisr.fit import METRICS, MODEL, STATE
+    from hsisr.checkpoints.header import MODEL
+    from hsisr.training.fit import METRICS, STATE
 
     if overwrite and world.leads:
         for name in (STATE, MODEL, METRICS):
@@ -120,9 +121,9 @@ def train(
     `identity` says what the outcome depends on beside the task: data and seed. Ends early after
     `minutes` or by a signal, and tells the command that continues.
     """
-    from hsisr.fit import METRICS, fit
     from hsisr.runtime import explained
-    from hsisr.steps import total_loss
+    from hsisr.training.fit import METRICS, fit
+    from hsisr.training.steps import total_loss
 
     reference = task.reference() if world.leads else {}
     reports = fit(
@@ -157,7 +158,7 @@ def train(
 
 def _best(task: Task, folder: Path) -> dict[str, float]:
     """The scores that the weights were chosen by; raises `ModelError` if none is a number."""
-    from hsisr.fit import merit, read_history
+    from hsisr.training.fit import merit, read_history
 
     history = read_history(folder)
     keys = [key for key in history[0] if key.startswith("validation_")]
@@ -227,7 +228,7 @@ def draw_progress(folder: Path) -> None:
     except ImportError:
         shared.say("note: no progress.png without matplotlib: pip install 'hsisr[plot]'")
         return
-    from hsisr.fit import read_history
+    from hsisr.training.fit import read_history
 
     rows = read_history(folder)
     keys = [key for key in rows[0] if key.startswith("validation_")]

@@ -16,7 +16,7 @@ from hsisr.errors import BatchError, Interrupted, ModelError, UsageError
 if TYPE_CHECKING:
     from hsisr.bench.runner import Event, Failed, Finished
     from hsisr.bench.trial import Cell, Dataset, Result, Terms, Variant
-    from hsisr.protocol import Protocol
+    from hsisr.data.protocol import Protocol
 
 THREADS = 2
 """Where none are asked for."""
@@ -60,7 +60,7 @@ class Trial:
 
     def compared(self, scale: int) -> list[str]:
         """The references at one scale: pretrained models only at their own."""
-        from hsisr import zoo
+        from hsisr.checkpoints import zoo
 
         known = {entry.id: entry.scale for entry in zoo.entries() if entry.id in self.references}
         return [name for name in self.references if known.get(name, scale) == scale]
@@ -268,7 +268,7 @@ def datasets(name: str, paths: Sequence[Path], scales: Sequence[int]) -> dict[in
 def _datasets(
     name: str, paths: Sequence[Path], scale: int, tell: Callable[[str], None]
 ) -> list[Dataset]:
-    from hsisr import protocol
+    from hsisr.data import protocol
 
     chosen = protocol.load(name)
     found: list[Dataset] = [

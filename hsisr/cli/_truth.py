@@ -14,8 +14,8 @@ from hsisr.cli import _shared as shared
 from hsisr.errors import InputError, UsageError
 
 if TYPE_CHECKING:
-    from hsisr.agreement import Matrix
-    from hsisr.truth import Score, Truth
+    from hsisr.unmixing.agreement import Matrix
+    from hsisr.unmixing.truth import Score, Truth
 
 ORACLES = ("fcls", "nnls")
 """How the true endmembers are unmixed with, for comparison."""
@@ -27,7 +27,7 @@ _ODD = 10
 
 
 def _conventions() -> list[str]:
-    # to ask hsisr.agreement for them would import scipy
+    # to ask hsisr.unmixing.agreement for them would import scipy
     return ["physical", "max", "l2"]
 
 
@@ -81,7 +81,7 @@ class Asked:
     def grid(self, *others: Path) -> tuple[int, int]:
         """Rows and columns, by whichever of the files tells them; raises `InputError`."""
         from hsisr.formats import ReadOptions
-        from hsisr.truth import grid_of
+        from hsisr.unmixing.truth import grid_of
 
         told = [(path, ReadOptions()) for path in others]
         told.append((self.maps, ReadOptions(self.var, self.axes)))
@@ -97,7 +97,7 @@ class Asked:
     def opened(self, grid: tuple[int, int], files: ExitStack) -> Truth:
         """The truth for a scene of `grid`; raises `InputError`."""
         from hsisr.formats import ReadOptions
-        from hsisr.truth import Truth, open_maps, open_pixels, scene_within
+        from hsisr.unmixing.truth import Truth, open_maps, open_pixels, scene_within
 
         if not 0 < self.unit < math.inf:
             raise UsageError(f"a unit of {self.unit}", hint="--unit 10000, for example")
@@ -128,8 +128,8 @@ def spectra_of(given: Path | None, maps: Path, count: int) -> Matrix:
     """`count` spectra from a library or a MAT file, by default from what goes with the maps."""
     import numpy as np
 
-    from hsisr.library import read_library
-    from hsisr.matrices import read_spectra
+    from hsisr.unmixing.library import read_library
+    from hsisr.unmixing.matrices import read_spectra
 
     source = given or (maps if maps.suffix.lower() == ".mat" else _beside(maps, _TABLE))
     if source.suffix.lower() == ".mat":

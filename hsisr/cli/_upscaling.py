@@ -1,162 +1,28 @@
-"""What `hsisr upscale` does: names, tiles, checks, and the record of it all."""
+"""What `hsisr upscale` does: tiles, checks, and the record of it all."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from hsisr.cli import _shared as shared
 from hsisr.cli._checks import consistency, self_check, tell_subspace, warn_of_blank
-from hsisr.cli._tiles import journal_of, produce, sized, surveyed, tell
+from hsisr.cli._tiles import produce, sized, surveyed, tell
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
 
-    from hsisr.assembly import Production, Target
-    from hsisr.cli._adapting import Adaptation
-    from hsisr.cli._tiles import Means
-    from hsisr.cube import Cube
-    from hsisr.engine import Step, Take
-    from hsisr.journal import Journal, Unkept
-    from hsisr.model import SrModel
-    from hsisr.operations import Operation
-    from hsisr.runtime import Runtime
-    from hsisr.survey import Survey
+    from hsisr.cli._upscale_job import Job
+    from hsisr.scene.survey import Survey
+    from hsisr.tiling.assembly import Production
+    from hsisr.tiling.engine import Step, Take
+    from hsisr.tiling.journal import Journal, Unkept
+    from hsisr.tiling.operations import Operation
     from hsisr.window import Slab
 
 _TILE, _OVERLAP = 64, 16
 """Of tiles that are blended, in input pixels."""
-
-
-@dataclass(frozen=True)
-class Results:
-    """The names of everything that is written."""
-
-    path: Path
-    format: str
-    uncertainty: Path | None = None
-
-    @classmethod
-    def named(
-        cls, cube: Cube, output: Path | None, format_name: str | None, scale: int, spread: bool
-    ) -> Results:
-        """By the scene and what the user said; `spread` asks for the map of the uncertainty."""
-        from hsisr import export
-
-        written = export.format_of(cube, format_name, output)
-        if output is not None and not output.is_dir():
-            path = export.outputs_of(output, written)[0]
-        else:
-            like = cube.files[0] if written == cube.format else None
-            path = export.tagged(export.stem_of(cube, output), f"x{scale}", written, like)
-        beside = export.tagged(export.beside(path, ""), "uncertainty", written, path)
-        return cls(path, written, beside if spread else None)
-
-    @property
-    def record(self) -> Path:
-        """What was made from what."""
-        from hsisr.export import beside
-
-        return beside(self.path, ".run.json")
-
-    @property
-    def picture(self) -> Path:
-        """The quicklook."""
-        from hsisr.export import beside
-
-        return beside(self.path, ".png")
-
-    @property
-    def journal(self) -> Path:
-        """The folder for what is done of an unfinished run."""
-        from hsisr.export import beside
-
-        return beside(self.path, ".journal")
-
-    def files(self, quicklook: bool) -> list[Path]:
-        """All of them, the largest first."""
-        from hsisr.export import outputs_of
-
-        maps = outputs_of(self.uncertainty, self.format) if self.uncertainty else ()
-        extras = [self.record, self.picture] if quicklook else [self.record]
-        return [*outputs_of(self.path, self.format), *maps, *extras]
-
-
-@dataclass(frozen=True)
-class Job:
-    """A scene to be upscaled, and everything that was chosen for it."""
-
-    cube: Cube
-    model: SrModel
-    means: Means
-    results: Results
-    operator: str
-    """The degradation that is assumed."""
-    adaptation: Adaptation | None
-    dynamic: bool
-    ensemble: bool
-    enforce: bool
-    self_check: bool
-
-    @property
-    def target(self) -> Target:
-        """What is written: the sharper scene and, if asked for, its uncertainty."""
-        from hsisr.assembly import Target
-
-        spec = self.cube.spec.upscaled(self.model.scale)
-        cubes = [(self.results.path, spec)]
-        if self.results.uncertainty is not None:
-            told = "standard deviation over 8 flips and rotations, root mean square over the bands"
-            spread = spec.with_bands(["uncertainty"], description=told)
-            cubes.append((self.results.uncertainty, spread))
-        return Target(cubes, self.results.format)
-
-    def operations(self, seen: Survey) -> list[Operation]:
-        """The model for the surveyed scene, with all that was asked for around it, per device."""
-        machines = self.means.machines
-        models = [self.model, *(self.model.copied() for _ in machines[1:])]
-        return [
-            self._operation(model, machine, seen)
-            for model, machine in zip(models, machines, strict=True)
-        ]
-
-    def _operation(self, model: SrModel, machine: Runtime, seen: Survey) -> Operation:
-        from hsisr.ensemble import Ensemble
-        from hsisr.operations import Consistent
-
-        operation: Operation = model.operation(seen, machine, dynamic=self.dynamic)
-        if self.enforce:
-            operation = Consistent(operation, self.operator)
-        if self.ensemble:
-            # the mean of consistent scenes is consistent, and its spread is that of the results
-            operation = Ensemble(operation, spread=self.results.uncertainty is not None)
-        return operation
-
-    @property
-    def begun(self) -> dict[str, Any]:
-        """Everything that the result depends on."""
-        from hsisr.provenance import begun
-
-        model = self.model
-        options = {
-            "model": model.name,
-            "scale": model.scale,
-            "tile": self.means.tile,
-            "degradation": self.operator,
-            "enforced": self.enforce,
-            "dynamic": self.dynamic,
-            "adapted": self.adaptation is not None,
-            "tta": self.ensemble,
-            "outputs": [path.name for path, _ in self.target.cubes],
-        }
-        return begun("upscale", self.cube, self.means.machine, model.checkpoint, options)
-
-    def journal(self) -> Journal | Unkept:
-        """Where this run notes what is done."""
-        keeps = self.adaptation is None and not self.dynamic
-        return journal_of(self.results.journal, self.begun, self.means, keeps=keeps)
 
 
 def upscale(job: Job) -> dict[str, Any] | None:
@@ -165,9 +31,9 @@ def upscale(job: Job) -> dict[str, Any] | None:
     Tells what the check found; returns the record of the run, None where other shares are still
     at work.
     """
-    from hsisr.provenance import describe
+    from hsisr.results.provenance import describe
     from hsisr.runtime import explained
-    from hsisr.survey import survey
+    from hsisr.scene.survey import survey
 
     started = time.monotonic()
     with (
@@ -209,7 +75,7 @@ def checked(job: Job, record: dict[str, Any]) -> dict[str, Any]:
 
 def tell_plan(job: Job) -> None:
     """Tell what is made, by what."""
-    from hsisr.export import size_in_words
+    from hsisr.results.export import size_in_words
 
     shared.say(f"device     {job.means.machine.description}")
     shared.say(f"model      {job.model.choice}")
@@ -219,7 +85,7 @@ def tell_plan(job: Job) -> None:
 
 def preview(job: Job) -> None:
     """Tell what the run would take, by a small part of it."""
-    from hsisr.survey import survey
+    from hsisr.scene.survey import survey
 
     tell_plan(job)
     seen = survey(job.cube, job.model.tokens, hasty=True)
@@ -254,7 +120,7 @@ def _run(
     stopper: shared.Stopper,
 ) -> tuple[Production, dict[str, Any]]:
     """Write what the tiles give; also returns how that went, for the record."""
-    from hsisr.engine import Engine
+    from hsisr.tiling.engine import Engine
 
     if job.dynamic:
         return _run_blended(job, operations[0], seen, journal, stopper)
@@ -279,9 +145,9 @@ def _run_blended(
     journal: Journal | Unkept,
     stopper: shared.Stopper,
 ) -> tuple[Production, dict[str, Any]]:
-    from hsisr.engine import handed_over
-    from hsisr.run import Seam, run_blended
-    from hsisr.sizing import Sizes
+    from hsisr.tiling.engine import handed_over
+    from hsisr.tiling.run import Seam, run_blended
+    from hsisr.tiling.sizing import Sizes
     from hsisr.window import TilePlan
 
     seam, tile, spec = Seam(), job.means.tile or _TILE, job.cube.spec

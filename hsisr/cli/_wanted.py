@@ -11,7 +11,7 @@ from hsisr.errors import UsageError
 
 if TYPE_CHECKING:
     from hsisr.model import UnmixModel
-    from hsisr.unmixing import FromLibrary, InScene, LinearUnmixing, Solver
+    from hsisr.unmixing.classical import FromLibrary, InScene, LinearUnmixing, Solver
 
 AUTO = "auto"
 """As many endmembers as the scene tells."""
@@ -40,7 +40,7 @@ class Wanted:
     def chosen(self) -> UnmixModel | LinearUnmixing:
         """What is asked for; raises `UsageError` where that contradicts itself, `ModelError`."""
         from hsisr.model import load_unmix
-        from hsisr.unmixing import LinearUnmixing
+        from hsisr.unmixing.classical import LinearUnmixing
 
         if self.model is None:
             return LinearUnmixing(self._source(), self._solver())
@@ -50,7 +50,7 @@ class Wanted:
         return load_unmix(self.model)
 
     def _source(self) -> InScene | FromLibrary:
-        from hsisr.unmixing import FromLibrary, InScene
+        from hsisr.unmixing.classical import FromLibrary, InScene
 
         if self.library is not None:
             self._refuse(("endmembers", "method"), "the endmembers are those of the library")
@@ -64,7 +64,7 @@ class Wanted:
         return InScene(self.method or METHOD, _count(self.endmembers), self.seed)
 
     def _solver(self) -> Solver:
-        from hsisr.unmixing import Solver
+        from hsisr.unmixing.classical import Solver
 
         if self.abundances == _SPARSE:
             numbers = {name: getattr(self, name) for name in ("sparsity", "asc", "anc")}
@@ -76,7 +76,7 @@ class Wanted:
         return Solver(name)
 
     def _least_squares(self) -> str:
-        from hsisr.unmixing import LEAST_SQUARES, Solver
+        from hsisr.unmixing.classical import LEAST_SQUARES, Solver
 
         if self.asc is None and self.anc is None:
             return self.abundances or ABUNDANCES

@@ -71,11 +71,11 @@ def command(
 
     Example: hsisr ablate --data scenes --epochs 60 -o ablated
     """
-    from hsisr import protocol as protocols
     from hsisr import runtime
     from hsisr.bench.ablation import Ablation, Plan
     from hsisr.bench.budget import Budget
     from hsisr.bench.trial import Terms
+    from hsisr.data import protocol as protocols
 
     runtime.limit_threads(threads)
     budget = Budget(epochs, minutes)

@@ -50,10 +50,10 @@ def command(
 
     Example: hsisr benchmark --data scenes --networks sspsr,unmixing_sr --minutes 10 -o compared
     """
-    from hsisr import protocol as protocols
     from hsisr import runtime
     from hsisr.bench.budget import Budget
     from hsisr.bench.trial import Terms
+    from hsisr.data import protocol as protocols
 
     runtime.limit_threads(threads)
     budget = Budget(epochs, minutes)

@@ -15,7 +15,7 @@ from hsisr.cli import _trials as trials
 from hsisr.errors import UsageError
 
 if TYPE_CHECKING:
-    from hsisr.protocol import Dataset
+    from hsisr.data.protocol import Dataset
     from hsisr.runtime import Runtime
 
 _NONE = "no bicubic row is published with these measures"
@@ -47,8 +47,8 @@ def command(
 
     Example: hsisr calibrate --protocol chikusei --data data/chikusei --scale 4
     """
-    from hsisr import protocol as protocols
     from hsisr import runtime
+    from hsisr.data import protocol as protocols
 
     chosen = protocols.load(protocol)
     if chosen.plan is None:
@@ -84,7 +84,7 @@ class _Row:
 
     @property
     def published(self) -> Mapping[str, float]:
-        from hsisr.calibration import BICUBIC
+        from hsisr.bench.calibration import BICUBIC
 
         return self.dataset.protocol.published.get(self.dataset.scale, {}).get(BICUBIC, {})
 
@@ -139,7 +139,7 @@ class _Row:
 
 
 def _calibrated(dataset: Dataset, machine: Runtime) -> _Row:
-    from hsisr.calibration import bicubic_scores
+    from hsisr.bench.calibration import bicubic_scores
     from hsisr.evaluate import average
 
     label = f"{dataset.name} x{dataset.scale}"

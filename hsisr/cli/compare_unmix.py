@@ -15,8 +15,8 @@ from hsisr.cli import _truth
 from hsisr.errors import UsageError
 
 if TYPE_CHECKING:
-    from hsisr.comparison import Plan, Row
-    from hsisr.truth import Truth
+    from hsisr.unmixing.comparison import Plan, Row
+    from hsisr.unmixing.truth import Truth
 
     Rows = Mapping[tuple[str | None, str], Row]
 
@@ -100,7 +100,7 @@ def _plan(
     seeds: tuple[int, int],
     snr: float | None,
 ) -> Plan:
-    from hsisr.comparison import Plan
+    from hsisr.unmixing.comparison import Plan
 
     known = list(options.methods()), _solvers()
     for chosen, names, what in zip(
@@ -121,7 +121,7 @@ def _plan(
 
 
 def _compared(truth: Truth, plan: Plan) -> Rows:
-    from hsisr.comparison import compare
+    from hsisr.unmixing.comparison import compare
 
     total = len(plan.seeds) * len(plan.methods)
     with shared.stoppable() as stopper:

@@ -76,7 +76,7 @@ def _before_after(before: Path, after: Path, picture: Path) -> None:
     import numpy as np
 
     from hsisr.formats import open_cube
-    from hsisr.picture import enlarged, rgb_bands, row_of, stretched, write_png
+    from hsisr.results.picture import enlarged, rgb_bands, row_of, stretched, write_png
 
     with open_cube(before) as cube:
         bands = list(rgb_bands(cube.spec))

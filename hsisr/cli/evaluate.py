@@ -17,10 +17,10 @@ from hsisr.cli import _shared as shared
 from hsisr.errors import CheckError, InputError, UsageError
 
 if TYPE_CHECKING:
+    from hsisr.bench.scoring import Strips, Terms
     from hsisr.cube import Cube
     from hsisr.evaluate import Row
     from hsisr.model import SrModel
-    from hsisr.scoring import Strips, Terms
 
 _TILE = 128
 """Side of a tile where none is asked for."""
@@ -69,9 +69,9 @@ def command(
     Example: hsisr evaluate runs/scene --model runs/scene
     """
     from hsisr import evaluate, runtime
-    from hsisr.degraded import known_operator
+    from hsisr.bench.scoring import Terms
     from hsisr.model import load_sr
-    from hsisr.scoring import Terms
+    from hsisr.scene.degraded import known_operator
 
     runtime.limit_threads(threads)
     machine = runtime.choose(device, precision)
@@ -139,8 +139,8 @@ class _Truth:
 def _opened(path: Path, var: str | None, axes: str | None) -> Iterator[_Truth]:
     """The test blocks of a run folder, or a scene as a whole."""
     from hsisr.cube import ArrayCube
+    from hsisr.data.patches import open_patches
     from hsisr.evaluate import largest
-    from hsisr.patches import open_patches
 
     if path.is_dir():
         patches = open_patches(path)
@@ -167,8 +167,8 @@ def _identity(model: SrModel) -> dict[str, str | None]:
 
 
 def _row(truth: _Truth, model: SrModel, terms: Terms) -> Row:
+    from hsisr.bench.scoring import score
     from hsisr.evaluate import average
-    from hsisr.scoring import score
 
     if model.scale != terms.scale:
         raise UsageError(f"{model.name} is for scale {model.scale}, the table for {terms.scale}")

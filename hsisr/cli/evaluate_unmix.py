@@ -14,7 +14,7 @@ from hsisr.cli import _shared as shared
 from hsisr.cli import _truth
 
 if TYPE_CHECKING:
-    from hsisr.truth import Score
+    from hsisr.unmixing.truth import Score
 
 _ESTIMATE = "the estimate"
 
@@ -68,7 +68,7 @@ def _scores(
     """By name: of the estimate, then of the true endmembers where there is a scene."""
     from hsisr.errors import InputError
     from hsisr.formats import ReadOptions, open_cube
-    from hsisr.truth import open_maps
+    from hsisr.unmixing.truth import open_maps
 
     grid = asked.grid(estimate)
     truth = asked.opened(grid, files)

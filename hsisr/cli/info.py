@@ -12,7 +12,7 @@ from hsisr.cli import _shared as shared
 
 if TYPE_CHECKING:
     from hsisr.cube import Cube, CubeSpec, Spectrum
-    from hsisr.library import Library
+    from hsisr.unmixing.library import Library
 
 _NAMES = 5
 """Of the spectra of a library, that are told in words."""
@@ -50,7 +50,7 @@ def command(
 
 
 def _tell_library(path: Path, json: bool) -> None:
-    from hsisr.library import read_library
+    from hsisr.unmixing.library import read_library
 
     library = read_library(path)
     if json:

@@ -12,7 +12,7 @@ from hsisr.cli import _shared as shared
 from hsisr.errors import ModelError
 
 if TYPE_CHECKING:
-    from hsisr.zoo import Entry
+    from hsisr.checkpoints.zoo import Entry
 
 app = typer.Typer(rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
 
@@ -126,7 +126,7 @@ def export(
 
     Example: hsisr models export runs/scene mine-x4 zoo --scores scores.json
     """
-    from hsisr import checkpoint, modelcard, zoo
+    from hsisr.checkpoints import checkpoint, modelcard, zoo
     from hsisr.model import find
 
     zoo.require_id(name)
@@ -139,19 +139,19 @@ def export(
 
 
 def _folder(given: Path | None) -> Path:
-    from hsisr.zoo import ZOO
+    from hsisr.checkpoints.zoo import ZOO
 
     return given or ZOO
 
 
 def _entries(given: Path | None) -> list[Entry]:
-    from hsisr.zoo import entries
+    from hsisr.checkpoints.zoo import entries
 
     return entries(_folder(given))
 
 
 def _entry(name: str, given: Path | None) -> Entry:
-    from hsisr.zoo import find
+    from hsisr.checkpoints.zoo import find
 
     return find(name, _folder(given))
 
@@ -185,7 +185,7 @@ def _row(entry: Entry) -> list[str]:
 
 def _intact(entry: Entry) -> bool:
     """Check a model and tell in one line."""
-    from hsisr.zoo import verify
+    from hsisr.checkpoints.zoo import verify
 
     try:
         verify(entry)

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from hsisr.cube import Cube
-    from hsisr.cutting import Layout
-    from hsisr.patches import PatchSet
+    from hsisr.data.cutting import Layout
+    from hsisr.data.patches import PatchSet
 
     Prepare = Callable[[Sequence[Cube], Sequence[Cube]], Iterator[tuple[int, int]]]
 
@@ -83,7 +83,7 @@ def command(
 
     Example: hsisr prepare scene.hdr --scale 4 -o runs/scene
     """
-    from hsisr.cutting import Layout
+    from hsisr.data.cutting import Layout
 
     if protocol is not None:
         settled = (degradation, split, gap, tokens or None, validation, var, axes)
@@ -123,8 +123,8 @@ def _require_apart(training: Sequence[Cube], validating: Sequence[Cube]) -> None
 
 
 def _require_new(run: Path, inputs: Sequence[Path], *, overwrite: bool) -> None:
+    from hsisr.data.patches import MANIFEST
     from hsisr.files import require_new
-    from hsisr.patches import MANIFEST
 
     manifest = run / "data" / MANIFEST
     if manifest.exists():
@@ -152,7 +152,7 @@ def _published(
     name: str, paths: Sequence[Path], scale: int, run: Path
 ) -> Iterator[tuple[int, int]]:
     """The blocks of the one data set that a protocol finds at a path."""
-    from hsisr.protocol import datasets, load
+    from hsisr.data.protocol import datasets, load
 
     protocol = load(name)
     if len(paths) > 1:
@@ -167,13 +167,13 @@ def _published(
 
 
 def _blocks(run: Path, layout: Layout) -> Prepare:
-    from hsisr.patches import prepare
+    from hsisr.data.patches import prepare
 
     return lambda scenes, _: prepare(scenes, run, layout)
 
 
 def _tokens(run: Path, layouts: Sequence[Layout], tokens: int) -> Prepare:
-    from hsisr.tokens import Source, prepare_tokens
+    from hsisr.data.tokens import Source, prepare_tokens
 
     def prepare(scenes: Sequence[Cube], known: Sequence[Cube]) -> Iterator[tuple[int, int]]:
         scale = layouts[0].scale
@@ -186,8 +186,8 @@ def _tokens(run: Path, layouts: Sequence[Layout], tokens: int) -> Prepare:
 
 
 def _tell(run: Path, total: int, tokens: int) -> None:
-    from hsisr.patches import open_patches
-    from hsisr.tokens import open_tokens
+    from hsisr.data.patches import open_patches
+    from hsisr.data.tokens import open_tokens
 
     if tokens:
         known = open_tokens(run)
@@ -207,7 +207,7 @@ def _tell(run: Path, total: int, tokens: int) -> None:
 
 
 def _sizes(patches: PatchSet) -> str:
-    from hsisr.cutting import SPLITS
+    from hsisr.data.cutting import SPLITS
 
     def pixels(split: str) -> int:
         return sum(high.shape[1] * high.shape[2] for _, high in patches.blocks(split))

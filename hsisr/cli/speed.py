@@ -15,8 +15,8 @@ from hsisr.errors import UsageError
 
 if TYPE_CHECKING:
     from hsisr.cube import Interleave
-    from hsisr.rehearsal import Stage
-    from hsisr.throughput import Plan, Row
+    from hsisr.speed.rehearsal import Stage
+    from hsisr.speed.throughput import Plan, Row
 
 _INTERLEAVES = ("bsq", "bil", "bip")
 _FORMATS = ("envi", "tiff")
@@ -80,8 +80,8 @@ def command(
     """
     from hsisr import runtime
     from hsisr.runtime import explained
-    from hsisr.speed import model_of, tile_of
-    from hsisr.throughput import Plan, Row, measure
+    from hsisr.speed.ceiling import model_of, tile_of
+    from hsisr.speed.throughput import Plan, Row, measure
 
     _require_known("interleave", interleave, _INTERLEAVES)
     _require_known("format", format_name, _FORMATS)
@@ -113,8 +113,8 @@ def _require_known(option: str, value: str, known: tuple[str, ...]) -> None:
 def _stage(
     plan: Plan, bands: int, scale: int, size: str, format_name: str, interleave: str
 ) -> Stage:
-    from hsisr.rehearsal import Stage
-    from hsisr.sizing import parse_size
+    from hsisr.speed.rehearsal import Stage
+    from hsisr.tiling.sizing import parse_size
 
     spec = Stage.scene(parse_size(size), bands, scale, cast("Interleave", interleave))
     return Stage(spec, format_name, plan.runtime, plan.threads)

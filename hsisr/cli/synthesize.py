@@ -24,7 +24,7 @@ _ENDMEMBERS = 5
 
 
 def _fields() -> list[str]:
-    # to ask hsisr.mixtures for them would import torch
+    # to ask hsisr.unmixing.mixtures for them would import torch
     return ["smooth", "dirichlet"]
 
 
@@ -129,8 +129,8 @@ class Leaves:
         """Write a scene."""
         import numpy as np
 
+        from hsisr.data.leaves import dead_leaves
         from hsisr.files import write_durably
-        from hsisr.leaves import dead_leaves
 
         content = io.BytesIO()
         scene = dead_leaves(seed, side=self.side, bands=self.bands)
@@ -155,7 +155,7 @@ def _mixtures(
     degradation: str | None,
 ) -> Mixtures:
     from hsisr.cli._mixtures import Mixtures
-    from hsisr.mixtures import FIELDS, Plan
+    from hsisr.unmixing.mixtures import FIELDS, Plan
 
     try:
         plan = Plan(

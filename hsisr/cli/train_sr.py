@@ -15,11 +15,11 @@ from hsisr.cli import _training as training
 from hsisr.errors import UsageError
 
 if TYPE_CHECKING:
-    from hsisr.checkpoint import Checkpoint
-    from hsisr.fit import Batches, Task
-    from hsisr.patches import PatchSet
+    from hsisr.checkpoints.checkpoint import Checkpoint
+    from hsisr.data.patches import PatchSet
     from hsisr.recipe import Recipe
     from hsisr.runtime import Runtime
+    from hsisr.training.fit import Batches, Task
 
 _TAKEN = ("", "data", "unmix")
 
@@ -62,7 +62,7 @@ def command(
     Example: hsisr train-sr runs/scene
     """
     from hsisr import recipe as recipes
-    from hsisr.patches import read_manifest
+    from hsisr.data.patches import read_manifest
 
     with training.together() as world:
         numbers = recipes.load(recipe, settings or ())
@@ -118,8 +118,8 @@ def _on_spectra(
     run: Path, numbers: Recipe, seed: int, runtime: Runtime, unmix: str, init: str | None
 ) -> _Work:
     """Train a network for the bands of the prepared scenes."""
-    from hsisr.patches import open_patches
-    from hsisr.steps import SrStep
+    from hsisr.data.patches import open_patches
+    from hsisr.training.steps import SrStep
 
     if init is not None:
         raise UsageError("--init needs tokens", hint="hsisr prepare SCENE ... --tokens 8")
@@ -134,11 +134,11 @@ def _on_tokens(
     run: Path, numbers: Recipe, seed: int, runtime: Runtime, unmix: str, init: str | None
 ) -> _Work:
     """Train a network for any sensor."""
-    from hsisr.checkpoint import load
+    from hsisr.checkpoints.checkpoint import load
+    from hsisr.data.token_sampler import TokenSampler
+    from hsisr.data.tokens import open_tokens
     from hsisr.model import find
-    from hsisr.token_sampler import TokenSampler
-    from hsisr.token_step import TokenStep
-    from hsisr.tokens import open_tokens
+    from hsisr.training.token_step import TokenStep
 
     del runtime
     if unmix not in ("auto", "none"):
@@ -166,7 +166,7 @@ def _unmixing(
     run: Path, choice: str, patches: PatchSet, numbers: Recipe, seed: int
 ) -> Checkpoint | None:
     from hsisr.model import load_unmix
-    from hsisr.steps import untrained
+    from hsisr.training.steps import untrained
 
     if choice == "none":
         return None

@@ -13,8 +13,8 @@ from hsisr.cli import _shared as shared
 from hsisr.cli import _training as training
 
 if TYPE_CHECKING:
-    from hsisr.distributed import World
     from hsisr.model import UnmixModel
+    from hsisr.training.distributed import World
     from hsisr_models.networks import UnmixNetwork
 
 _DEAD = 0.01
@@ -58,11 +58,11 @@ def command(
     Example: hsisr train-unmix runs/scene --endmembers 5
     """
     from hsisr import recipe as recipes
-    from hsisr.export import write_endmembers
-    from hsisr.fit import MODEL
+    from hsisr.checkpoints.header import MODEL
+    from hsisr.data.patches import open_patches
     from hsisr.model import load_unmix
-    from hsisr.patches import open_patches
-    from hsisr.steps import UnmixStep
+    from hsisr.results.export import write_endmembers
+    from hsisr.training.steps import UnmixStep
 
     with training.together() as world:
         numbers = recipes.load(recipe, settings or ())
@@ -117,7 +117,7 @@ def _tell_movement(model: UnmixModel, initialise: str) -> None:
     """How far training took the endmembers from where they began: too far is off the data."""
     import numpy as np
 
-    from hsisr.agreement import angles
+    from hsisr.unmixing.agreement import angles
 
     start, end = (x.double().numpy() for x in (model.network.start, model.network.endmembers))
     moved = np.degrees(angles(start, end).diagonal())

@@ -14,11 +14,12 @@ from hsisr.cli import _shared as shared
 from hsisr.cli._findings import finish, require_sound, unmixed_before
 from hsisr.cli._sharper import Sharper
 from hsisr.cli._tiles import Means
-from hsisr.cli._unmixing import Job, Results, inputs_of, preview, tell_plan, unmix
+from hsisr.cli._unmix_job import Job, Results, inputs_of
+from hsisr.cli._unmixing import preview, tell_plan, unmix
 from hsisr.cli._wanted import ABUNDANCES, AUTO, METHOD, Wanted
 
 if TYPE_CHECKING:
-    from hsisr.unmixing import FromLibrary
+    from hsisr.unmixing.classical import FromLibrary
 
 
 def command(
@@ -202,7 +203,7 @@ def command(
 
 
 def _reference(identify: Path | None) -> FromLibrary | None:
-    from hsisr.unmixing import FromLibrary
+    from hsisr.unmixing.classical import FromLibrary
 
     return None if identify is None else FromLibrary(identify)
 
@@ -218,7 +219,7 @@ def _finish_if_needed(
 
 
 def _require_writable(job: Job, lists: Sequence[Path], quicklook: bool) -> None:
-    from hsisr.export import require_writable
+    from hsisr.results.export import require_writable
 
     needed = sum(spec.nbytes for _, spec in job.expected.cubes)
     inputs = [*lists, *inputs_of(job)]

@@ -12,7 +12,8 @@ from hsisr.cli import _options as options
 from hsisr.cli import _shared as shared
 from hsisr.cli._adapting import Adaptation
 from hsisr.cli._tiles import Means
-from hsisr.cli._upscaling import Job, Results, checked, preview, tell_plan, upscale
+from hsisr.cli._upscale_job import Job, Results
+from hsisr.cli._upscaling import checked, preview, tell_plan, upscale
 from hsisr.errors import UsageError
 
 if TYPE_CHECKING:
@@ -181,7 +182,7 @@ def command(
 
 
 def _require_writable(job: Job, written: Sequence[Path], lists: Sequence[Path]) -> None:
-    from hsisr.export import require_writable
+    from hsisr.results.export import require_writable
 
     trained = [job.model.checkpoint.path] if job.model.checkpoint else []
     needed = sum(spec.nbytes for _, spec in job.target.cubes)
@@ -216,7 +217,7 @@ def _adaptation(minutes: float | None, keep: Path | None, operator: str) -> Adap
 
 def _operator(wanted: str | None, model: SrModel) -> str:
     """The degradation to assume: what was asked for, else what the model was trained on."""
-    from hsisr.degraded import known_operator
+    from hsisr.scene.degraded import known_operator
 
     trained = model.checkpoint.card.degradation if model.checkpoint else "bicubic"
     # a model that was trained on several names them all
@@ -233,7 +234,7 @@ def _finish(job: Job, record: dict[str, Any], quicklook: bool) -> None:
     """Check what was written, write what goes with it, and tell."""
     from hsisr.files import write_json
     from hsisr.formats import open_cube
-    from hsisr.picture import overview, rgb_bands, stretched, write_png
+    from hsisr.results.picture import overview, rgb_bands, stretched, write_png
 
     results = job.results
     # a run that is stopped while it checks its result is continued by the same command

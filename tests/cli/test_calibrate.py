@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from skimage.metrics import structural_similarity
 
-from hsisr import protocol
+from hsisr.data import protocol
 from tests.hsisr.protocols import imresize, numbered, write_bands, write_mat5, write_mat73
 
 PUBLISHED = {

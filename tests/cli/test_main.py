@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from hsisr import __version__, zoo
+from hsisr import __version__
+from hsisr.checkpoints import zoo
 from hsisr.cli import _options, main
 from hsisr.errors import ModelError
 from tests.hsisr.pretrained import made_zoo

@@ -5,9 +5,9 @@ import json
 import pytest
 import torch
 
-from hsisr import zoo
-from hsisr.checkpoint import load
-from hsisr.fit import MODEL
+from hsisr.checkpoints import zoo
+from hsisr.checkpoints.checkpoint import load
+from hsisr.checkpoints.header import MODEL
 from tests.hsisr.pretrained import SCENES, made_zoo
 
 

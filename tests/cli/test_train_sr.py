@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
-from hsisr import checkpoint
+from hsisr.checkpoints import checkpoint
 from hsisr.cli import main
 from tests.cli.conftest import mixed, stored
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import spectral
 
-from hsisr.checkpoint import load
+from hsisr.checkpoints.checkpoint import load
 from hsisr.cli import main
 from hsisr.errors import UsageError
 from hsisr_models.unmix import SHELF
@@ -67,7 +67,7 @@ def test_it_unmixes_the_high_resolution_where_asked(run_copy, hsisr):
 
 def test_what_needs_whole_batches_is_not_shared_among_processes():
     from hsisr.cli.train_unmix import _require_alone
-    from hsisr.distributed import World
+    from hsisr.training.distributed import World
 
     for name, shared in (("gram_autoencoder", True), ("cnnaeu", False)):
         network = SHELF[name].build(bands=4, endmembers=2)

@@ -12,7 +12,7 @@ import rasterio
 import spectral
 from PIL import Image
 
-from hsisr.palette import colours
+from hsisr.results.palette import colours
 from hsisr_models.imaging import degrade
 
 NAMES = ["endmember 1", "endmember 2", "endmember 3"]

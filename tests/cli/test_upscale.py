@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from safetensors import safe_open
 
-from hsisr.checkpoint import load, save
+from hsisr.checkpoints.checkpoint import load, save
 from hsisr_models.imaging import degrade
 
 FILL, FACTOR = -9999, 10_000

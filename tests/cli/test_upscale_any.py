@@ -11,7 +11,7 @@ import spectral
 from scipy.ndimage import gaussian_filter
 from spectral.io import envi
 
-from hsisr.checkpoint import load
+from hsisr.checkpoints.checkpoint import load
 from tests.cli.conftest import FILL, write_scene
 from tests.hsisr.made_up import mixed_scene
 

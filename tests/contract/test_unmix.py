@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from hsisr import checkpoint
-from hsisr.checkpoint import Card, Part
+from hsisr.checkpoints import checkpoint
+from hsisr.checkpoints.checkpoint import Card, Part
 from hsisr_models.blocks import attention_layers, freeze_attention, thaw_attention
 from hsisr_models.losses import SHELF as LOSSES
 from hsisr_models.networks import UnmixNetwork

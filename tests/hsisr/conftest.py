@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from hsisr.checkpoint import Checkpoint
+    from hsisr.checkpoints.checkpoint import Checkpoint
     from hsisr.cube import ArrayCube, Spectrum
-    from hsisr.patches import PatchSet
+    from hsisr.data.patches import PatchSet
     from hsisr.runtime import Runtime
 
 
@@ -75,10 +75,10 @@ def cube(tmp_path: Path) -> Callable[..., ArrayCube]:
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run folder with training data of 5 bands at scale 2 and both models; not to be changed."""
-    from hsisr.checkpoint import load
-    from hsisr.fit import MODEL
+    from hsisr.checkpoints.checkpoint import load
+    from hsisr.checkpoints.header import MODEL
     from tests.hsisr.made_up import prepared_run
-    from tests.hsisr.training import STEPS, advance, reports
+    from tests.hsisr.trials import STEPS, advance, reports
 
     run = tmp_path_factory.mktemp("trained") / "run"
     data = prepared_run(run, bands=5, rows=56, cols=20, scale=2, seed=0)
@@ -91,7 +91,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def prepared(trained: Path) -> PatchSet:
     """The training data of `trained`."""
-    from hsisr.patches import open_patches
+    from hsisr.data.patches import open_patches
 
     return open_patches(trained)
 
@@ -99,7 +99,7 @@ def prepared(trained: Path) -> PatchSet:
 @pytest.fixture
 def unmix(trained: Path) -> Checkpoint:
     """The unmixing model of `trained`."""
-    from hsisr.checkpoint import load
-    from hsisr.fit import MODEL
+    from hsisr.checkpoints.checkpoint import load
+    from hsisr.checkpoints.header import MODEL
 
     return load(trained / "unmix" / MODEL)

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hsisr.cube import ArrayCube, Block
-from hsisr.cutting import Layout
+from hsisr.data.cutting import Layout
+from hsisr.data.patches import MANIFEST, PatchSet, open_patches, prepare, save_block
+from hsisr.data.tokens import TokenSet, open_tokens
 from hsisr.files import write_json
-from hsisr.patches import MANIFEST, PatchSet, open_patches, prepare, save_block
-from hsisr.tokens import TokenSet, open_tokens
 
 Parts = tuple[Block, Block, Sequence[float]]
 

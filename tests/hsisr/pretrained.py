@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 
 from hsisr import recipe
-from hsisr.checkpoint import Card, Part, load, save
-from hsisr.zoo import CARD, MODEL, Entry
+from hsisr.checkpoints.checkpoint import Card, Part, load, save
+from hsisr.checkpoints.zoo import CARD, MODEL, Entry
 from hsisr_models.sr import SHELF as NETWORKS
 
 NUMBERS = {"width": 4, "depth": 1}

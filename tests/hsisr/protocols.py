@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.io import savemat
 
-from hsisr.protocol import Protocol, load
-from hsisr.published import Plan
+from hsisr.data.protocol import Protocol, load
+from hsisr.data.published import Plan
 
 
 def numbered(rows: int, cols: int, bands: int) -> NDArray[np.uint16]:

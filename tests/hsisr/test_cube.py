@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hsisr.cube import CubeSpec, Geo, Spectrum
+from hsisr.cube import CubeSpec, Geo, Spectrum, spectral_mismatch
 
 
 @given(st.tuples(*[st.floats(-1e6, 1e6, width=32)] * 6), st.integers(2, 8), st.integers(1, 9))
@@ -72,3 +72,22 @@ def test_sizes_are_products_of_the_sides() -> None:
         spec = CubeSpec(bands, rows, cols, np.dtype(np.float64))
         assert spec.nbytes == np.zeros(spec.shape).nbytes
         assert (spec.window.height, spec.window.width) == (rows, cols)
+
+
+@pytest.mark.parametrize(
+    ("found", "expected", "differs"),
+    [
+        (None, (1.0, 2.0), False),
+        ((1.0, 2.0), None, False),
+        ((500.0,), (900.0,), False),
+        ((400.0, 500.0), (449.0, 549.0), False),
+        ((400.0, 500.0), (460.0, 560.0), True),
+        ((400.0, 400.5), (400.9, 401.4), False),
+        ((400.0, 400.5), (401.1, 401.6), True),
+    ],
+)
+def test_wavelengths_may_differ_by_half_a_band(
+    found: tuple[float, ...] | None, expected: tuple[float, ...] | None, differs: bool
+) -> None:
+    scene, known = (Spectrum(centres) if centres else None for centres in (found, expected))
+    assert (spectral_mismatch(scene, known) is not None) == differs

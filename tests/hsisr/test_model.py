@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import torch
 
+from hsisr.checkpoints.header import MODEL
 from hsisr.cube import ArrayCube, Spectrum
 from hsisr.errors import ModelError, UsageError
-from hsisr.fit import MODEL
 from hsisr.model import find, load_sr, load_unmix
-from hsisr.run import run
 from hsisr.runtime import Runtime
-from hsisr.survey import survey
+from hsisr.scene.survey import survey
+from hsisr.tiling.run import run
 from hsisr_models.blocks import attention_layers
 from hsisr_models.imaging import upscale_bicubic
 from tests.hsisr.pretrained import made_zoo, save_model

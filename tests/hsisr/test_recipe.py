@@ -13,15 +13,16 @@ import torch
 
 import hsisr_models
 from hsisr import recipe as recipes
-from hsisr.building import build_network
-from hsisr.checkpoint import load
+from hsisr.checkpoints.building import build_network
+from hsisr.checkpoints.checkpoint import load
+from hsisr.checkpoints.header import MODEL
+from hsisr.data.patches import PatchSet
+from hsisr.data.sampler import Sampler
 from hsisr.errors import UsageError
-from hsisr.fit import MODEL, fit
-from hsisr.patches import PatchSet
 from hsisr.recipe import Training
 from hsisr.runtime import Runtime
-from hsisr.sampler import Sampler
-from hsisr.steps import SrStep, UnmixStep, total_loss
+from hsisr.training.fit import fit
+from hsisr.training.steps import SrStep, UnmixStep, total_loss
 
 FOLDER = Path(hsisr_models.__file__).parent / "recipes"
 NAMES = [path.stem for path in sorted(FOLDER.glob("*.toml"))]

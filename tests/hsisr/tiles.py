@@ -13,7 +13,7 @@ from torch import Tensor
 
 from hsisr import recipe
 from hsisr.cube import ArrayCube, Block, Cube
-from hsisr.operations import Sharpen, Unmix
+from hsisr.tiling.operations import Sharpen, Unmix
 from hsisr.window import Window
 from hsisr_models.rendering import Area, Renderer, cut
 from hsisr_models.resolver import SuperResolver

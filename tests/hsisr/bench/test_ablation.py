@@ -12,16 +12,16 @@ import torch
 from hsisr import recipe as recipes
 from hsisr.bench.ablation import Ablation, Plan
 from hsisr.bench.trial import Variant, own_recipe
-from hsisr.building import build_network
-from hsisr.checkpoint import Checkpoint
+from hsisr.checkpoints.building import build_network
+from hsisr.checkpoints.checkpoint import Checkpoint
+from hsisr.data.patches import PatchSet
 from hsisr.errors import UsageError
-from hsisr.patches import PatchSet
 from hsisr.recipe import Recipe
 from hsisr.runtime import Runtime
-from hsisr.steps import SrStep, total_loss, untrained
+from hsisr.training.steps import SrStep, total_loss, untrained
 from hsisr_models.relation import KINDS
 from hsisr_models.sr import SHELF as NETWORKS
-from tests.hsisr.training import small
+from tests.hsisr.trials import small
 
 DEFAULT = [
     "off",

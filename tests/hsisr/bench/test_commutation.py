@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 from hsisr.bench.commutation import commutation
 from hsisr.cube import ArrayCube, Block
-from hsisr.cutting import Layout
-from hsisr.patches import PatchSet, open_patches, prepare
-from hsisr.steps import untrained
+from hsisr.data.cutting import Layout
+from hsisr.data.patches import PatchSet, open_patches, prepare
+from hsisr.training.steps import untrained
 from hsisr_models.unmix._mixing import LinearMixing
 from tests.hsisr.made_up import mixed_scene
-from tests.hsisr.training import small
+from tests.hsisr.trials import small
 
 BANDS, SCALE = 4, 2
 

@@ -9,8 +9,8 @@ import pytest
 from skimage.metrics import peak_signal_noise_ratio
 
 from hsisr.bench.examination import estimate, examine, largest
+from hsisr.data.patches import PatchSet, open_patches
 from hsisr.evaluate import DEFAULT
-from hsisr.patches import PatchSet, open_patches
 from hsisr.runtime import Runtime
 from tests.hsisr.made_up import prepared_run
 

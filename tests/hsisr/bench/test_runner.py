@@ -7,18 +7,19 @@ from dataclasses import replace
 import pytest
 import torch
 
-from hsisr import checkpoint
 from hsisr.bench import runner
 from hsisr.bench.budget import Budget, lasting
 from hsisr.bench.claims import claimed
 from hsisr.bench.runner import Failed, Finished, Step, Waiting
 from hsisr.bench.trial import RESULT, Cell, Terms, Variant, own_recipe
+from hsisr.checkpoints import checkpoint
+from hsisr.checkpoints.header import MODEL
+from hsisr.data.patches import open_patches
 from hsisr.errors import InputError, ModelError, OutputError, UsageError
-from hsisr.fit import METRICS, MODEL, STATE
-from hsisr.patches import open_patches
 from hsisr.runtime import Runtime
+from hsisr.training.fit import METRICS, STATE
 from tests.hsisr.made_up import prepared_run
-from tests.hsisr.training import reports, small
+from tests.hsisr.trials import reports, small
 
 NAME, SCALE = "scene", 2
 

@@ -14,7 +14,7 @@ from skimage.metrics import peak_signal_noise_ratio
 
 from hsisr.bench import showcase
 from hsisr.cube import Block, Spectrum
-from hsisr.picture import stretched
+from hsisr.results.picture import stretched
 
 SPECTRUM = Spectrum((450.0, 550.0, 650.0, 750.0, 850.0), good=(True, True, True, False, True))
 NAMES = ["bicubic", "_any $x_4$", "net"]

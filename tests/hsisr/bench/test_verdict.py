@@ -16,12 +16,12 @@ from hsisr.bench.commutation import commutation
 from hsisr.bench.standings import Standing
 from hsisr.bench.trial import Cell, Terms
 from hsisr.bench.verdict import commutations, conclusions, differences, validated
-from hsisr.checkpoint import Checkpoint, save
-from hsisr.fit import MODEL
-from hsisr.patches import PatchSet
+from hsisr.checkpoints.checkpoint import Checkpoint, save
+from hsisr.checkpoints.header import MODEL
+from hsisr.data.patches import PatchSet
 from hsisr.runtime import Runtime
-from hsisr.steps import untrained
-from tests.hsisr.training import small
+from hsisr.training.steps import untrained
+from tests.hsisr.trials import small
 
 VARIANTS = {one.name: one for one in Ablation(small(), Plan()).variants}
 

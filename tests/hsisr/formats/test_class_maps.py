@@ -17,9 +17,9 @@ from rasterio.warp import transform
 from hsisr.cube import Class, CubeSpec, Geo
 from hsisr.encoding import write_block
 from hsisr.errors import InputError
-from hsisr.export import write_endmembers
 from hsisr.formats import create_cube, open_cube
-from hsisr.palette import classes, colours
+from hsisr.results.export import write_endmembers
+from hsisr.results.palette import classes, colours
 from tests.hsisr.formats.test_tiff_writing import WKT
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")

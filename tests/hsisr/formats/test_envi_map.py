@@ -19,7 +19,7 @@ from hsisr.cube import CubeSpec, Geo
 from hsisr.encoding import write_block
 from hsisr.formats import create_cube, open_cube
 from hsisr.formats.envi.map_info import geo_entries, read_geo, same_place, zoomed
-from hsisr.selection import selected
+from hsisr.scene.selection import selected
 
 UTM = "32, North, WGS-84, units=Meters"
 Corners = list[tuple[float, float]]

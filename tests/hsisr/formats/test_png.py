@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from hsisr.errors import InputError, UsageError
-from hsisr.export import format_of, stem_of
 from hsisr.formats import load, open_cube
+from hsisr.results.export import format_of, stem_of
 from hsisr.window import Window
 
 Folder = Callable[..., Path]

@@ -1,0 +1,1 @@
+"""Model files: written, checked, listed, described, and made into networks again."""

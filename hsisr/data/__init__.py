@@ -1,0 +1,1 @@
+"""Training data: scenes cut into blocks that do not touch, protocols, batches."""

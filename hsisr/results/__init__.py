@@ -1,0 +1,1 @@
+"""What people open and look at: maps and spectra for other programs, pictures, a record."""

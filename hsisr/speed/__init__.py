@@ -1,0 +1,1 @@
+"""How fast models are on this machine, against what it could do."""

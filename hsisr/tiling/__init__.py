@@ -1,0 +1,1 @@
+"""From a scene to its results tile by tile, in bounded memory, resumable."""
