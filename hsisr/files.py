@@ -218,10 +218,18 @@ def recover(defining: Path) -> bool:
     return True
 
 
+def settle(defining: Path) -> None:
+    """Take up a publication that a kill has cut off, if there is one."""
+    target = Path(os.path.realpath(defining))
+    if _commit_path(target).exists() or _turn_path(target).exists():
+        with turn(target):
+            recover(target)
+
+
 @contextlib.contextmanager
 def turn(target: Path) -> Iterator[None]:
     """One process at a time, for the moments in which the parts of `target` begin or end."""
-    path = target.with_name(target.name + _TURN)
+    path = _turn_path(target)
     with explained(target):
         handle = _opened_alone(path)
     try:
@@ -295,6 +303,10 @@ def _part_path(target: Path) -> Path:
 
 def _commit_path(defining: Path) -> Path:
     return defining.with_name(defining.name + _COMMIT)
+
+
+def _turn_path(target: Path) -> Path:
+    return target.with_name(target.name + _TURN)
 
 
 def _write_commit(targets: Sequence[Path]) -> None:

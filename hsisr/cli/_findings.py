@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hsisr.cli import _shared as shared
 from hsisr.cli._pictures import draw
-from hsisr.cli._unmix_job import Job, kinds_of, names_of, trained
+from hsisr.cli._unmix_job import Job, kinds_of, names_of
 from hsisr.cli._unmixing import Done
 from hsisr.errors import CheckError
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hsisr.cli._unmix_job import Unmixer
-    from hsisr.cube import Spectrum
     from hsisr.unmixing.diagnosis import Diagnosis
 
 
@@ -38,20 +37,15 @@ def unmixed_before(job: Job, record: dict[str, Any]) -> Done:
 def finish(job: Job, done: Done, *, quicklook: bool, strict: bool) -> None:
     """Write what goes with the maps, and tell; raises `CheckError` for a fault, if `strict`."""
     from hsisr.files import write_json
-    from hsisr.results.export import write_endmembers
 
     results, unmixer = job.results, done.unmixer
-    write_endmembers(results.endmembers, unmixer.endmembers, _spectrum(job), names_of(unmixer)[0])
-    # a run that is stopped while it looks at its maps is continued by the same command
-    written = {**done.record, **_files(job, unmixer)}
-    write_json(results.record, written)
     agreement = _consistency(job, done)
     diagnosis, nearest = _diagnosed(unmixer, results.abundance), _nearest(job, unmixer)
     if quicklook:
-        draw(job, unmixer, _spectrum(job))
+        draw(job, unmixer, job.spectrum)
     found = {"consistency": agreement, **diagnosis.record, "identified": nearest}
-    write_json(results.record, shared.finite({**written, **found}))
-    shared.say(f"wrote {results.abundance} in {shared.duration(written['seconds'])}")
+    write_json(results.record, shared.finite({**done.record, **found}))
+    shared.say(f"wrote {results.abundance} in {shared.duration(done.record['seconds'])}")
     shared.say(diagnosis.summary)
     _tell_nearest(nearest)
     if strict:
@@ -59,19 +53,6 @@ def finish(job: Job, done: Done, *, quicklook: bool, strict: bool) -> None:
     for fault in diagnosis.faults:
         shared.warn(fault)
     shared.say_next(results.abundance, results.format)
-
-
-def _files(job: Job, unmixer: Unmixer) -> dict[str, Any]:
-    """What is written, for the record."""
-    from hsisr.results.export import library_files
-
-    results = job.results
-    return {
-        "output": results.abundance.name,
-        "maps": [path.name for path in results.maps.values()],
-        "endmember_files": [path.name for path in library_files(results.endmembers)],
-        "endmembers": len(names_of(unmixer)[0]),
-    }
 
 
 def _consistency(job: Job, done: Done) -> dict[str, Any] | None:
@@ -142,13 +123,3 @@ def _tell_nearest(nearest: list[dict[str, Any]] | None) -> None:
     ]
     for line in shared.table(["endmember", "like", "angle"], rows) if rows else ():
         shared.say(line)
-
-
-def _spectrum(job: Job) -> Spectrum | None:
-    """Where the bands lie: as the scene tells, or else the model."""
-    from hsisr.cube import Spectrum
-
-    model, spectrum = trained(job.chosen), job.cube.spec.spectrum
-    if spectrum is None and model and model.card.wavelengths_nm:
-        return Spectrum(model.card.wavelengths_nm)
-    return spectrum

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hsisr.cube import Cube
     from hsisr.runtime import Runtime
     from hsisr.scene.survey import Survey
-    from hsisr.tiling.assembly import Production, Steps, Target
+    from hsisr.tiling.assembly import Steps, Target
     from hsisr.tiling.engine import Engine, Worker
     from hsisr.tiling.journal import Journal, Share, Unkept
     from hsisr.tiling.operations import Operation
@@ -68,21 +68,35 @@ class Means:
         )
 
     def done_before(
-        self, target: Target, record: Path, begun: dict[str, Any]
+        self, target: Target, record: Path, journal: Path, begun: dict[str, Any]
     ) -> dict[str, Any] | None:
         """The record of the output, if that is there, made in the same way; tells if so.
 
         A command for many scenes, or a share of a run, can be repeated until all is well.
         """
+        from hsisr.files import reserved, settle
+        from hsisr.results.export import outputs_of
         from hsisr.results.provenance import done_before
+        from hsisr.tiling.journal import clear
 
-        paths = [path for path, _ in target.cubes]
-        if self.overwrite or not all(path.exists() for path in paths):
+        cubes = [outputs_of(path, target.format) for path, _ in target.cubes]
+        for *_, defining in cubes:
+            settle(defining)
+        files = [file for cube in cubes for file in cube]
+        if self.overwrite or not all(file.exists() for file in files):
             return None
         found = done_before(record, begun)
         if found is not None:
-            shared.say(f"note: {paths[0]} was made in this very way before; --overwrite repeats it")
+            shared.say(f"note: {files[0]} was made in this very way before; --overwrite repeats it")
+            if not reserved(files):
+                clear(journal, begun)
         return found
+
+    def may_replace(self, journal: Path, begun: dict[str, Any]) -> bool:
+        """Whether files may be written that exist: asked for, or left by a kill of this run."""
+        from hsisr.tiling.journal import is_of
+
+        return self.overwrite or is_of(journal, begun)
 
     @property
     def machine(self) -> Runtime:
@@ -196,11 +210,12 @@ def produce(
     journal: Journal | Unkept,
     stopper: shared.Stopper,
     label: str,
-) -> Production:
-    """Compute and write, with progress shown."""
+    complete: Callable[[int], None],
+) -> bool:
+    """Compute and write, with progress shown; tells whether all is there, see `Production`."""
     from hsisr.tiling.assembly import Production
 
-    production = Production(target, sizes.plan, journal)
+    production = Production(target, sizes.plan, journal, complete)
     spec = target.cubes[0][1]
     with closing(production.run(steps, sizes.longest)) as pixels:
         total, already = spec.rows * spec.cols, next(pixels)
@@ -211,7 +226,7 @@ def produce(
         _tell_lost(target)
     else:
         shared.say(f"share {journal.share} is done; the last one finishes {target.cubes[0][0]}")
-    return production
+    return production.published
 
 
 def _tell_lost(target: Target) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from hsisr.checkpoints.checkpoint import Checkpoint
     from hsisr.cli._sharper import Sharper
     from hsisr.cli._tiles import Means
-    from hsisr.cube import Cube
+    from hsisr.cube import Cube, Spectrum
     from hsisr.model import UnmixModel
     from hsisr.scene.survey import Survey
     from hsisr.tiling.assembly import Target
@@ -161,6 +161,16 @@ class Job:
         assert isinstance(self.chosen, LinearUnmixing)
         assert isinstance(self.chosen.source, InScene)
         return self.chosen, self.chosen.source
+
+    @property
+    def spectrum(self) -> Spectrum | None:
+        """Where the bands lie: as the scene tells, or else the model."""
+        from hsisr.cube import Spectrum
+
+        model, spectrum = trained(self.chosen), self.cube.spec.spectrum
+        if spectrum is None and model and model.card.wavelengths_nm:
+            return Spectrum(model.card.wavelengths_nm)
+        return spectrum
 
     @property
     def settled(self) -> bool:

@@ -42,12 +42,16 @@ class Done:
 
 
 def unmix(job: Job) -> Done | None:
-    """Run the tiles and write all maps; None where other shares are still at work."""
+    """Run the tiles and write all maps, their endmembers and the record of it.
+
+    None where other shares are still at work.
+    """
+    from hsisr.files import write_json
     from hsisr.results.provenance import describe
     from hsisr.runtime import explained
     from hsisr.tiling.engine import Engine
 
-    started = time.monotonic()
+    started, record = time.monotonic(), dict[str, Any]()
     cube, means = job.cube, job.means
     with (
         explained("allow more, or use less: --max-memory, --tile, --threads"),
@@ -62,18 +66,37 @@ def unmix(job: Job) -> Done | None:
         operations = job.operations(found.unmixer, seen)
         sizes = sized(journal, means, target, cube, operations[0])
         engine = Engine(cube, seen, sizes.plan, means.workers(operations, sizes.threads))
-        production = produce(target, sizes, engine.run, journal, stopper, "unmixing")
+
+        def complete(clipped: int) -> None:
+            del clipped  # maps are floating-point numbers
+            outcome = {
+                "estimates": dict(found.estimates),
+                "library_notes": list(found.notes),
+                "seconds": round(time.monotonic() - started, 2),
+                "tile": sizes.plan.tile,
+                "reach": operations[0].reach,
+                **_write_endmembers(job, found.unmixer),
+            }
+            record.update(describe(job.begun, outcome))
+            write_json(job.results.record, record)
+
+        made = produce(target, sizes, engine.run, journal, stopper, "unmixing", complete)
         tell(engine, sizes)
-    if not production.published:
-        return None
-    outcome = {
-        "estimates": dict(found.estimates),
-        "library_notes": list(found.notes),
-        "seconds": round(time.monotonic() - started, 2),
-        "tile": sizes.plan.tile,
-        "reach": operations[0].reach,
+    return Done(found.unmixer, record, seen) if made else None
+
+
+def _write_endmembers(job: Job, unmixer: Unmixer) -> dict[str, Any]:
+    """Write them; returns what is written, maps and all, for the record."""
+    from hsisr.results.export import write_endmembers
+
+    results, names = job.results, names_of(unmixer)[0]
+    files = write_endmembers(results.endmembers, unmixer.endmembers, job.spectrum, names)
+    return {
+        "output": results.abundance.name,
+        "maps": [path.name for path in results.maps.values()],
+        "endmember_files": [path.name for path in files],
+        "endmembers": len(names),
     }
-    return Done(found.unmixer, describe(job.begun, outcome), seen)
 
 
 def _settled(job: Job, seen: Survey, journal: Journal | Unkept, stopper: shared.Stopper) -> Found:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, replace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from hsisr.cli import _shared as shared
@@ -11,31 +12,44 @@ from hsisr.cli._checks import consistency, self_check, tell_subspace, warn_of_bl
 from hsisr.cli._tiles import produce, sized, surveyed, tell
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable
+    from collections.abc import Generator, Iterable, Sequence
 
     from hsisr.cli._upscale_job import Job
     from hsisr.scene.survey import Survey
-    from hsisr.tiling.assembly import Production
+    from hsisr.tiling.assembly import Steps
     from hsisr.tiling.engine import Step, Take
     from hsisr.tiling.journal import Journal, Unkept
     from hsisr.tiling.operations import Operation
+    from hsisr.tiling.sizing import Sizes
     from hsisr.window import Slab
 
 _TILE, _OVERLAP = 64, 16
 """Of tiles that are blended, in input pixels."""
 
 
-def upscale(job: Job) -> dict[str, Any] | None:
-    """Survey the scene, check the model on it, run the tiles, write the result.
+@dataclass(frozen=True)
+class _Way:
+    """How the scene is cut and computed."""
 
-    Tells what the check found; returns the record of the run, None where other shares are still
-    at work.
+    sizes: Sizes
+    steps: Steps
+    outcome: Callable[[], dict[str, Any]]
+    """How that went, for the record, once all is computed."""
+    tell: Callable[[], None] = lambda: None
+    """Say what it had to put up with."""
+
+
+def upscale(job: Job) -> dict[str, Any] | None:
+    """Survey the scene, check the model on it, run the tiles, write the result and its record.
+
+    Tells what the check found; returns the record, None where other shares are still at work.
     """
+    from hsisr.files import write_json
     from hsisr.results.provenance import describe
     from hsisr.runtime import explained
     from hsisr.scene.survey import survey
 
-    started = time.monotonic()
+    started, record = time.monotonic(), dict[str, Any]()
     with (
         explained("allow more, or use less: --max-memory, --tile, --threads"),
         shared.stoppable(_how_to_go_on(job)) as stopper,
@@ -47,25 +61,37 @@ def upscale(job: Job) -> dict[str, Any] | None:
         tell_subspace(seen.subspace)
         operations = job.operations(seen)
         expected = self_check(job, operations[0], seen, stopper)
-        production, outcome = _run(job, operations, seen, journal, stopper)
-    if not production.published:
-        return None
-    outcome = {
+        known = {
+            **_chosen(job),
+            "adaptation": adaptation,
+            "reach": operations[0].reach,
+            "variance_covered": seen.subspace and seen.subspace.covered,
+            "self_check": expected and asdict(expected),
+        }
+        way = (_blended if job.dynamic else _tiled)(job, operations, seen, journal)
+
+        def complete(clipped: int) -> None:
+            seconds = round(time.monotonic() - started, 2)
+            outcome = {**known, "seconds": seconds, "clipped_samples": clipped, **way.outcome()}
+            record.update(describe(job.begun, outcome))
+            write_json(job.results.record, shared.finite(record))
+
+        made = produce(job.target, way.sizes, way.steps, journal, stopper, "upscaling", complete)
+        way.tell()
+    return record if made else None
+
+
+def _chosen(job: Job) -> dict[str, Any]:
+    """What is made, for the record."""
+    spread = job.results.uncertainty
+    return {
         "output": job.results.path.name,
-        "uncertainty": job.results.uncertainty and job.results.uncertainty.name,
+        "uncertainty": spread and spread.name,
         "scale": job.model.scale,
-        "seconds": round(time.monotonic() - started, 2),
-        "reach": operations[0].reach,
         "tta": job.ensemble,
         "degradation": job.operator,
         "model_name": job.model.name,
-        "adaptation": adaptation,
-        "variance_covered": seen.subspace and seen.subspace.covered,
-        "self_check": expected and asdict(expected),
-        "clipped_samples": production.clipped,
-        **outcome,
     }
-    return describe(job.begun, outcome)
 
 
 def checked(job: Job, record: dict[str, Any]) -> dict[str, Any]:
@@ -112,56 +138,51 @@ def _adapted(job: Job, stopper: shared.Stopper) -> tuple[Job, dict[str, Any] | N
     return replace(job, model=model), record
 
 
-def _run(
-    job: Job,
-    operations: list[Operation],
-    seen: Survey,
-    journal: Journal | Unkept,
-    stopper: shared.Stopper,
-) -> tuple[Production, dict[str, Any]]:
-    """Write what the tiles give; also returns how that went, for the record."""
+def _tiled(
+    job: Job, operations: Sequence[Operation], seen: Survey, journal: Journal | Unkept
+) -> _Way:
+    """Tiles that are exact, many at a time."""
     from hsisr.tiling.engine import Engine
 
-    if job.dynamic:
-        return _run_blended(job, operations[0], seen, journal, stopper)
     means = job.means
     sizes = sized(journal, means, job.target, job.cube, operations[0])
-    workers = means.workers(operations, sizes.threads)
-    engine = Engine(job.cube, seen, sizes.plan, workers)
-    production = produce(job.target, sizes, engine.run, journal, stopper, "upscaling")
-    tell(engine, sizes)
-    return production, {
-        "tile": sizes.plan.tile,
-        "smallest_tile": engine.side,
-        "recomputed_in_float32": engine.recomputed,
-        "seam": None,
-    }
+    engine = Engine(job.cube, seen, sizes.plan, means.workers(operations, sizes.threads))
+
+    def outcome() -> dict[str, Any]:
+        return {
+            "tile": sizes.plan.tile,
+            "smallest_tile": engine.side,
+            "recomputed_in_float32": engine.recomputed,
+            "seam": None,
+        }
+
+    return _Way(sizes, engine.run, outcome, lambda: tell(engine, sizes))
 
 
-def _run_blended(
-    job: Job,
-    operation: Operation,
-    seen: Survey,
-    journal: Journal | Unkept,
-    stopper: shared.Stopper,
-) -> tuple[Production, dict[str, Any]]:
+def _blended(
+    job: Job, operations: Sequence[Operation], seen: Survey, journal: Journal | Unkept
+) -> _Way:
+    """Tiles that fade into one another, for what is not local."""
     from hsisr.tiling.engine import handed_over
     from hsisr.tiling.run import Seam, run_blended
     from hsisr.tiling.sizing import Sizes
     from hsisr.window import TilePlan
 
+    del journal  # such a run cannot be continued
     seam, tile, spec = Seam(), job.means.tile or _TILE, job.cube.spec
 
     def steps(take: Take, slabs: Iterable[Slab]) -> Generator[Step]:
         del slabs  # strips that overlap are no slabs of the plan
         strips = run_blended(
-            *(job.cube, operation, seen, seam),
+            *(job.cube, operations[0], seen, seam),
             tile=tile,
             overlap=min(_OVERLAP, tile // 2),
             runtime=job.means.machine,
         )
         yield from handed_over(strips, take)
 
-    sizes = Sizes(TilePlan(spec.rows, spec.cols, (tile, tile), 0, operation.scale), 1, 1, 0)
-    production = produce(job.target, sizes, steps, journal, stopper, "upscaling")
-    return production, {"tile": tile, "seam": {"worst": seam.worst, "rms": seam.rms}}
+    def outcome() -> dict[str, Any]:
+        return {"tile": tile, "seam": {"worst": seam.worst, "rms": seam.rms}}
+
+    plan = TilePlan(spec.rows, spec.cols, (tile, tile), 0, operations[0].scale)
+    return _Way(Sizes(plan, 1, 1, 0), steps, outcome)

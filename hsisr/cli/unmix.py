@@ -186,7 +186,7 @@ def command(
         with shared.open_scene(path, var, axes, bands=bands, window=window, bbox=bbox) as cube:
             results = Results(cube, chosen, output, format_name, scale or 1)
             job = Job.of(cube, chosen, means, results, reference, sharper)
-            made = means.done_before(job.expected, results.record, job.begun)
+            made = means.done_before(job.expected, results.record, results.journal, job.begun)
             if made is not None:
                 _finish_if_needed(job, made, quicklook, strict, dry_run)
                 return
@@ -224,4 +224,5 @@ def _require_writable(job: Job, lists: Sequence[Path], quicklook: bool) -> None:
     needed = sum(spec.nbytes for _, spec in job.expected.cubes)
     inputs = [*lists, *inputs_of(job)]
     files = job.results.files(quicklook)
-    require_writable(files, inputs, needed, overwrite=job.means.overwrite)
+    replace = job.means.may_replace(job.results.journal, job.begun)
+    require_writable(files, inputs, needed, overwrite=replace)

@@ -164,7 +164,7 @@ def command(
                 enforce=enforce,
                 self_check=self_check and chosen.checkpoint is not None,
             )
-            made = means.done_before(job.target, results.record, job.begun)
+            made = means.done_before(job.target, results.record, results.journal, job.begun)
             if made is not None:
                 _check_if_needed(job, made, quicklook, dry_run)
                 return
@@ -187,7 +187,8 @@ def _require_writable(job: Job, written: Sequence[Path], lists: Sequence[Path]) 
     trained = [job.model.checkpoint.path] if job.model.checkpoint else []
     needed = sum(spec.nbytes for _, spec in job.target.cubes)
     inputs = [*job.cube.files, *lists, *trained]
-    require_writable(written, inputs, needed, overwrite=job.means.overwrite)
+    replace = job.means.may_replace(job.results.journal, job.begun)
+    require_writable(written, inputs, needed, overwrite=replace)
 
 
 def _chosen(attention: str, consistency: str) -> tuple[bool, bool]:
@@ -237,8 +238,6 @@ def _finish(job: Job, record: dict[str, Any], quicklook: bool) -> None:
     from hsisr.results.picture import overview, rgb_bands, stretched, write_png
 
     results = job.results
-    # a run that is stopped while it checks its result is continued by the same command
-    write_json(results.record, shared.finite(record))
     record = checked(job, record)
     if quicklook:
         with open_cube(results.path) as cube:

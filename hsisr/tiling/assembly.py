@@ -97,14 +97,25 @@ class Assembly:
 
 
 class Production:
-    """A run from its tiles to its files; what its journal keeps outlives an interruption."""
+    """A run from its tiles to its files; what its journal keeps outlives an interruption.
 
-    def __init__(self, target: Target, plan: TilePlan, journal: Journal | Unkept) -> None:
+    Before the files appear, `complete` is told how many samples were clipped to the stored type:
+    what it writes beside them is there whenever they are.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        plan: TilePlan,
+        journal: Journal | Unkept,
+        complete: Callable[[int], None] = lambda clipped: None,
+    ) -> None:
         self.clipped = 0
         """Samples that did not fit the stored type."""
         self.published = False
         """Whether the files are there; not so while other shares are at work."""
         self._target, self._plan, self._journal = target, plan, journal
+        self._complete = complete
         self._committing: Future[None] = Future()
         self._committing.set_result(None)
 
@@ -176,6 +187,8 @@ class Production:
         """Let the files appear, if this was all."""
         with self._journal.closing(len(self._plan)) as last:
             self.clipped = self._journal.clipped()
+            if last:
+                self._complete(self.clipped)
             _keep(writers, not last)
             stack.close()
         self.published = last

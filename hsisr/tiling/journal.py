@@ -3,7 +3,8 @@
 A folder holds how the run was begun (`run.json`), what was found out about the scene as a whole
 (`NAME.safetensors`), and which tiles each share of the work has finished (`1-of-3.log`). Shares are
 processes that write the same output, on one machine or on several that see the same files; the
-one that finds all tiles done publishes it, and then the folder is gone.
+one that finds all tiles done publishes it, and then the folder is gone. Where it is still there
+beside published files, a kill came in between, and the same command may write them anew.
 """
 
 from __future__ import annotations
@@ -273,6 +274,19 @@ def begun_in(folder: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return found
+
+
+def is_of(folder: Path, begun: Mapping[str, Any]) -> bool:
+    """Whether a folder holds what is done of a run that was begun so."""
+    same: dict[str, Any] = json.loads(json.dumps(begun))
+    return begun_in(folder) == same
+
+
+def clear(folder: Path, begun: Mapping[str, Any]) -> None:
+    """Remove the folder of a run that is over, but was killed before it could do so."""
+    with turn(folder):
+        if is_of(folder, begun) and not any(map(_at_work, folder.glob("*.log"))):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _log_of(share: Share) -> str:

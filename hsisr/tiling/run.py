@@ -1,8 +1,8 @@
 """The only tiled loop: a generator of finished windows.
 
 Whatever a network has to know about the whole scene is gathered once, before the tiles (`survey`).
-After it the network is local, and with a
-halo as wide as its reach the tiles are bit for bit what the whole scene would give.
+After it the network is local, and with a halo as wide as its reach the tiles are bit for bit what
+the whole scene would give.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -317,7 +317,7 @@ def _provenance(
     return {
         "wavelengths_nm": patches.spectrum and patches.spectrum.centres_nm,
         "degradation": manifest["degradation"],
-        "recipe": asdict(recipe) | known,
+        "recipe": recipe.to_dict() | known,
         # a published protocol has neither shares nor a gap
         "data": {key: manifest[key] for key in _TOLD if key in manifest},
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -114,7 +113,7 @@ class TokenStep:
             peak=1.0,
             network=Part(self._recipe.sr.network, self._recipe.sr.numbers),
             degradation=manifest["degradation"],
-            recipe=asdict(self._recipe),
+            recipe=self._recipe.to_dict(),
             data={key: manifest[key] for key in ("scenes", "tokens")},
             scores=scores,
             parent=self._start.sha256 if self._start else None,
