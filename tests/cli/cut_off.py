@@ -69,7 +69,7 @@ def dies_after(number: int) -> Callable[[], None]:
             os.kill(os.getpid(), signal.SIGKILL)
 
     def prepare() -> None:
-        os.replace = replaced  # type: ignore[assignment]
+        os.replace = replaced
 
     return prepare
 
