@@ -172,7 +172,8 @@ def _in_folder(folder: Path, options: ReadOptions) -> Iterator[Scene]:
         except HsisrError as error:
             shared.say(f"note: left out: {path}: {error.what}")
             continue
-        if seen.isdisjoint(files) and results.isdisjoint(files):
+        # scenes may share their metadata, as the two detectors of EnMAP do
+        if files[0] not in seen and results.isdisjoint(files):
             seen.update(files)
             yield Scene(files[0], files)
 

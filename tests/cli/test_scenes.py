@@ -132,6 +132,23 @@ def test_both_files_of_a_pair_are_one_scene(folder, hsisr, tmp_path):
     assert ended.err.splitlines()[-1] == "1 of 1 scenes done"
 
 
+def test_the_detectors_of_a_product_that_share_its_metadata_are_two_scenes(hsisr, tmp_path):
+    folder = tmp_path / "product"
+    folder.mkdir()
+    for detector in "VNIR", "SWIR":
+        _tiff(folder / f"E-SPECTRAL_IMAGE_{detector}.TIF")
+    band = "<bandID><wavelengthCenterOfBand>{}</wavelengthCenterOfBand></bandID>"
+    listed = "".join(band.format(500 + 100 * number) for number in range(6))
+    (folder / "E-METADATA.XML").write_text(
+        f"<a><bandCharacterisation>{listed}</bandCharacterisation></a>"
+    )
+    ended = hsisr("upscale", folder, *QUICK, "-o", tmp_path / "out")
+    assert "2 of 2 scenes done" in ended.err
+    for detector, centres in ("VNIR", [500, 600, 700]), ("SWIR", [800, 900, 1000]):
+        with rasterio.open(tmp_path / "out" / f"E-SPECTRAL_IMAGE_{detector}_x2.TIF") as file:
+            assert [float(file.tags(band)["wavelength"]) for band in (1, 2, 3)] == centres
+
+
 def test_a_pattern_in_quotes_means_the_files_that_match(folder, hsisr, tmp_path):
     assert hsisr("upscale", folder / "*.t?f", *QUICK, "-o", tmp_path / "1").code == 0
     assert _scenes_in(tmp_path / "1") == ["b_x2.tif"]

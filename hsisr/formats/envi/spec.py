@@ -37,8 +37,9 @@ _OTHERS = {
     "envi classification": "a map of classes, not a scene; QGIS and ENVI open it",
     "envi spectral library": "a library of spectra, not a scene; hsisr unmix --library or "
     "--identify take it",
+    "tiff": "name the .tif file beside it",
 }
-"""Files that hsisr itself writes, and what they are."""
+"""Files that are no ENVI images, and what to do with them."""
 _TINY, _HUGE = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
 _NOT_FINITE = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE)
 

@@ -72,7 +72,8 @@ def open_tiff(path: Path, options: ReadOptions) -> TiffCube:
 def _open(path: Path, file: BinaryIO, options: ReadOptions) -> TiffCube:
     notes: Notes = []
     images = _images(file, notes)
-    items, files = read_items(path, images[0], notes)
+    samples = len(images) * images[0].samplesperpixel
+    items, files = read_items(path, images[0], samples, notes)
     nodata = read_nodata(images[0], items, notes)
     size = os.fstat(file.fileno()).st_size
     pages = [open_page(image, size, holes_are_nodata=nodata is not None) for image in images]

@@ -43,30 +43,38 @@ def parse_tag(text: str) -> Items:
     """The items of tag 42112; raises `ValueError` if it is no such XML or too large."""
     if len(text) > _TAG_LIMIT:
         raise ValueError(f"{len(text)} characters; {_TAG_LIMIT} are read at most")
-    return dict(_tag_items(_root(text, "GDALMetadata")))
+    return dict(_tag_items(_named(_parsed(text), "GDALMetadata")))
 
 
 def read_side_file(path: Path) -> Items:
     """The items of the side file at `path`; raises `ValueError` and `OSError`."""
-    with path.open("rb") as file:
-        data = file.read(_SIDE_LIMIT + 1)
-    if len(data) > _SIDE_LIMIT:
-        raise ValueError(f"more than {_SIDE_LIMIT >> 20} MB")
-    root = _root(data.decode(), "PAMDataset")
+    root = _named(read_xml(path), "PAMDataset")
     items = dict(_pam_items(root, None))
     for band in root.iter("PAMRasterBand"):
         items |= _pam_items(band, int(band.get("band", "")) - 1)
     return items
 
 
-def _root(text: str, name: str) -> ElementTree.Element:
+def read_xml(path: Path) -> ElementTree.Element:
+    """The root of the XML file at `path`; raises `ValueError` and `OSError`."""
+    with path.open("rb") as file:
+        data = file.read(_SIDE_LIMIT + 1)
+    if len(data) > _SIDE_LIMIT:
+        raise ValueError(f"more than {_SIDE_LIMIT >> 20} MB")
+    return _parsed(data.decode("utf-8-sig"))
+
+
+def _parsed(text: str) -> ElementTree.Element:
     # entities can be declared nowhere else, and expanding them is how small XML becomes huge
     if "<!DOCTYPE" in text:
         raise ValueError("a document type, which no writer of rasters declares")
     try:
-        root = ElementTree.fromstring(text)
+        return ElementTree.fromstring(text)
     except ElementTree.ParseError as error:
         raise ValueError(str(error)) from error
+
+
+def _named(root: ElementTree.Element, name: str) -> ElementTree.Element:
     if root.tag != name:
         raise ValueError(f"<{root.tag[:40]}> instead of <{name}>")
     return root

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,6 +17,7 @@ from hsisr.formats.tiff.bands import read_bands
 from hsisr.formats.tiff.errors import UnsupportedError
 from hsisr.formats.tiff.gdal_metadata import ROLE, Items, parse_tag, read_side_file, side_file
 from hsisr.formats.tiff.header import METADATA, NODATA, TiffNative
+from hsisr.formats.tiff.product import BACKGROUND, metadata_file, read_product
 
 ARRAY_SHAPE = '{"shape":'
 """How a description begins that tifffile wrote for itself."""
@@ -27,23 +29,31 @@ _LONGEST = 1 << 20
 Notes = list[str]
 
 
-def read_items(path: Path, ifd: tifffile.TiffPage, notes: Notes) -> tuple[Items, tuple[Path, ...]]:
-    """What GDAL's metadata say, and the files of the scene; the side file has the last word."""
+def read_items(
+    path: Path, ifd: tifffile.TiffPage, bands: int, notes: Notes
+) -> tuple[Items, tuple[Path, ...]]:
+    """What is said about the scene in GDAL's words, and the files of the scene.
+
+    By the metadata of the product it is of, by its own tag, and by GDAL's side file, which has the
+    last word.
+    """
     items: Items = {}
     files: tuple[Path, ...] = (path,)
-    text = ifd.tags.valueof(METADATA)
+    text, product, side = ifd.tags.valueof(METADATA), metadata_file(path), side_file(path)
+    sources: list[tuple[Path, Callable[[], Items]]] = []
+    if product is not None:
+        sources.append((product, lambda: read_product(product, path, bands)))
     if isinstance(text, str):
-        try:
-            items |= parse_tag(text)
-        except ValueError as error:
-            notes.append(f"the metadata in tag {METADATA} are ignored: {error}")
-    side = side_file(path)
+        sources.append((path, lambda: parse_tag(text)))
     if side.is_file():
+        sources.append((side, lambda: read_side_file(side)))
+    for source, read in sources:
         try:
-            items |= read_side_file(side)
-            files = path, side
+            items |= read()
+            files = (*files, *({source} - {path}))
         except (ValueError, OSError) as error:
-            notes.append(f"{side.name} is ignored: {error}")
+            own = f"the metadata in tag {METADATA} are"
+            notes.append(f"{own if source == path else f'{source.name} is'} ignored: {error}")
     return items, files
 
 
@@ -54,7 +64,7 @@ def read_nodata(ifd: tifffile.TiffPage, items: Items, notes: Notes) -> float | N
     }
     if len(aside) > 1:
         raise UnsupportedError(f"its bands have {len(aside)} different no-data values")
-    text = aside.pop() if aside else ifd.tags.valueof(NODATA)
+    text = aside.pop() if aside else ifd.tags.valueof(NODATA, items.get(BACKGROUND))
     if text is None:
         return None
     try:

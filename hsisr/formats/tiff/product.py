@@ -1,0 +1,83 @@
+"""What the METADATA.XML beside an image of EnMAP or DESIS says about its bands.
+
+The images themselves tell neither wavelengths nor scales. What is told becomes items, as if GDAL
+had written them into the image. Level 1B of EnMAP is an image of each detector; the bands of VNIR
+are listed first. A band of which all pixels are background has a mean of -1e6 in the statistics.
+
+Sources: DLR's product specifications of EnMAP (EN-PCV-ICD-2009) and DESIS (PAV-DLR-ICD-003), as
+EnPT, EnMAP-Box, SNAP and HyTools read the products.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from xml.etree.ElementTree import Element
+
+from hsisr.formats.tiff.bands import read_bands
+from hsisr.formats.tiff.gdal_metadata import ROLE, Items, read_xml
+
+BACKGROUND = ("product", None, "background")
+"""The item with the stored value that means "no data"."""
+
+_IMAGE = re.compile(r"(.+)-SPECTRAL_IMAGE(_VNIR|_SWIR)?(?:_COG)?", re.I)
+# as delivered, and as catalogues save it
+_METADATA = ("-METADATA.XML", "-METADATA.xml", "-METADATA.XML.XML")
+
+_ELEMENTS = {
+    ("", "wavelength"): ("wavelengthCenterOfBand",),
+    ("", "fwhm"): ("FWHMOfBand", "wavelengthWidthOfBand"),
+    (ROLE, "scale"): ("GainOfBand", "gainOfBand"),
+    (ROLE, "offset"): ("OffsetOfBand", "offsetOfBand"),
+}
+"""What an item of a band is called in the metadata of EnMAP and of DESIS; lengths in nm."""
+_NO_MEAN = -1e6
+
+
+def metadata_file(image: Path) -> Path | None:
+    """The metadata of the product that `image` is of by its name, if they lie beside it."""
+    named = _IMAGE.fullmatch(image.stem)
+    if named is None:
+        return None
+    beside = (image.with_name(named[1] + ending) for ending in _METADATA)
+    return next((path for path in beside if path.is_file()), None)
+
+
+def read_product(path: Path, image: Path, bands: int) -> Items:
+    """The items of the `bands` of `image` in the metadata at `path`.
+
+    Raises `ValueError`, also if these are about other bands, and `OSError`.
+    """
+    root = read_xml(path)
+    listed = root.findall(".//bandCharacterisation/*")
+    named = _IMAGE.fullmatch(image.stem)
+    detector = (named[2] or "").upper() if named else ""
+    if len(listed) != bands and not (detector and len(listed) > bands):
+        raise ValueError(f"it is about {len(listed)} bands, the image has {bands}")
+    chosen = slice(-bands, None) if detector == "_SWIR" else slice(bands)
+    items = _band_items(listed[chosen])
+    if not detector:
+        items |= _background_bands(root, bands)
+    read_bands(items, bands)
+    background = root.findtext(".//backgroundValue")
+    return items if background is None else {**items, BACKGROUND: background.strip()}
+
+
+def _band_items(listed: Sequence[Element]) -> Items:
+    items: Items = {}
+    for (domain, name), elements in _ELEMENTS.items():
+        for element in elements:
+            texts = [(band.findtext(element) or "").strip() for band in listed]
+            if all(texts):
+                items |= {(domain, band, name): text for band, text in enumerate(texts)}
+    units = {("", band, "wavelength_units"): "nm" for band in range(len(listed))}
+    return items | units
+
+
+def _background_bands(root: Element, bands: int) -> Items:
+    """Which bands hold pixels, if the statistics are about all of them."""
+    means = [mean.text or "" for mean in root.findall(".//bandStatistics/bandID/mean")]
+    if len(means) != bands:
+        return {}
+    return {("", i, "good_band"): str(int(float(mean) != _NO_MEAN)) for i, mean in enumerate(means)}
