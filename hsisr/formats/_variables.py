@@ -13,7 +13,7 @@ from hsisr.window import Window
 
 _SCENES = frozenset({"cube", "datacube", "hypercube", "scene", "data", "img", "image"}) | {
     *("hsi", "hsi_img", "hyperspectral", "refl", "reflectance", "reflectance_data"),
-    *("rad", "radiance", "radiance_data"),
+    *("rad", "radiance", "radiance_data", "surface_reflectance", "toa_radiance"),
 }
 _INTEGERS = {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
 NUMBERS = frozenset({*_INTEGERS, "float16", "float32", "float64", "single", "double"})

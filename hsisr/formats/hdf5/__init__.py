@@ -1,4 +1,4 @@
-"""HDF5 files: MATLAB's v7.3, NEON's reflectance, PRISMA's products, NetCDF-4, and plain ones.
+"""HDF5 files: MATLAB's v7.3, NetCDF-4, plain ones; of NEON, PRISMA, EMIT, AVIRIS and Tanager.
 
 A cube is a numeric data set with three axes. MATLAB reverses the axes in the file; they are named
 here as MATLAB shows them. Nothing outside the file is read (see `safe`).

@@ -1,8 +1,8 @@
 """What an HDF5 file says about one of its data sets, in the words of several conventions.
 
 Understood are the names of `_metadata` as data sets or attributes; CF's attributes `_FillValue`,
-`scale_factor` and `add_offset`, its names of dimensions, and `GeoTransform` and `crs_wkt` of a
-variable `spatial_ref` or `crs`; NEON's `Scale_Factor`, which divides, and `Data_Ignore_Value`.
+`scale_factor` and `add_offset`, its names of dimensions and its grids (see `place`); NEON's
+`Scale_Factor`, which divides, and `Data_Ignore_Value`.
 """
 
 from __future__ import annotations
@@ -16,8 +16,14 @@ import h5py
 from hsisr.formats._axes import Axes
 from hsisr.formats._metadata import Value, candidates, is_text
 from hsisr.formats._variables import Variable
+from hsisr.formats.hdf5.place import (
+    IN_SENSOR_GEOMETRY,
+    is_swath,
+    places_of_grid,
+    read_grid,
+)
 from hsisr.formats.hdf5.safe import require_readable
-from hsisr.formats.hdf5.values import Place, Plain, read_values
+from hsisr.formats.hdf5.values import Place, Plain, read_values, text
 
 # several names of one thing: the later ones win
 _ATTRIBUTES = {
@@ -36,9 +42,8 @@ _ATTRIBUTES = {
     "band_names": "band_names",
     "description": "description",
 }
+_UNITS = ("wavelengths_units", "wavelength_units")
 _OTHERS = ("Scale_Factor", "DIMENSION_LABELS", "DIMENSION_LIST")
-_MAPPINGS = ("spatial_ref", "crs")
-_MAPPING = ("GeoTransform", "spatial_ref", "crs_wkt")
 _DIMENSIONS = {
     **dict.fromkeys(("y", "row", "rows", "line", "lines", "lat", "latitude"), "Y"),
     **dict.fromkeys(("northing", "downtrack"), "Y"),
@@ -68,52 +73,35 @@ def read_description(
     sets = candidates(variables, cube)
     for variable in sets.values():
         require_readable(file[variable.name], path)
-    mapping = next((v.name for v in variables if v.base in _MAPPINGS), cube.name)
+    swath = is_swath(variables, cube)
+    grid = [] if swath else places_of_grid(file, variables, cube)
     spectrum = sets.get("wavelength", cube).name
     places: list[Place] = [(variable.name, None) for variable in sets.values()]
-    places += [(cube.name, key) for key in (*_ATTRIBUTES, *_OTHERS)]
-    places += [(mapping, key) for key in _MAPPING]
-    values = read_values(file, [*places, (spectrum, "units")], path)
-
-    def attributes_of(name: str) -> dict[str, Plain]:
-        return {key: value for (owner, key), value in values.items() if key and owner == name}
-
-    own = attributes_of(cube.name)
+    places += [(cube.name, key) for key in (*_ATTRIBUTES, *_UNITS, *_OTHERS)]
+    values = read_values(file, [*places, *grid, (spectrum, "units")], path)
+    own = {key: value for (name, key), value in values.items() if key and name == cube.name}
     metadata = {key: values.get((variable.name, None), ()) for key, variable in sets.items()}
     metadata |= {key: own[name] for name, key in _ATTRIBUTES.items() if name in own}
-    metadata |= _neon(own) | _grid_mapping(attributes_of(mapping))
+    metadata |= _neon(own)
+    told = {key: value for key, plain in metadata.items() if (value := _value(key, plain))}
+    units = [values.get((spectrum, "units")), *map(own.get, _UNITS)]
     return Description(
-        {key: value for key, plain in metadata.items() if (value := _value(key, plain))},
-        _text(attributes_of(spectrum).get("units", ())) or None,
+        told | read_grid(values, grid, cube),
+        next((text(unit) for unit in units if unit), None),
         _named_axes(own),
+        (IN_SENSOR_GEOMETRY,) if swath else (),
     )
 
 
 def _value(key: str, plain: Plain) -> Value | None:
     if is_text(key):
-        return _text(plain)
+        return text(plain)
     return tuple(number for number in plain if isinstance(number, float))
-
-
-def _text(plain: Plain) -> str:
-    """The first text; MATLAB stores texts as the numbers of their characters."""
-    texts = [item for item in plain if isinstance(item, str)]
-    return texts[0] if texts else "".join(chr(int(item)) for item in plain)
 
 
 def _neon(attributes: Mapping[str, Plain]) -> dict[str, Plain]:
     divisor = [item for item in attributes.get("Scale_Factor", ()) if isinstance(item, float)]
     return {"scale_factor": tuple(1 / item for item in divisor)} if all(divisor) and divisor else {}
-
-
-def _grid_mapping(attributes: Mapping[str, Plain]) -> dict[str, Plain]:
-    """GDAL's six numbers, whose order begins with the corner, and the reference system."""
-    try:
-        c, a, b, f, d, e = map(float, _text(attributes.get("GeoTransform", ())).split())
-    except ValueError:
-        return {}
-    crs = attributes.get("crs_wkt") or attributes.get("spatial_ref") or ()
-    return {"transform": (a, b, c, d, e, f), "crs": crs}
 
 
 def _named_axes(attributes: Mapping[str, Plain]) -> Axes | None:

@@ -25,6 +25,7 @@ _INFLATION = 1000
 _LARGEST_CHUNK = 2**28
 # deflate, shuffle, fletcher32, szip, nbit, scaleoffset, lzf: the ones that need no plug-in
 _FILTERS = frozenset({1, 2, 3, 4, 5, 6, 32000})
+_LENGTH_ONLY = "This is a netCDF dimension but not a netCDF variable"
 _MATLAB_INTERNAL = frozenset({"#refs#", "#subsystem#"})
 
 
@@ -161,6 +162,8 @@ def _require_inside(name: str, dataset: h5py.Dataset, path: Path) -> None:
 def _kind(dataset: h5py.Dataset) -> str:
     if "MATLAB_empty" in dataset.attrs:
         return "empty"
+    if (fixed_text(dataset, "NAME") or "").startswith(_LENGTH_ONLY):
+        return "dimension"
     matlab = fixed_text(dataset, "MATLAB_class")
     if matlab is not None and matlab not in NUMBERS:
         return matlab

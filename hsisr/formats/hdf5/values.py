@@ -41,6 +41,12 @@ def read_values(file: h5py.File, places: Iterable[Place], path: Path) -> dict[Pl
     return found
 
 
+def text(plain: Plain) -> str:
+    """The first text; MATLAB stores texts as the numbers of their characters."""
+    texts = [item for item in plain if isinstance(item, str)]
+    return texts[0] if texts else "".join(chr(int(item)) for item in plain)
+
+
 def fixed_text(dataset: h5py.Dataset, attribute: str) -> str | None:
     """The text of an attribute if it is stored with a fixed length."""
     if attribute not in dataset.attrs:

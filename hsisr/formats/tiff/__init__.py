@@ -1,4 +1,4 @@
-"""TIFF, BigTIFF and GeoTIFF, with the metadata of GDAL and its `NAME.tif.aux.xml`.
+"""TIFF, BigTIFF and GeoTIFF, with the metadata of GDAL, its `NAME.tif.aux.xml`, and of products.
 
 Bands are the samples of the only image, side by side or plane by plane, or the images of a file
 that holds several of one band each. Overviews and masks are passed over. What is written is

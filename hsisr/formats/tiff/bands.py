@@ -2,7 +2,8 @@
 
 Wavelengths are looked for where GDAL, EnMAP-Box and older tools put them, in this order: the band
 items `wavelength` and `wavelength_units`, GDAL's domain IMAGERY, the domain ENVI (by band or as
-one list), and numbers with a unit in the descriptions of the bands.
+one list), and numbers with a unit in the descriptions of the bands. What the metadata of a product
+tell (see `product`) stand among the items.
 """
 
 from __future__ import annotations
