@@ -1,16 +1,18 @@
 """Cubes of PRISMA, levels 1 to 2D, which attributes at the root of the file describe.
 
 Stored as rows x bands x columns; below level 2D, which lies on the map, each row runs along the
-track. A band that the sensor does not have is flagged 0, and so may be its wavelength. Level 2 maps
+track. The corners that are told are taken as centres of pixels, as most readers do. A band that the
+sensor does not have is flagged 0, and so may be its wavelength. Level 2 maps
 the unsigned 16 bits to L2Scale...Min to Max; level 1 is divided by ScaleFactor_... to W/(m2 sr um).
 
-Source: ASI, PRISMA Products Specification Document, issue 2.3, 2020, as prismaread, acolite and
-HyperCoast read the products.
+Source: ASI, PRISMA Products Specification Document, issue 2.3, 2020, as prismaread, acolite,
+EnMAP-Box and HyperCoast read the products.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import h5py
@@ -23,6 +25,10 @@ from hsisr.formats.hdf5.metadata import Description
 from hsisr.formats.hdf5.values import read_values
 
 _CUBE = re.compile(r"HDFEOS/SWATHS/PRS_L(1|2B|2C|2D)_H(?:CO|RC)/Data Fields/(VNIR|SWIR)_Cube")
+_CORNERS = (
+    *("Epsg_Code", "Product_ULcorner_easting", "Product_ULcorner_northing"),
+    *("Product_LRcorner_easting", "Product_LRcorner_northing"),
+)
 _AXES = Axes("YBX")
 _LARGEST = 2**16 - 1
 
@@ -49,11 +55,14 @@ def read_description(file: h5py.File, name: str, path: Path) -> Description | No
         scale = _radiance(numbers(f"ScaleFactor_{sensor}"), numbers(f"Offset_{sensor}"))
     else:
         scale = _mapped(numbers(f"L2Scale{sensor}Min"), numbers(f"L2Scale{sensor}Max"))
+    place = _place(list(map(numbers, _CORNERS)), file[name].shape) if level == "2D" else {}
+    if place:
+        notes.append("on the map, the corners that are told are taken as centres of pixels")
     if level != "2D":
         notes.append("in the geometry of the sensor: each row of pixels runs along the track")
     if not scale:
         notes.append("numbers as stored: how they are scaled is not certain")
-    return Description({**found, **scale}, "nm", _AXES, tuple(notes))
+    return Description({**found, **scale, **place}, "nm", _AXES, tuple(notes))
 
 
 def _spectrum(
@@ -86,6 +95,17 @@ def _in_line(centres: Numbers, known: NDArray[np.intp]) -> Numbers:
         slope = (values[inner] - values[end]) / (inner - end)
         line[outside] = values[end] + (bands[outside] - end) * slope
     return tuple(line.tolist())
+
+
+def _place(told: Sequence[Numbers], shape: tuple[int, int, int]) -> dict[str, Value]:
+    """The grid between the centres of the first and the last pixel, by the `told` corners."""
+    rows, _, cols = shape
+    if not all(len(number) == 1 for number in told) or min(rows, cols) < 2:
+        return {}
+    code, left, top, right, bottom = (number[0] for number in told)
+    width, height = (right - left) / (cols - 1), (bottom - top) / (rows - 1)
+    transform = (width, 0.0, left - width / 2, 0.0, height, top - height / 2)
+    return {"transform": transform, "crs": f"EPSG:{code:.0f}"}
 
 
 def _mapped(least: Numbers, most: Numbers) -> dict[str, Value]:

@@ -35,13 +35,18 @@ _ELEMENTS = {
 _NO_MEAN = -1e6
 
 
-def metadata_file(image: Path) -> Path | None:
-    """The metadata of the product that `image` is of by its name, if they lie beside it."""
+def metadata_file(image: Path, notes: list[str]) -> Path | None:
+    """The metadata of the product that `image` is of by its name; notes what the name tells."""
     named = _IMAGE.fullmatch(image.stem)
     if named is None:
         return None
+    if named[2]:
+        notes.append("one detector in the geometry of the sensor: any place on the map is rough")
     beside = (image.with_name(named[1] + ending) for ending in _METADATA)
-    return next((path for path in beside if path.is_file()), None)
+    found = next((path for path in beside if path.is_file()), None)
+    if found is None:
+        notes.append(f"no {named[1]}{_METADATA[0]} beside it to tell of wavelengths and scales")
+    return found
 
 
 def read_product(path: Path, image: Path, bands: int) -> Items:

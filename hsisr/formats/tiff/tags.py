@@ -39,7 +39,7 @@ def read_items(
     """
     items: Items = {}
     files: tuple[Path, ...] = (path,)
-    text, product, side = ifd.tags.valueof(METADATA), metadata_file(path), side_file(path)
+    text, product, side = ifd.tags.valueof(METADATA), metadata_file(path, notes), side_file(path)
     sources: list[tuple[Path, Callable[[], Items]]] = []
     if product is not None:
         sources.append((product, lambda: read_product(product, path, bands)))

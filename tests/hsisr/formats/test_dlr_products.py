@@ -144,6 +144,7 @@ def test_each_detector_of_enmap_has_its_own_of_the_listed_bands(tmp_path: Path) 
             radiance = stored * np.array(gains[own]) + offsets[own]
             read = cube.read(cube.spec.window)[:, 2, 3]
             np.testing.assert_allclose(read, radiance, rtol=1e-5)
+            assert any("in the geometry of the sensor" in note for note in cube.notes)
 
 
 def test_desis_radiance_is_the_stored_number_by_gain_and_offset_of_the_band(tmp_path: Path) -> None:
@@ -174,6 +175,14 @@ def test_the_names_that_catalogues_give_to_products_are_known(
     (tmp_path / f"{ENMAP.format('L2A')}-{beside}").write_text(enmap_xml())
     with open_cube(path) as cube:
         assert cube.spec.spectrum is not None
+
+
+def test_an_image_of_a_product_without_its_metadata_says_what_is_missing(tmp_path: Path) -> None:
+    path, metadata = product(tmp_path, enmap_xml())
+    metadata.unlink()
+    with open_cube(path) as cube:
+        assert cube.spec.spectrum is None
+        assert any(f"no {metadata.name} beside it" in note for note in cube.notes)
 
 
 def test_other_images_of_a_product_are_not_told_of_its_bands(tmp_path: Path) -> None:

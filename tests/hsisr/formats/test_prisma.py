@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
+from hsisr.cube import Geo
 from hsisr.errors import UsageError
 from hsisr.formats import ReadOptions, open_cube
 
@@ -32,6 +33,9 @@ def _product(path: Path, level: str = "2D", swaths: tuple[str, ...] = ("CO",)) -
         file.attrs["List_Cw_Swir"] = np.float32([2480, 2470, 0])
         file.attrs["List_Fwhm_Swir"] = np.float32([9, 8, 0])
         file.attrs["List_Cw_Swir_Flags"] = np.uint8([1, 1, 0])
+        file.attrs["Epsg_Code"] = np.uint32(32633)
+        for name, corner in _CORNERS.items():
+            file.attrs[f"Product_{name}"] = corner
         for name, value in _SCALES[level[0]].items():
             file.attrs[name] = np.float32(value)
     return stored
@@ -41,6 +45,24 @@ _SCALES = {
     "1": {"ScaleFactor_Vnir": 100, "Offset_Vnir": 0, "ScaleFactor_Swir": 50, "Offset_Swir": 4},
     "2": {"L2ScaleVnirMin": 0.25, "L2ScaleVnirMax": 1.5, "L2ScaleSwirMin": 0, "L2ScaleSwirMax": 1},
 }
+
+# of centres of pixels 30 m wide
+_CORNERS = {
+    "ULcorner_easting": 352755.0,
+    "ULcorner_northing": 5987235.0,
+    "LRcorner_easting": 352755.0 + 30 * (COLS - 1),
+    "LRcorner_northing": 5987235.0 - 30 * (ROWS - 1),
+}
+
+
+def test_only_level_2d_is_on_the_map_half_a_pixel_around_its_corners(tmp_path: Path) -> None:
+    _product(tmp_path / "d.he5", "2D")
+    with open_cube(tmp_path / "d.he5", ReadOptions(var="VNIR_Cube")) as cube:
+        assert cube.spec.geo == Geo((30, 0, 352740, 0, -30, 5987250), "EPSG:32633")
+        assert any("taken as centres" in note for note in cube.notes)
+    _product(tmp_path / "c.he5", "2C")
+    with open_cube(tmp_path / "c.he5", ReadOptions(var="VNIR_Cube")) as cube:
+        assert cube.spec.geo is None
 
 
 @pytest.mark.parametrize("level", ["2B", "2C", "2D"])
