@@ -153,6 +153,7 @@ def _opened(path: Path, options: ReadOptions) -> Scene:
 def _in_folder(folder: Path, options: ReadOptions) -> Iterator[Scene]:
     """The scenes directly in a folder but for results of other runs; tells what cannot be read."""
     from hsisr.formats import open_cube, recognised
+    from hsisr.formats.tiff.product import is_layer
 
     try:
         entries = sorted(folder.iterdir())
@@ -162,7 +163,7 @@ def _in_folder(folder: Path, options: ReadOptions) -> Iterator[Scene]:
     for path in entries:
         if path in results | seen or path.name.startswith(".") or path.suffix == ".part":
             continue
-        if not path.is_file():
+        if not path.is_file() or is_layer(path):
             continue
         try:
             if recognised(path) is None:

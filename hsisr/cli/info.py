@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -167,5 +168,11 @@ def _map(spec: CubeSpec) -> str:
     width, height = (a**2 + d**2) ** 0.5, (b**2 + e**2) ** 0.5
     x, y = spec.geo.corners(spec.rows, spec.cols)[0]
     turned = ", rotated" if b or d else ""
-    crs = (spec.geo.crs or "unknown reference system").splitlines()[0][:60]
+    crs = _system(spec.geo.crs or "unknown reference system")
     return f"{crs}; pixel {width:g} x {height:g}{turned}; upper left corner {x:.10g}, {y:.10g}"
+
+
+def _system(crs: str) -> str:
+    """A reference system by its name, which WKT tells first."""
+    named = re.match(r'\s*[A-Z]+_?[A-Z]*\s*[\[(]\s*"([^"]+)"', crs)
+    return named[1] if named else crs.splitlines()[0][:60]

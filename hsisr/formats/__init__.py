@@ -23,6 +23,7 @@ READ_ONLY = ("png",)
 """That are asked last."""
 
 _HEAD = 4096
+_READABLE = "ENVI (with its .hdr), TIFF, MAT, HDF5 or NumPy files can be read, and PNG bands"
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def open_cube(path: str | Path, options: ReadOptions | None = None) -> Cube:
         raise InputError(
             "not a format that hsisr knows",
             where=path,
-            hint="ENVI (with its .hdr), TIFF, MAT, HDF5 or NumPy files can be read, and PNG bands",
+            hint=_READABLE if path.suffix.lower() != ".xml" else "name the image that it describes",
         )
     return module.read(path, options or ReadOptions())
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 
+import h5py
 import numpy as np
 import pytest
 import spectral
@@ -68,3 +69,20 @@ def test_a_scene_without_any_metadata_is_described(make_scene, hsisr):
     assert "no wavelengths" in words
     assert "no coordinates" in words
     assert "no-data value none" in words
+
+
+def test_a_reference_system_is_told_by_its_name(tmp_path, hsisr):
+    wkt = 'PROJCS["WGS 84 / UTM zone 11N",GEOGCS["WGS 84",DATUM["WGS_1984"]]]'
+    with h5py.File(tmp_path / "scene.nc", "w") as file:
+        file["reflectance"] = np.ones((4, 5, 3), np.float32)
+        mapping = file.create_dataset("spatial_ref", data=0)
+        mapping.attrs["GeoTransform"], mapping.attrs["crs_wkt"] = "1 2 0 9 0 -2", wkt
+    ended = hsisr("info", tmp_path / "scene.nc")
+    assert "map       WGS 84 / UTM zone 11N; pixel 2 x 2; " in ended.out
+
+
+def test_metadata_that_are_named_instead_of_the_image_are_told_apart(tmp_path, hsisr):
+    (tmp_path / "E-METADATA.XML").write_text("<level_X/>")
+    ended = hsisr("info", tmp_path / "E-METADATA.XML")
+    assert ended.code == 3
+    assert "hint: name the image that it describes" in ended.err

@@ -132,6 +132,24 @@ def test_both_files_of_a_pair_are_one_scene(folder, hsisr, tmp_path):
     assert ended.err.splitlines()[-1] == "1 of 1 scenes done"
 
 
+def test_the_masks_of_a_product_are_no_scenes_of_their_own(hsisr, tmp_path):
+    folder = tmp_path / "product"
+    folder.mkdir()
+    for name in (
+        "E[1]-QL_PIXELMASK.TIF",
+        "E[1]-QL_VNIR.TIF",
+        "E[1]-SPECTRAL_IMAGE.TIF",
+        "F-QL_1.tif",
+    ):
+        _tiff(folder / name)
+    ended = hsisr("upscale", folder, *QUICK, "-o", tmp_path / "out")
+    assert ended.code == 0
+    assert sorted(path.stem for path in (tmp_path / "out").glob("*.[tT]*")) == [
+        "E[1]-SPECTRAL_IMAGE_x2",
+        "F-QL_1_x2",
+    ]
+
+
 def test_the_detectors_of_a_product_that_share_its_metadata_are_two_scenes(hsisr, tmp_path):
     folder = tmp_path / "product"
     folder.mkdir()

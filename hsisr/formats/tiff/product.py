@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from glob import escape
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
@@ -22,6 +23,7 @@ BACKGROUND = ("product", None, "background")
 """The item with the stored value that means "no data"."""
 
 _IMAGE = re.compile(r"(.+)-SPECTRAL_IMAGE(_VNIR|_SWIR)?(?:_COG)?", re.I)
+_LAYER = re.compile(r"(.+)-QL_.+", re.I)
 # as delivered, and as catalogues save it
 _METADATA = ("-METADATA.XML", "-METADATA.xml", "-METADATA.XML.XML")
 
@@ -47,6 +49,12 @@ def metadata_file(image: Path, notes: list[str]) -> Path | None:
     if found is None:
         notes.append(f"no {named[1]}{_METADATA[0]} beside it to tell of wavelengths and scales")
     return found
+
+
+def is_layer(path: Path) -> bool:
+    """Whether `path` is a mask, a flag or a preview of a product whose image lies beside it."""
+    named = _LAYER.fullmatch(path.stem)
+    return named is not None and any(path.parent.glob(f"{escape(named[1])}-SPECTRAL_IMAGE*"))
 
 
 def read_product(path: Path, image: Path, bands: int) -> Items:
