@@ -105,8 +105,10 @@ def _write(text: str) -> None:
 
 def say_next(path: Path, format_name: str) -> None:
     """Tell what can be done with a result."""
-    programs = f"open {path} in QGIS or ENVI, or: " if format_name in FOR_MAPS else ""
-    say(f"Next: {programs}hsisr info {path}")
+    if format_name in FOR_MAPS:
+        say(f"Next: open {path} in QGIS or ENVI, or: hsisr info {path}")
+    else:
+        say(f"Next: hsisr info {path}; for QGIS or ENVI, write --format {FOR_MAPS[0]}")
 
 
 def plain(text: str) -> str:
