@@ -82,6 +82,8 @@ def _band_items(listed: Sequence[Element]) -> Items:
     for (domain, name), elements in _ELEMENTS.items():
         for element in elements:
             texts = [(band.findtext(element) or "").strip() for band in listed]
+            if any(texts) and not all(texts):
+                raise ValueError(f"{element} is not told of all bands")
             if all(texts):
                 items |= {(domain, band, name): text for band, text in enumerate(texts)}
     units = {("", band, "wavelength_units"): "nm" for band in range(len(listed))}

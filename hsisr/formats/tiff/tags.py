@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -38,23 +39,24 @@ def read_items(
     last word.
     """
     items: Items = {}
-    files: tuple[Path, ...] = (path,)
-    text, product, side = ifd.tags.valueof(METADATA), metadata_file(path, notes), side_file(path)
-    sources: list[tuple[Path, Callable[[], Items]]] = []
-    if product is not None:
-        sources.append((product, lambda: read_product(product, path, bands)))
-    if isinstance(text, str):
-        sources.append((path, lambda: parse_tag(text)))
-    if side.is_file():
-        sources.append((side, lambda: read_side_file(side)))
-    for source, read in sources:
+    files = [path]
+
+    def add(found: Callable[[], Items], ignored: str, *source: Path) -> None:
         try:
-            items |= read()
-            files = (*files, *({source} - {path}))
+            items.update(found())
+            files.extend(source)
         except (ValueError, OSError) as error:
-            own = f"the metadata in tag {METADATA} are"
-            notes.append(f"{own if source == path else f'{source.name} is'} ignored: {error}")
-    return items, files
+            notes.append(f"{ignored} ignored: {error}")
+
+    product, side = metadata_file(path, notes), side_file(path)
+    text = ifd.tags.valueof(METADATA)
+    if product is not None:
+        add(partial(read_product, product, path, bands), f"{product.name} is", product)
+    if isinstance(text, str):
+        add(partial(parse_tag, text), f"the metadata in tag {METADATA} are")
+    if side.is_file():
+        add(partial(read_side_file, side), f"{side.name} is", side)
+    return items, tuple(files)
 
 
 def read_nodata(ifd: tifffile.TiffPage, items: Items, notes: Notes) -> float | None:

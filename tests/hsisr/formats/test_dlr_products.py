@@ -201,6 +201,7 @@ BROKEN = {
     "not XML": "Version = 1.0",
     "entities": "<!DOCTYPE x [<!ENTITY a 'b'>]>" + enmap_xml(),
     "gain of zero": enmap_xml(gains=(1, 0, 1, 1, 1)),
+    "gain of some bands": enmap_xml(gains=(1, "", 1, 1, 1)),
     "gain in words": enmap_xml(gains=("one", 1, 1, 1, 1)),
     "not in nanometres": enmap_xml([centre / 1000 for centre in CENTRES]),
     "means in words": enmap_xml(means=("NA",) * 5),  # type: ignore[arg-type]
