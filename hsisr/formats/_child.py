@@ -63,15 +63,15 @@ def _one_by_one(path: str) -> Iterator[Entry]:
             yield "an object", (), "without a name"
 
 
-def mat_extract(path: str, cube: str, metadata: dict[str, str], target: str) -> dict[str, Any]:
-    """Save the variable `cube` as .npy and return those of `metadata` as plain values."""
+def mat_extract(path: str, wanted: str, metadata: dict[str, str], target: str) -> dict[str, Any]:
+    """Save the variable `wanted` as .npy and return those of `metadata` as plain values."""
     import numpy as np
     from scipy.io import loadmat
 
-    found = loadmat(path, appendmat=False, variable_names=[cube, *metadata.values()])
-    stored = found[cube]
+    found = loadmat(path, appendmat=False, variable_names=[wanted, *metadata.values()])
+    stored = found[wanted]
     if not isinstance(stored, np.ndarray) or stored.dtype.kind not in "iuf":
-        raise ValueError(f"'{cube}' is not made of real numbers")
+        raise ValueError(f"'{wanted}' is not made of real numbers")
     np.save(target, stored, allow_pickle=False)
     return {key: _plain(np.asarray(found[name])) for key, name in metadata.items()}
 

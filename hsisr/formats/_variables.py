@@ -49,6 +49,11 @@ class Variable:
         """Whether it is numeric and has three axes, none of them empty."""
         return self.is_numeric and len(self.shape) == 3 and prod(self.shape) > 0
 
+    @property
+    def is_known_cube(self) -> bool:
+        """Whether it is a cube that is called as scenes are."""
+        return self.is_cube and self.base.lower() in _SCENES
+
 
 @dataclass(frozen=True)
 class Origin:
@@ -75,7 +80,7 @@ def choose(variables: Sequence[Variable], wanted: str | None, path: Path) -> tup
     if wanted is not None:
         return _named(variables, wanted, path), "as asked"
     cubes = [variable for variable in variables if variable.is_cube]
-    known = [variable for variable in cubes if variable.base.lower() in _SCENES]
+    known = [variable for variable in cubes if variable.is_known_cube]
     if not cubes:
         raise _none(variables, path)
     if len(cubes) == 1:
@@ -142,7 +147,8 @@ def _hint(variables: Sequence[Variable]) -> str:
 def _reshape(matrix: Variable) -> str:
     name = printable(matrix.base)
     pixels = f"{name}'" if matrix.shape[0] < matrix.shape[1] else name
-    return f"if {matrix} lists pixels, save reshape({pixels}, rows, columns, bands) from MATLAB"
+    cube = f"reshape({pixels}, rows, columns, bands)"
+    return f"if {matrix} lists pixels, save nRow and nCol beside it, or {cube}, from MATLAB"
 
 
 def _require_not_derived(cube: Variable, variables: Sequence[Variable], path: Path) -> None:

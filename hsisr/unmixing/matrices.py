@@ -8,24 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from functools import partial
-from math import prod
 from pathlib import Path
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from hsisr.cube import Cube
 from hsisr.errors import InputError
 from hsisr.formats import ReadOptions, open_cube, recognised
-from hsisr.formats._axes import MATLAB, Axes, parse_axes
+from hsisr.formats._axes import MATLAB, parse_axes
 from hsisr.formats._confined import Confined
-from hsisr.formats._variable_cube import Found
+from hsisr.formats._pixel_lists import pixel_list
 from hsisr.formats._variables import Variable, listing
-from hsisr.formats.hdf5.safe import explained, open_file, require_readable, walk
-from hsisr.formats.mat5.decoder import dtype_of, extract, list_variables
+from hsisr.formats.hdf5.safe import explained, loaded, open_file, walk
+from hsisr.formats.mat5.decoder import extract, list_variables
 
 Extract = Callable[[Variable], NDArray[np.generic]]
 
@@ -38,16 +35,6 @@ SCENES = frozenset({"y", "y_clean", "x", "mixed"})
 
 
 _ANNOUNCED = b"MATLAB 7.3 MAT-file"
-
-
-@dataclass(frozen=True)
-class _Unfolded:
-    """A variable as a cube."""
-
-    variable: Variable
-    """As the file has it."""
-    shape: tuple[int, int, int]
-    axes: Axes
 
 
 def is_mat(path: Path) -> bool:
@@ -66,22 +53,14 @@ def _opened(path: Path) -> Iterator[tuple[Sequence[Variable], Extract]]:
     """What a file holds, in the shapes that MATLAB shows, and how to get at it."""
     if _is_v73(path):
         with open_file(path) as file, explained(path):
-            yield walk(file, path), partial(_loaded, file, path)
+            yield walk(file, path), lambda variable: loaded(file, variable, path).T
     else:
         with Confined(path) as decoder:
             yield list_variables(decoder, path), partial(_extracted, decoder, path)
 
 
-def _loaded(file: h5py.File, path: Path, variable: Variable) -> NDArray[np.generic]:
-    dataset = file[variable.name]
-    require_readable(dataset, path)
-    stored: NDArray[np.generic] = dataset[()]
-    return stored.T
-
-
 def _extracted(decoder: Confined, path: Path, variable: Variable) -> NDArray[np.generic]:
-    size = prod(variable.shape) * dtype_of(variable).itemsize
-    stored, _ = extract(decoder, path, variable, size, {})
+    stored, _ = extract(decoder, path, variable, {})
     return stored
 
 
@@ -119,23 +98,24 @@ def read_unfolded(
     A cube goes before a matrix. None where there is nothing of that kind; raises `InputError` where
     there are several.
     """
-    axes = parse_axes(options.axes) if options.axes else None
+    axes = parse_axes(options.axes) if options.axes else MATLAB
     with _opened(path) as (variables, extracted):
-        found = [
-            cube for v in _called(variables, options.var, names) for cube in _as(v, axes, grid)
-        ]
-        cubes = [cube for cube in found if cube.variable.is_cube] or found
-        if len(cubes) > 1:
+        called = _called(variables, options.var, names)
+        cubes = [v for v in called if v.is_cube and axes.shape(v.shape)[1:] == grid]
+        lists = [found for v in called if (found := pixel_list(v, grid, axes))]
+        meant = cubes or [pixels.matrix for pixels in lists]
+        if len(meant) > 1:
             raise InputError(
-                f"several variables that could be meant: {listing([c.variable for c in cubes])}",
+                f"several variables that could be meant: {listing(meant)}",
                 where=path,
                 hint="choose one with --var",
             )
-        if not cubes:
+        if not meant:
             return None
-        if not cubes[0].variable.is_cube:
-            return _cube(cubes[0], extracted(cubes[0].variable), path)
-    return open_cube(path, ReadOptions(cubes[0].variable.name, options.axes))
+        if not cubes:
+            stored = extracted(meant[0])
+            return lists[0].scene("mat5", path, stored, stored.dtype, "as asked")
+    return open_cube(path, ReadOptions(meant[0].name, options.axes))
 
 
 def _called(
@@ -145,30 +125,3 @@ def _called(
     if wanted is not None:
         return [variable for variable in numeric if wanted in (variable.name, variable.base)]
     return [variable for variable in numeric if variable.base.lower() in names]
-
-
-def _as(variable: Variable, axes: Axes | None, grid: tuple[int, int]) -> Iterator[_Unfolded]:
-    """A variable as a cube, if it is one of that grid.
-
-    Of a matrix the axes tell whether rows or columns vary faster, its shape tells the rest.
-    """
-    if variable.is_cube:
-        order = axes or MATLAB
-        shape = variable.shape[0], variable.shape[1], variable.shape[2]
-        if order.shape(shape)[1:] == grid:
-            yield _Unfolded(variable, shape, order)
-    elif len(variable.shape) == 2 and prod(grid) in variable.shape and 0 not in variable.shape:
-        across = str(axes or MATLAB).replace("B", "")
-        bands_first = variable.shape[1] == prod(grid)
-        order = Axes(f"B{across}" if bands_first else f"{across}B")
-        bands = variable.shape[0 if bands_first else 1]
-        yield _Unfolded(variable, order.stored((bands, *grid)), order)
-
-
-def _cube(unfolded: _Unfolded, stored: NDArray[np.generic], path: Path) -> Cube:
-    variable = replace(unfolded.variable, shape=unfolded.shape)
-    found = Found(variable, "", stored.dtype, {}, order="F", axes=unfolded.axes)
-    source = stored.reshape(unfolded.shape, order="F").T
-    cube = found.cube("mat5", path, source, ReadOptions(), release=lambda: None)
-    cube.notes = (f"variable {unfolded.variable}, as axes {unfolded.axes} of {variable.shape}",)
-    return cube

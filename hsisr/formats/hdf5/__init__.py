@@ -6,6 +6,7 @@ here as MATLAB shows them. Nothing outside the file is read (see `safe`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -13,12 +14,20 @@ import h5py
 
 from hsisr.cube import Cube, CubeSpec, CubeWriter
 from hsisr.formats import ReadOptions
+from hsisr.formats._pixel_lists import listed
 from hsisr.formats._variable_cube import Found, VariableCube
-from hsisr.formats._variables import choose
+from hsisr.formats._variables import Variable, choose
 from hsisr.formats._writer import not_shared
 from hsisr.formats.hdf5 import prisma
 from hsisr.formats.hdf5.metadata import read_description
-from hsisr.formats.hdf5.safe import explained, is_matlab, open_file, require_readable, walk
+from hsisr.formats.hdf5.safe import (
+    explained,
+    is_matlab,
+    loaded,
+    open_file,
+    require_readable,
+    walk,
+)
 from hsisr.formats.hdf5.source import Hyperslabs
 from hsisr.formats.hdf5.writer import Hdf5Writer
 
@@ -55,6 +64,8 @@ def read(path: Path, options: ReadOptions) -> Cube:
 
 def _open(file: h5py.File, path: Path, options: ReadOptions) -> VariableCube:
     variables = walk(file, path)
+    if (scene := _listed(file, path, variables, options)) is not None:
+        return scene
     variable, why = choose(variables, options.var, path)
     dataset = file[variable.name]
     missing = require_readable(dataset, path)
@@ -69,6 +80,22 @@ def _open(file: h5py.File, path: Path, options: ReadOptions) -> VariableCube:
     cube.notes += notes
     if missing:
         cube.notes += (f"{missing} chunks were never written and read as {dataset.fillvalue}",)
+    return cube
+
+
+def _listed(
+    file: h5py.File, path: Path, variables: Sequence[Variable], options: ReadOptions
+) -> VariableCube | None:
+    """The cube in a matrix of MATLAB's that lists its pixels, if there is one; read as a whole."""
+    arrays = [v for v in variables if v.is_numeric and is_matlab(file[v.name])]
+    found = listed(arrays, options, lambda scalar: float(loaded(file, scalar, path).item()))
+    if found is None:
+        return None
+    pixels, why = found
+    stored = loaded(file, pixels.matrix, path).T
+    metadata = read_description(file, variables, pixels.cube, path).metadata
+    cube = pixels.scene(NAME, path, stored, stored.dtype.newbyteorder("="), why, metadata)
+    cube.release = file.close
     return cube
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+from numpy.typing import NDArray
 
 from hsisr.errors import HsisrError, InputError
 from hsisr.files import human_size
@@ -98,6 +99,14 @@ def require_readable(dataset: h5py.Dataset, path: Path) -> int:
     if offset is not None and offset + dataset.nbytes > path.stat().st_size:
         raise InputError(f"{name} reaches beyond the end of the file", where=path)
     return 0
+
+
+def loaded(file: h5py.File, variable: Variable, path: Path) -> NDArray[Any]:
+    """All of a data set, in the order of the file; raises `InputError`."""
+    dataset = file[variable.name]
+    require_readable(dataset, path)
+    stored: NDArray[Any] = dataset[()]
+    return stored
 
 
 def _require_sane_chunks(name: str, dataset: h5py.Dataset, path: Path) -> int:

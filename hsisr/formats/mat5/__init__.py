@@ -1,13 +1,14 @@
 """MAT files of MATLAB 5 to 7 (`save -v6`, `-v7`, SciPy, Octave), by SciPy in a confined process.
 
-A cube is a numeric variable of rows x columns x bands; metadata are variables beside it, named as
-in `_metadata`. Files of `save -v7.3` are HDF5 and read by `hdf5`. Level 4 files have no 3-D arrays.
+A cube is a numeric variable of rows x columns x bands, or a matrix that lists its pixels; metadata
+are variables beside it, named as in `_metadata`. Files of `save -v7.3` are HDF5 and read by `hdf5`.
+Level 4 files have no 3-D arrays.
 """
 
 from __future__ import annotations
 
 import struct
-from math import prod
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,9 @@ from hsisr.formats import ReadOptions
 from hsisr.formats._axes import MATLAB
 from hsisr.formats._confined import Confined
 from hsisr.formats._metadata import as_matlab, candidates, cube_name, describe
+from hsisr.formats._pixel_lists import listed
 from hsisr.formats._variable_cube import Found
-from hsisr.formats._variables import choose
+from hsisr.formats._variables import Variable, choose
 from hsisr.formats._writer import PartsWriter, not_shared
 from hsisr.formats.mat5.decoder import dtype_of, extract, list_variables
 from hsisr.window import Window
@@ -63,13 +65,19 @@ def read(path: Path, options: ReadOptions) -> Cube:
     """Decode the cube into a nameless temporary file; raises `InputError`."""
     with Confined(path) as decoder:
         variables = list_variables(decoder, path)
+        if found := listed(variables, options, partial(_number, decoder, path)):
+            pixels, why = found
+            described = candidates(variables, pixels.cube)
+            stored, metadata = extract(decoder, path, pixels.matrix, described)
+            return pixels.scene(NAME, path, stored, dtype_of(pixels.matrix), why, metadata)
         variable, why = choose(variables, options.var, path)
-        dtype = dtype_of(variable)
-        size = prod(variable.shape) * dtype.itemsize
-        described = candidates(variables, variable)
-        stored, metadata = extract(decoder, path, variable, size, described)
-    found = Found(variable, why, dtype, metadata, order="F")
-    return found.cube(NAME, path, stored.T, options, release=lambda: None)
+        stored, metadata = extract(decoder, path, variable, candidates(variables, variable))
+    scene = Found(variable, why, dtype_of(variable), metadata, order="F")
+    return scene.cube(NAME, path, stored.T, options, release=lambda: None)
+
+
+def _number(decoder: Confined, path: Path, scalar: Variable) -> float:
+    return float(extract(decoder, path, scalar, {})[0].item())
 
 
 def write(path: Path, spec: CubeSpec, *, resume: bool = False, shared: bool = False) -> CubeWriter:

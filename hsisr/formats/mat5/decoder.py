@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Mapping
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -38,36 +39,38 @@ def list_variables(decoder: Confined, path: Path) -> list[Variable]:
 
 
 def extract(
-    decoder: Confined, path: Path, cube: Variable, size: int, metadata: Mapping[str, Variable]
+    decoder: Confined, path: Path, wanted: Variable, metadata: Mapping[str, Variable]
 ) -> tuple[NDArray[Any], dict[str, Value]]:
-    """The array of `cube`, of `size` bytes, as a map of a nameless file; the metadata by key."""
-    _require_plausible(path, cube, size)
+    """The array of a variable as a map of a nameless file; the metadata by key."""
+    size = prod(wanted.shape) * dtype_of(wanted).itemsize
+    _require_plausible(path, wanted, size)
     with tempfile.TemporaryDirectory(prefix="hsisr-") as folder:
-        target = Path(folder) / "cube.npy"
+        target = Path(folder) / "wanted.npy"
         require_room(target, size)
         found = decoder.ask(
             "mat_extract",
             size=size,
             copies=_COPIES,
-            cube=cube.name,
+            wanted=wanted.name,
             metadata={key: variable.name for key, variable in metadata.items()},
             target=str(target),
         )
         # the map outlives the name, so nothing is left behind however this process ends
         stored = np.load(target, mmap_mode="r", allow_pickle=False)
-    if stored.shape != cube.shape:
-        raise decoder.failed(f"{cube} turned out to have the shape {stored.shape}")
+    if stored.shape != wanted.shape:
+        raise decoder.failed(f"{wanted} turned out to have the shape {stored.shape}")
     return stored, {key: v if isinstance(v, str) else tuple(v) for key, v in found.items() if v}
 
 
-def _require_plausible(path: Path, cube: Variable, size: int) -> None:
+def _require_plausible(path: Path, wanted: Variable, size: int) -> None:
     if size > min(_LARGEST, path.stat().st_size * _INFLATION):
         raise InputError(
-            f"variable {cube} declares {human_size(size)}, more than this file can hold", where=path
+            f"variable {wanted} declares {human_size(size)}, more than this file can hold",
+            where=path,
         )
     if size > _available_memory() / 2:
         raise OutputError(
-            f"not enough memory to decode {cube}: it takes {human_size(size)}",
+            f"not enough memory to decode {wanted}: it takes {human_size(size)}",
             where=path,
             hint="save it with -v7.3 in MATLAB; such files are read in pieces",
         )

@@ -161,17 +161,6 @@ def test_a_variable_that_is_not_there_is_a_mistake_in_the_command(tmp_path: Path
     assert "one (4x5x6 double)" in str(caught.value.hint)
 
 
-def test_abundances_beside_a_matrix_of_the_same_pixels_are_not_the_scene(tmp_path: Path) -> None:
-    path = tmp_path / "unmixing.mat"
-    savemat(path, {"A": np.ones((6, 7, 3)), "Y": np.ones((20, 42)), "M": np.ones((20, 3))})
-    with pytest.raises(InputError) as caught:
-        open_cube(path)
-    assert "A (6x7x3 double)" in caught.value.what
-    assert "reshape(Y', rows, columns, bands)" in str(caught.value.hint)
-    with open_cube(path, ReadOptions(var="A")) as cube:
-        assert cube.spec.shape == (3, 6, 7)
-
-
 ABU = [
     *("airport-1", "airport-2", "airport-3", "airport-4", "beach-1", "beach-3"),
     *("urban-1", "urban-3", "urban-4", "urban-5"),
@@ -205,9 +194,6 @@ def test_a_real_scene_keeps_its_wavelengths(shared_data: Callable[[str], Path]) 
 
 
 REFUSED = [
-    ("unmixing/samson/Samson.mat", "Y (156x9025 double)"),
-    ("unmixing/jasper_ridge/Jasper.mat", "Y (198x10000 double)"),
-    ("unmixing/jasper_ridge/jasperRidge2_R198.mat", "Y (198x10000 double)"),
     ("unmixing/jasper_ridge/JasperRidge2_end4.mat", "M (198x4 double)"),
     ("unmixing/samson/misicnet_E.mat", "E (156x3 double)"),
     ("unmixing/sim1/E.mat", "E (224x6 double)"),
