@@ -51,11 +51,19 @@ class Axes:
         """A view of a block (bands, rows, cols) in stored order."""
         return block.transpose([_BLOCK.index(axis) for axis in self.order])
 
-    def laid_out(self, source: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-        """An array in stored order, without gaps in memory."""
-        if source.flags.c_contiguous and source.dtype == dtype:
+    def laid_out(
+        self,
+        source: NDArray[Any],
+        dtype: np.dtype[Any],
+        shape: tuple[int, int, int] | None = None,
+    ) -> NDArray[Any]:
+        """An array in stored order, without gaps in memory; filled up with zeros to `shape`."""
+        if source.flags.c_contiguous and source.dtype == dtype and shape in (None, source.shape):
             return source
-        target = np.empty(source.shape, dtype)
+        filled = np.empty(source.shape if shape is None else shape, dtype)
+        if filled.shape != source.shape:
+            filled[...] = 0
+        target = filled[*map(slice, source.shape)]
         step = max(1, _SLAB // max(target[:1].nbytes, 1))
         for start in range(0, len(target), step):
             part = slice(start, start + step)
@@ -64,7 +72,7 @@ class Axes:
             bands = zip(self.to_block(target[part]), self.to_block(source[part]), strict=True)
             for to, band in bands:
                 to[...] = band
-        return target
+        return filled
 
 
 MATLAB = Axes("YXB")

@@ -1,4 +1,4 @@
-"""Cubes stored as one plain run of numbers: where a window lies in it, reading and writing it.
+"""Cubes stored as plain numbers, each in its place: reading and writing windows of them.
 
 Files are read with `preadv` and written with `pwrite`, never mapped: a file that shrinks under a
 map, or a disk that fills under one, kills the process without a word.
@@ -6,11 +6,8 @@ map, or a disk that fills under one, kills the process without a word.
 
 from __future__ import annotations
 
-import math
-import operator
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -22,81 +19,9 @@ from hsisr.cube import ALL, Block, CubeSpec
 from hsisr.encoding import decode
 from hsisr.errors import InputError
 from hsisr.files import PartFile
-from hsisr.formats._axes import Axes
+from hsisr.formats._layout import Layout, RawLayout
 from hsisr.formats._writer import PartsWriter
 from hsisr.window import Window
-
-_SLAB = 2**20
-"""Bytes read or written at once: what passes through memory more than once is still in cache."""
-_PAGE = 2**12
-
-Box = tuple[range, range, range]
-"""The places on the axes of a cube as it is stored."""
-
-
-@dataclass(frozen=True, slots=True)
-class RawLayout:
-    """A cube that begins at byte `offset` and is stored without gaps."""
-
-    axes: Axes
-    shape: tuple[int, int, int]
-    """(bands, rows, cols)."""
-    dtype: np.dtype[Any]
-    """In the byte order of the file."""
-    offset: int = 0
-
-    @property
-    def file_size(self) -> int:
-        """The bytes from the beginning of the file to the end of the cube."""
-        return self.offset + math.prod(self.shape) * self.dtype.itemsize
-
-    def box(self, window: Window, bands: slice = ALL) -> Box:
-        """The places on each axis as stored; raises `ValueError` beyond the scene."""
-        if not Window(0, 0, *self.shape[1:]).contains(window):
-            raise ValueError(f"{window} is not inside a scene of {self.shape[1:]} pixels")
-        index = zip(self.axes.index(window, bands), self.axes.stored(self.shape), strict=True)
-        first, second, third = (range(*part.indices(length)) for part, length in index)
-        return first, second, third
-
-    def widened(self, box: Box) -> Box:
-        """The box and what lies between its pieces, if that is on pages that are read anyway."""
-        wide, size = list(box), self.dtype.itemsize
-        for axis in (2, 1):
-            whole = range(self.axes.stored(self.shape)[axis])
-            if (len(whole) - len(box[axis])) * size > _PAGE:
-                break
-            wide[axis] = whole
-            size *= len(whole)
-        return wide[0], wide[1], wide[2]
-
-    def slabs(self, box: Box) -> Iterator[tuple[slice, tuple[int, int, int], list[int]]]:
-        """Cut a box along the slowest axis into slabs that stay in cache.
-
-        Each is told by its place on that axis of the box, its shape as stored, and the bytes at
-        which its contiguous pieces begin, all of one length.
-        """
-        count, *rest = map(len, box)
-        step = max(1, _SLAB // (math.prod(rest) * self.dtype.itemsize))
-        for first in range(0, count, step):
-            shape = min(step, count - first), rest[0], rest[1]
-            offsets = self._pieces((box[0][first], box[1][0], box[2][0]), shape)
-            yield slice(first, first + shape[0]), shape, offsets
-
-    def _pieces(self, starts: tuple[int, int, int], part: tuple[int, int, int]) -> list[int]:
-        """The bytes at which the contiguous pieces of a box begin.
-
-        The fastest axes join in one piece as far as the box covers them wholly: full rows are one
-        piece in BIL and BIP, and one per band in BSQ.
-        """
-        whole, size = self.axes.stored(self.shape), self.dtype.itemsize
-        strides = (whole[1] * whole[2] * size, whole[2] * size, size)
-        axis = 2
-        while axis and part[axis] == whole[axis]:
-            axis -= 1
-        offsets = np.array([self.offset + sum(map(operator.mul, starts, strides))])
-        for count, stride in zip(part[:axis], strides[:axis], strict=True):
-            offsets = np.add.outer(offsets, np.arange(count) * stride).ravel()
-        return [int(offset) for offset in offsets]
 
 
 class RawCube:
@@ -189,7 +114,7 @@ class RawCube:
 
 
 class RawWriter(PartsWriter):
-    """A scene in one plain file under construction; `texts` are the small files around it.
+    """A scene in a file of plain numbers under construction; `texts` are the small files around it.
 
     The text of the data file itself, if any, stands before the samples; every other file holds
     nothing but its text and is published after the data.
@@ -198,7 +123,7 @@ class RawWriter(PartsWriter):
     def __init__(
         self,
         path: Path,
-        layout: RawLayout,
+        layout: Layout,
         spec: CubeSpec,
         texts: dict[Path, bytes],
         *,
@@ -224,10 +149,11 @@ class RawWriter(PartsWriter):
 
     def store(self, window: Window, stored: NDArray[Any]) -> None:
         """Store numbers (bands, rows, cols) at `window`; raises `OutputError`."""
-        source = self._layout.axes.from_block(stored)
-        for place, _, offsets in self._layout.slabs(self._layout.box(window)):
-            samples = self._layout.axes.laid_out(source[place], self._layout.dtype)
-            self._parts[0].scatter(samples.reshape(-1).view(np.uint8).data, offsets)
+        for layout, inside, part in self._layout.parts(window):
+            source = layout.axes.from_block(stored[:, *part.slices])
+            for place, shape, offsets in layout.slabs(layout.box(inside)):
+                samples = layout.axes.laid_out(source[place], layout.dtype, shape)
+                self._parts[0].scatter(samples.reshape(-1).view(np.uint8).data, offsets)
 
 
 def _open(path: Path) -> int:

@@ -13,7 +13,8 @@ from hsisr.cube import CubeSpec, Interleave
 from hsisr.errors import InputError, NoCubeError
 from hsisr.formats import ReadOptions
 from hsisr.formats._axes import MATLAB, Axes, guess_axes, parse_axes
-from hsisr.formats._raw import RawCube, RawLayout, RawWriter
+from hsisr.formats._layout import RawLayout
+from hsisr.formats._raw import RawCube, RawWriter
 
 NAME = "npy"
 SUFFIXES = (".npy",)

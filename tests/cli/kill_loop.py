@@ -39,11 +39,13 @@ byte order = 0
 COMMON = ["--threads", "1", "--precision", "fp32", "--no-quicklook", "--overwrite"]
 COMMANDS = {
     "upscale, bicubic": "upscale --model bicubic --scale 8 --tile 8 --no-self-check",
+    "upscale, tiled TIFF": "upscale --model bicubic --scale 8 --tile 8 --no-self-check -f tiff",
     "upscale, network": "upscale --model any-x2 --window 0,0,48,32 --tile 12 --no-self-check",
     "unmix": "unmix --endmembers 3 --method vca --tile 8",
 }
 OLDER = {
     "upscale, bicubic": "upscale --model bicubic --scale 2",
+    "upscale, tiled TIFF": "upscale --model bicubic --scale 2 -f tiff",
     "upscale, network": "upscale --model bicubic --scale 3",
     "unmix": "unmix --endmembers 2 --method vca",
 }
@@ -119,11 +121,11 @@ class Run:
         assert not left, f"left behind: {left}"
 
     def _verdict(self, found: Files, data: Path) -> str:
-        """Of the pair that `data` belongs to."""
+        """Of the pair that `data` belongs to; a TIFF file has no header beside it."""
         pair = data.name, data.with_suffix(".hdr").name
         content = [found.get(name) for name in pair]
         for verdict, known in (("older", self._older), ("newer", self._newer)):
-            if content == [known[name] for name in pair]:
+            if content == [known.get(name) for name in pair]:
                 return verdict
         assert content[1] is None, "a header beside data that are not its own"
         assert (self.folder / f"{pair[1]}.commit.part").exists(), "no list to finish from"

@@ -16,7 +16,10 @@ from tests.cli.conftest import environment
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
 UPSCALE = ["upscale", "--model", "bicubic", "--scale", "4", "--tile", "8"]
 UNMIX = ["unmix", "--endmembers", "3", "--method", "vca", "--tile", "8"]
-COMMANDS = pytest.mark.parametrize("command", [UPSCALE, UNMIX], ids=["upscale", "unmix"])
+TILED = [*UPSCALE, "--format", "tiff"]
+COMMANDS = pytest.mark.parametrize(
+    "command", [UPSCALE, TILED, UNMIX], ids=["upscale", "tiled TIFF", "unmix"]
+)
 # so many tiles that a share can be stopped in the midst of it
 SLOW = ["upscale", "--model", "bicubic", "--scale", "8", "--tile", "2"]
 
@@ -78,11 +81,12 @@ def ended(process):
     return "the last one finishes" in said
 
 
-def test_shares_at_once_give_the_bytes_of_one_process(scene, single, shares, spawned):
-    parts = [*line(UPSCALE, scene), "-o", shares]
+@pytest.mark.parametrize("command", [UPSCALE, TILED], ids=["upscale", "tiled TIFF"])
+def test_shares_at_once_give_the_bytes_of_one_process(command, scene, single, shares, spawned):
+    parts = [*line(command, scene), "-o", shares]
     started = [spawned([*parts, "--shard", f"{i}/3"]) for i in (1, 2, 3)]
     assert sorted(ended(process) for process in started) == [False, True, True]
-    assert results(shares) == single(UPSCALE)
+    assert results(shares) == single(command)
     assert len(list(shares.glob("*.run.json"))) == 1
 
 

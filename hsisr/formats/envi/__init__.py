@@ -11,7 +11,8 @@ from pathlib import Path
 
 from hsisr.cube import CubeSpec
 from hsisr.formats import ReadOptions
-from hsisr.formats._raw import RawCube, RawLayout, RawWriter
+from hsisr.formats._layout import RawLayout
+from hsisr.formats._raw import RawCube, RawWriter
 from hsisr.formats.envi.compose import compose
 from hsisr.formats.envi.fields import Fields
 from hsisr.formats.envi.header import read_header

@@ -9,7 +9,7 @@ import numpy as np
 
 from hsisr.cube import CubeSpec, Geo, Interleave
 from hsisr.formats._axes import Axes
-from hsisr.formats._raw import RawLayout
+from hsisr.formats._layout import RawLayout
 from hsisr.formats.envi.fields import Fields
 from hsisr.formats.envi.header import shown, to_number
 from hsisr.formats.envi.map_info import read_geo

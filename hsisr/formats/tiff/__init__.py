@@ -2,7 +2,8 @@
 
 Bands are the samples of the only image, side by side or plane by plane, or the images of a file
 that holds several of one band each. Overviews and masks are passed over. What is written is
-uncompressed, so that every window has its place in the file before anything is computed.
+uncompressed and, unless it is small, in tiles: every window has its place in the file before
+anything is computed, and programs that look at a part of it need not read whole rows.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ from hsisr.cube import Cube, CubeSpec, CubeWriter
 from hsisr.errors import OutputError
 from hsisr.files import explained
 from hsisr.formats import ReadOptions
-from hsisr.formats._raw import RawLayout, RawWriter
+from hsisr.formats._raw import RawWriter
 from hsisr.formats.tiff.cube import open_tiff
 from hsisr.formats.tiff.gdal_metadata import side_file
-from hsisr.formats.tiff.header import render_header, render_side, stored_axes
+from hsisr.formats.tiff.header import render_header, render_side
+from hsisr.formats.tiff.layout import layout_of
 from hsisr.formats.tiff.structure import MAGIC
 
 NAME = "tiff"
@@ -59,7 +61,7 @@ class TiffWriter(RawWriter):
     def __init__(self, path: Path, spec: CubeSpec, *, resume: bool, shared: bool) -> None:
         with explained(path):
             header = render_header(spec)
-        layout = RawLayout(stored_axes(spec), spec.shape, spec.dtype.newbyteorder("<"), len(header))
+        layout = layout_of(spec, len(header))
         side = render_side(spec)
         self._side = side_file(path)
         texts = {path: header} | ({self._side: side} if side else {})

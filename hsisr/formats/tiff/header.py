@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import IO, Any
 
 import numpy as np
 import tifffile
@@ -12,6 +15,7 @@ from numpy.typing import NDArray
 
 from hsisr.cube import CubeSpec
 from hsisr.formats._axes import Axes
+from hsisr.formats._layout import TiledLayout
 from hsisr.formats.tiff.bands import band_items
 from hsisr.formats.tiff.gdal_metadata import Items, render_side_file, render_tag
 from hsisr.formats.tiff.geotiff import (
@@ -23,6 +27,7 @@ from hsisr.formats.tiff.geotiff import (
     scaled_rpc,
     transform_tags,
 )
+from hsisr.formats.tiff.layout import layout_of, stored_axes, tile_table
 from hsisr.window import Window
 
 METADATA, NODATA = 42112, 42113
@@ -31,8 +36,8 @@ _MOST_CLASSIC = 3_900_000_000
 """Bytes of pixels in a classic TIFF; 4 GiB must also hold the tags."""
 _STRIP = 256 << 10
 """Few enough bytes that a viewer which wants one pixel of all bands need not read much more."""
-_MOST_BY_PIXEL = 64
-"""Bands that are stored side by side: GDAL's memory grows with the square of their number."""
+_OFFSETS, _COUNTS = 324, 325
+"""Tags: where tiles begin, and the bytes of each."""
 
 
 @dataclass(frozen=True)
@@ -52,39 +57,52 @@ class TiffNative:
         return replace(self, rpc=self.rpc and moved_rpc(self.rpc, window.row, window.col))
 
 
-def stored_axes(spec: CubeSpec) -> Axes:
-    """The order in which the pixels of `spec` are written."""
-    by_pixel = spec.interleave == "bip" and 1 < spec.bands <= _MOST_BY_PIXEL
-    return Axes("YXB" if by_pixel else "BYX")
-
-
-def is_big(spec: CubeSpec) -> bool:
-    """Whether the pixels of `spec` need BigTIFF."""
-    return spec.nbytes > _MOST_CLASSIC
-
-
 def render_header(spec: CubeSpec) -> bytes:
     """Everything before the first pixel, little endian; raises `OSError`."""
-    axes = stored_axes(spec)
-    shape = axes.stored(spec.shape) if spec.bands > 1 else (spec.rows, spec.cols)
-    row = spec.nbytes // spec.rows // (1 if axes.order == "YXB" else spec.bands)
-    # tifffile leaves a hole for the pixels, so this takes no more room than the header
+    axes, layout = stored_axes(spec), layout_of(spec)
+    cut = _tiles(layout) if isinstance(layout, TiledLayout) else _strips(spec, axes)
     with tempfile.NamedTemporaryFile() as file:
-        with tifffile.TiffWriter(file.name, bigtiff=is_big(spec), byteorder="<") as writer:
+        big = layout.file_size > _MOST_CLASSIC
+        with tifffile.TiffWriter(file.name, bigtiff=big, byteorder="<") as writer:
             position = writer.write(
-                shape=shape,
+                **cut,
+                shape=axes.stored(spec.shape) if spec.bands > 1 else (spec.rows, spec.cols),
                 dtype=spec.dtype,
                 photometric="minisblack" if spec.classes is None else "palette",
                 colormap=_colours(spec),
                 planarconfig=_planar(spec, axes),
-                rowsperstrip=min(spec.rows, max(1, _STRIP // row)),
                 description=(spec.description or "").encode() or None,
                 software=False,
                 metadata=None,
                 extratags=_tags(spec),
                 returnoffset=True,
             )
-        return file.read(position[0] if position else 0)
+        if isinstance(layout, TiledLayout):
+            _place_tiles(file, layout)
+        # for strips, tifffile leaves a hole after the header
+        return file.read(position[0] if position else -1)
+
+
+def _strips(spec: CubeSpec, axes: Axes) -> dict[str, Any]:
+    row = spec.nbytes // spec.rows // (1 if axes.order == "YXB" else spec.bands)
+    return {"rowsperstrip": min(spec.rows, max(1, _STRIP // row))}
+
+
+def _tiles(layout: TiledLayout) -> dict[str, Any]:
+    """Tiles of which none is written."""
+    count = len(tile_table(layout)[0])
+    return {"data": itertools.repeat(b"", count), "tile": layout.first.shape[1:]}
+
+
+def _place_tiles(file: IO[bytes], layout: TiledLayout) -> None:
+    """Enter the places of the tiles, which begin where the file ends."""
+    offset = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    starts, size = tile_table(layout)
+    with tifffile.TiffFile(file.name, mode="r+") as tiff:
+        tags = tiff.pages.first.tags
+        tags[_OFFSETS].overwrite((starts + offset).tolist())
+        tags[_COUNTS].overwrite([size] * len(starts))
 
 
 def render_side(spec: CubeSpec) -> bytes | None:

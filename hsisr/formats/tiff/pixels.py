@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hsisr.errors import InputError
+from hsisr.formats._layout import cells
 from hsisr.formats.tiff.errors import MalformedError, reading
 from hsisr.formats.tiff.page import Page
 
@@ -71,7 +72,8 @@ class Raster:
         shape = len(planes), len(rows), len(cols), page.depth
         result = np.empty(shape, page.dtype.newbyteorder("="))
         kept: dict[_Key, NDArray[Any]] = {}
-        for piece in self._pieces(planes, rows, cols):
+        # from the beginning of the file to its end
+        for piece in sorted(self._pieces(planes, rows, cols), key=self._start):
             result[piece.target] = self._load(piece, kept)[:, piece.cols]
         # scenes are read downwards: these segments come again with the next window
         self._kept = kept
@@ -83,8 +85,8 @@ class Raster:
         for i, band in enumerate(planes):
             number, plane = divmod(band, self._pages[0].planes)
             page = self._pages[number]
-            for down, within_rows, target_rows in _cut(rows, page.height):
-                for across, within_cols, target_cols in _cut(cols, page.width):
+            for down, within_rows, target_rows in cells(rows, page.height):
+                for across, within_cols, target_cols in cells(cols, page.width):
                     yield _Piece(
                         number,
                         (plane, down, across),
@@ -93,6 +95,9 @@ class Raster:
                         (i, target_rows, target_cols),
                         (down + 1) * page.height > rows.stop,
                     )
+
+    def _start(self, piece: _Piece) -> int:
+        return int(self._pages[piece.page].starts[piece.segment])
 
     def _load(self, piece: _Piece, kept: dict[_Key, NDArray[Any]]) -> NDArray[Any]:
         """The rows of `piece`: (rows, width of the segment, depth)."""
@@ -131,17 +136,6 @@ class Raster:
     def _now(self) -> tuple[int, int]:
         status = os.fstat(self._file.fileno())
         return status.st_size, status.st_mtime_ns
-
-
-def _cut(wanted: range, step: int) -> Iterator[tuple[int, slice, slice]]:
-    """The cells of `step` that `wanted` touches: number, the part within the cell and within it."""
-    for i in range(wanted.start // step, -(-wanted.stop // step)):
-        start, stop = max(wanted.start, i * step), min(wanted.stop, (i + 1) * step)
-        yield (
-            i,
-            slice(start - i * step, stop - i * step),
-            slice(start - wanted.start, stop - wanted.start),
-        )
 
 
 def _decode(page: Page, segment: tuple[int, int, int], data: bytes) -> NDArray[Any]:

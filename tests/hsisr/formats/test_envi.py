@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from hsisr.cube import Interleave
 from hsisr.errors import InputError
 from hsisr.formats import ReadOptions, envi, open_cube
-from hsisr.formats._raw import RawLayout
+from hsisr.formats._layout import RawLayout
 from hsisr.formats.envi.spec import AXES
 from hsisr.window import Window
 

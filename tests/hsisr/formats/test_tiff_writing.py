@@ -19,7 +19,7 @@ from hsisr.cube import CubeSpec, Geo, Spectrum
 from hsisr.encoding import write_block
 from hsisr.errors import OutputError
 from hsisr.formats import create_cube, open_cube, tiff
-from hsisr.formats._raw import RawLayout
+from hsisr.formats._layout import RawLayout
 from hsisr.formats.tiff import header as tiff_header
 from hsisr.window import TilePlan, Window
 

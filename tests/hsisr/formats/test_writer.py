@@ -20,6 +20,7 @@ from hsisr.encoding import write_block
 from hsisr.errors import OutputError, UsageError
 from hsisr.files import PartFile, reserved
 from hsisr.formats import create_cube, open_cube
+from hsisr.formats.tiff import layout as tiff_layout
 from hsisr.window import TilePlan, Window
 
 RAW = [("envi", "s.img"), ("tiff", "s.tif"), ("npy", "s.npy")]
@@ -39,6 +40,12 @@ UPPER, LOWER = Window(0, 0, 17, 50), Window(17, 0, 23, 50)
 
 formats = pytest.mark.parametrize(("format_name", "name"), ALL)
 raw_formats = pytest.mark.parametrize(("format_name", "name"), RAW)
+
+
+@pytest.fixture(autouse=True)
+def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A TIFF file of this size has several."""
+    monkeypatch.setattr(tiff_layout, "_SIDE", 16)
 
 
 @pytest.fixture

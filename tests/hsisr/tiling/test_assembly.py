@@ -18,6 +18,7 @@ from hsisr.cube import ArrayCube, CubeSpec, Spectrum
 from hsisr.encoding import encode
 from hsisr.errors import Interrupted
 from hsisr.formats import create_cube, open_cube
+from hsisr.formats.tiff import layout as tiff_layout
 from hsisr.runtime import Runtime
 from hsisr.scene.survey import survey
 from hsisr.tiling.assembly import Assembly, Production, Target
@@ -37,11 +38,18 @@ FORMATS = [
     ("envi", "bil", "out.img"),
     ("envi", "bip", "out.img"),
     ("tiff", "bsq", "out.tif"),
+    ("tiff", "bip", "out.tif"),
     ("npy", "bsq", "out.npy"),
     ("hdf5", "bsq", "out.h5"),
     ("hdf5", "bsq", "out.mat"),
 ]
 formats = pytest.mark.parametrize(("format_name", "interleave", "name"), FORMATS)
+
+
+@pytest.fixture(autouse=True)
+def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A TIFF file of this size has several."""
+    monkeypatch.setattr(tiff_layout, "_SIDE", 32)
 
 
 class Counted(Pointwise):
