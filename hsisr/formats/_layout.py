@@ -29,7 +29,7 @@ class Part(NamedTuple):
     inside: Window
     """On the grid of the layout."""
     window: Window
-    """Counted from the first pixel of the window."""
+    """Counted from the first pixel of the window; may end beyond it, but only beyond the scene."""
 
 
 class Layout(Protocol):

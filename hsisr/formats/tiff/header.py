@@ -36,6 +36,7 @@ _MOST_CLASSIC = 3_900_000_000
 """Bytes of pixels in a classic TIFF; 4 GiB must also hold the tags."""
 _STRIP = 256 << 10
 """Few enough bytes that a viewer which wants one pixel of all bands need not read much more."""
+_PAGE = 4096
 _OFFSETS, _COUNTS = 324, 325
 """Tags: where tiles begin, and the bytes of each."""
 
@@ -60,12 +61,12 @@ class TiffNative:
 def render_header(spec: CubeSpec) -> bytes:
     """Everything before the first pixel, little endian; raises `OSError`."""
     axes, layout = stored_axes(spec), layout_of(spec)
-    cut = _tiles(layout) if isinstance(layout, TiledLayout) else _strips(spec, axes)
+    segments = _tiles(layout) if isinstance(layout, TiledLayout) else _strips(spec, axes)
     with tempfile.NamedTemporaryFile() as file:
         big = layout.file_size > _MOST_CLASSIC
         with tifffile.TiffWriter(file.name, bigtiff=big, byteorder="<") as writer:
             position = writer.write(
-                **cut,
+                **segments,
                 shape=axes.stored(spec.shape) if spec.bands > 1 else (spec.rows, spec.cols),
                 dtype=spec.dtype,
                 photometric="minisblack" if spec.classes is None else "palette",
@@ -95,8 +96,10 @@ def _tiles(layout: TiledLayout) -> dict[str, Any]:
 
 
 def _place_tiles(file: IO[bytes], layout: TiledLayout) -> None:
-    """Enter the places of the tiles, which begin where the file ends."""
-    offset = file.seek(0, os.SEEK_END)
+    """Enter the places of the tiles, which begin behind all that is in the file."""
+    # of a tile that begins within a page, GDAL makes the disk read more than there is
+    offset = -(-file.seek(0, os.SEEK_END) // _PAGE) * _PAGE
+    file.truncate(offset)
     file.seek(0)
     starts, size = tile_table(layout)
     with tifffile.TiffFile(file.name, mode="r+") as tiff:

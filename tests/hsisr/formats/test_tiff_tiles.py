@@ -118,6 +118,7 @@ def test_tiles_fill_the_file_and_are_zero_beyond_the_scene(tmp_path: Path, inter
     ordered = np.sort(starts)
     assert set(sizes) == {np.prod(shape) * 2}
     assert set(np.diff(ordered)) == set(sizes)
+    assert ordered[0] % 4096 == 0
     assert ordered[-1] + sizes[0] == path.stat().st_size
     content = path.read_bytes()
     tiles = np.stack([np.frombuffer(content, "<i2", np.prod(shape), start) for start in starts])
