@@ -95,9 +95,10 @@ def _changed(values: Tensor, change_: Callable[[Tensor], Tensor]) -> Tensor:
     full = len(flat) // _VECTORS * _VECTORS
     for first in range(0, full, _piece(full)):
         change_(flat[first : min(first + _piece(full), full)])
-    # what is left after the last full vectors torch would compute by another exponential
-    rest = flat[full:]
-    rest.copy_(change_(F.pad(rest, (0, _VECTORS)))[: len(rest)])
+    if len(flat) > full:
+        # what is left after the last full vectors torch would compute by another exponential
+        rest = flat[full:]
+        rest.copy_(change_(F.pad(rest, (0, _VECTORS)))[: len(rest)])
     return values
 
 

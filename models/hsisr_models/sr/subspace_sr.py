@@ -121,11 +121,12 @@ class SubspaceSR(TokenNetwork):
         for block in self.body:
             deep = deep.through(partial(block, shares=shares), reach=2)
         around = grown(kept, coarse_reach(self.factors, self.head.reach), deep.size)
-        parts = pieces(deep.joined(shallow, add).window(*around), 0)
+        # the gates of the stages are of twice their input: so all that they work on is doubled
+        parts = pieces(2 * deep.joined(shallow, add).window(*around), 0)
         images = Image.stacked(
             [self._fine(Image.part(features, around, deep.size)) for features in parts]
         )
-        return images.through(lambda each: each.float().reshape(count, many, *each.shape[2:]))
+        return images.through(lambda each: each.float().reshape(count, many, *each.shape[2:]) / 2)
 
     def _fine(self, fine: Image) -> Image:
         for stage, factor in zip(self.stages, self.factors, strict=True):
@@ -170,7 +171,7 @@ class GatedStage(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, channels, h, w) to (N, finer, factor h, factor w)."""
-        return self.wide(features, lambda wide: wide * sigmoid_(wide.abs().mul_(2)))
+        return self.wide(features, lambda wide: wide * sigmoid_(wide.abs()))
 
 
 def _pooled(features: Tensor, shares: Tensor) -> Tensor:
