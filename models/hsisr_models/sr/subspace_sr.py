@@ -15,7 +15,7 @@ from operator import add
 from torch import Tensor, nn
 
 from hsisr_models.blocks import LIVE, ChannelNorm, Conv, SubpixelConv, coarse_reach, stages, zero
-from hsisr_models.exact import sigmoid_
+from hsisr_models.exact import convolve, sigmoid_
 from hsisr_models.imaging import BICUBIC_REACH, enlarged
 from hsisr_models.networks import TokenNetwork
 from hsisr_models.rendering import (
@@ -151,7 +151,8 @@ class TokenBlock(nn.Module):
 
     def forward(self, features: Tensor, shares: Tensor) -> Tensor:
         """Features (N k, C, h, w) of tokens with `shares` (N, k) to the same shape."""
-        hidden = self.widen(self.norm(features))
+        weight = self.widen.weight * self.norm.weight[:, None, None]
+        hidden = convolve(self.norm.standardized(features), weight)
         refined: Tensor = self.narrow(weighted(hidden, partial(self._gates, shares=shares), 2))
         return refined.add_(features)
 
