@@ -77,8 +77,7 @@ class ChannelNorm(nn.LayerNorm):
         if last.device.type != "cpu" or last.dtype != torch.bfloat16 or torch.is_grad_enabled():
             return F.layer_norm(last, shape, eps=self.eps).permute(0, 3, 1, 2)
         found = torch.empty(last.shape, dtype=last.dtype)
-        parts = pieces(last, 0)
-        for part, result in zip(parts, found.split(len(parts[0])), strict=True):
+        for part, result in zip(pieces(last, 0), pieces(found, 0), strict=True):
             vectors = part.reshape(-1, *shape)
             standardize(vectors, self.eps, out=result.view_as(vectors))
         return found.permute(0, 3, 1, 2)

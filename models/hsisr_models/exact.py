@@ -40,6 +40,26 @@ def convolve(
     return torch.mkldnn_convolution(features, weight.to(dtype), bias, padding, (1, 1), apart, 1)
 
 
+def convolve_to_one(features: Tensor, weight: Tensor, group: int) -> Tensor:
+    """As `convolve`, of (N, C, h, w) with one 3x3 kernel (1, C, 3, 3), in float32 (N, 1, h, w).
+
+    So many columns at a time, a divisor of the width: a processor computes 16 channels as fast as
+    one. Exact where an image begins at a multiple of them.
+    """
+    last = features.permute(0, 2, 3, 1)
+    size = last.shape[:3]
+    columns = last.reshape(*size[:2], -1, group * last.shape[3]).permute(0, 3, 1, 2)
+    # what each column gives to those of its group, and to the one on either side of these
+    kernel = weight.new_zeros(group + 2, group, *weight.shape[1:3])
+    for column in range(group):
+        kernel[column : column + 3, column] = weight[0].permute(2, 0, 1).flip(0)
+    given = convolve(columns, kernel.flatten(1, 2)[..., None]).permute(0, 2, 3, 1).float()
+    image = given[..., 1:-1]
+    image[:, :, 1:, 0] += given[:, :, :-1, -1]
+    image[:, :, :-1, -1] += given[:, :, 1:, 0]
+    return image.reshape(size)[:, None]
+
+
 def linear(vectors: Tensor, matrix: Tensor) -> Tensor:
     """Vectors (..., k) times a matrix (m, k), (..., m).
 

@@ -7,9 +7,18 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor
-from torch.nn.functional import conv2d, gelu
+from torch.nn.functional import conv2d, gelu, layer_norm
 
-from hsisr_models.exact import atan2, convolve, gelu_, linear, sigmoid_, softmax
+from hsisr_models.exact import (
+    atan2,
+    convolve,
+    convolve_to_one,
+    gelu_,
+    linear,
+    sigmoid_,
+    softmax,
+    standardize,
+)
 from hsisr_models.imaging import mix
 from tests.windows import windows
 
@@ -70,6 +79,44 @@ def test_a_cut_out_is_convolved_to_the_bits_of_the_whole_by_a_wide_kernel(
             part, down, across = crop(scene, rows, cols, dilation)
             found = convolve(part, weight, bias.to(dtype), dilation=dilation)[..., down, across]
             assert torch.equal(found, whole[..., rows, cols]), (outputs, size, rows, cols)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("group", [2, 3, 7])
+def test_a_single_channel_is_a_convolution_and_that_of_a_cut_out_to_the_bit(
+    group: int, dtype: torch.dtype
+) -> None:
+    torch.manual_seed(group)
+    for channels, size in zip((16, 5, 1), ((13, 19), (41, 3), (1, 1)), strict=True):
+        scene = torch.randn(2, channels, size[0], group * size[1]).to(dtype)
+        weight = torch.randn(1, channels, 3, 3).to(dtype)
+        whole = convolve_to_one(scene, weight, group)
+        expected = conv2d(scene.double(), weight.double(), padding=1)
+        near = 5e-5 if dtype == torch.float32 else 0.2
+        torch.testing.assert_close(whole.double(), expected, rtol=0, atol=near)
+        for rows, cols in windows(size, 8):
+            # begins and ends where a group of columns does
+            first, last = max(cols.start - 1, 0), cols.stop + 1
+            found = convolve_to_one(scene[..., group * first : group * last], weight, group)
+            there = slice(group * (cols.start - first), group * (cols.stop - first))
+            wanted = whole[..., rows, group * cols.start : group * cols.stop]
+            assert torch.equal(found[..., rows, there], wanted)
+
+
+def test_vectors_are_standardised_as_by_layer_normalisation_wherever_they_lie() -> None:
+    vectors = torch.randn(301, 48) * torch.logspace(-4, 3, 301)[:, None] + torch.randn(301, 1)
+    vectors[5], vectors[6] = 0, 100  # nothing varies
+    vectors = vectors.bfloat16()
+
+    def standardized(part: Tensor) -> Tensor:
+        standardize(part, 1e-5, out=(found := torch.empty_like(part)))
+        return found
+
+    whole = standardized(vectors)
+    expected = layer_norm(vectors.double(), (48,), eps=1e-5)
+    torch.testing.assert_close(whole.double(), expected, rtol=1e-2, atol=1e-2)
+    for first, last in ((0, 1), (7, 40), (100, 301)):
+        assert torch.equal(standardized(vectors[first:last]), whole[first:last])
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 5, 8, 17])

@@ -15,7 +15,7 @@ from operator import add
 from torch import Tensor, nn
 
 from hsisr_models.blocks import LIVE, ChannelNorm, Conv, SubpixelConv, coarse_reach, stages, zero
-from hsisr_models.exact import convolve, sigmoid_
+from hsisr_models.exact import convolve, convolve_to_one, sigmoid_
 from hsisr_models.imaging import BICUBIC_REACH, enlarged
 from hsisr_models.networks import TokenNetwork
 from hsisr_models.rendering import (
@@ -131,7 +131,10 @@ class SubspaceSR(TokenNetwork):
     def _fine(self, fine: Image) -> Image:
         for stage, factor in zip(self.stages, self.factors, strict=True):
             fine = fine.through(stage, reach=1, factor=factor)
-        return fine.through(self.head, reach=self.head.reach)
+        last = self.factors[-1]
+        return fine.through(
+            partial(convolve_to_one, weight=self.head.weight, group=last), reach=last
+        )
 
 
 class TokenBlock(nn.Module):
