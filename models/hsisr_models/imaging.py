@@ -213,7 +213,7 @@ class _UpscaleBicubic(torch.autograd.Function):
         sides = (scale * (part.stop - part.start) for part in (rows, cols))
         fine = scene.new_empty(*scene.shape[:2], *sides)
         images = (torch.split(x.flatten(0, 1), _share(fine)) for x in (scene, fine))
-        block = _block(scale)
+        block = _block(scale).to(scene)
         for low, high in zip(*images, strict=True):
             if low.sum().isfinite():
                 high.copy_(_enlarged(low, rows, cols, block))
@@ -221,7 +221,7 @@ class _UpscaleBicubic(torch.autograd.Function):
             # 0 * NaN is NaN: in a product one missing pixel would blot out its whole block
             missing = ~low.isfinite()
             high.copy_(_enlarged(low.masked_fill(missing, 0), rows, cols, block))
-            touched = _enlarged(missing.to(low), rows, cols, (block != 0).double())
+            touched = _enlarged(missing.to(low), rows, cols, (block != 0).to(low))
             high.masked_fill_(touched > 0, math.nan)
         return fine
 
@@ -229,7 +229,7 @@ class _UpscaleBicubic(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
         rows, cols = (
-            _lines(torch.eye(size).to(gradient), part, _block(ctx.scale))
+            _lines(torch.eye(size).to(gradient), part, _block(ctx.scale).to(gradient))
             for size, part in zip(ctx.size, ctx.window, strict=True)
         )
         return _both_ways(rows, gradient, cols), None, None, None
@@ -241,12 +241,15 @@ def _enlarged(images: Tensor, rows: slice, cols: slice, block: Tensor) -> Tensor
 
 
 def _lines(lines: Tensor, part: slice, block: Tensor) -> Tensor:
-    starts = torch.arange(part.start, part.stop, _BLOCK, device=lines.device)[:, None]
-    seen = starts + torch.arange(-BICUBIC_REACH, _BLOCK + BICUBIC_REACH, device=lines.device)
-    index = _mirrored(seen, lines.shape[-1])
-    blocks = lines.index_select(-1, index.flatten()).reshape(*lines.shape[:-1], *index.shape)
-    fine = linear(blocks, block.to(lines)).flatten(-2)
-    return fine[..., : len(block) // _BLOCK * (part.stop - part.start)]
+    length = part.stop - part.start
+    first, last = part.start - BICUBIC_REACH, part.start + length + -length % _BLOCK + BICUBIC_REACH
+    if 0 <= first and last <= lines.shape[-1]:
+        seen = lines[..., first:last]
+    else:
+        index = torch.arange(first, last, device=lines.device)
+        seen = lines.index_select(-1, _mirrored(index, lines.shape[-1]))
+    fine = linear(seen.unfold(-1, _BLOCK + 2 * BICUBIC_REACH, _BLOCK), block).flatten(-2)
+    return fine[..., : len(block) // _BLOCK * length]
 
 
 @cache
