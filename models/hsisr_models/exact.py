@@ -21,14 +21,21 @@ _VECTORS = 64
 
 
 def convolve(
-    features: Tensor, weight: Tensor, bias: Tensor | None = None, *, dilation: int = 1
+    features: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    *,
+    dilation: int = 1,
+    inner: bool = False,
 ) -> Tensor:
     """The convolution of (N, C, h, w) with an odd kernel (D, C, k, k), zeros beyond the border.
 
+    Of `inner` pixels only, those that see nothing beyond it, the image becomes that much smaller.
     The kernel's weights lie `dilation` pixels apart. Under autocast in its precision. Exact on a
     CPU in float32, and in bfloat16 where the CPU has instructions for it; elsewhere torch's own.
     """
-    padding, apart = [dilation * (size // 2) for size in weight.shape[2:]], (dilation, dilation)
+    padding = [0 if inner else dilation * (size // 2) for size in weight.shape[2:]]
+    apart = (dilation, dilation)
     dtype = _dtype(features)
     if not _is_exact(features.device, dtype):
         return F.conv2d(features, weight, bias, padding=padding, dilation=apart)

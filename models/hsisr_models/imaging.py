@@ -243,7 +243,7 @@ def _enlarged(images: Tensor, rows: slice, cols: slice, block: Tensor) -> Tensor
 def _lines(lines: Tensor, part: slice, block: Tensor) -> Tensor:
     length = part.stop - part.start
     first, last = part.start - BICUBIC_REACH, part.start + length + -length % _BLOCK + BICUBIC_REACH
-    if 0 <= first and last <= lines.shape[-1]:
+    if first >= 0 and last <= lines.shape[-1]:
         seen = lines[..., first:last]
     else:
         index = torch.arange(first, last, device=lines.device)

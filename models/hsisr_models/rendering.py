@@ -152,17 +152,28 @@ class Image:
         return self.window(slice(0, height), slice(0, width))
 
     def through(
-        self, layer: Callable[[Tensor], Tensor], *, reach: int = 0, factor: int = 1
+        self,
+        layer: Callable[[Tensor], Tensor],
+        *,
+        reach: int = 0,
+        factor: int = 1,
+        inner: Callable[[Tensor], Tensor] | None = None,
     ) -> Image:
         """What a layer makes of the image, on a grid `factor` times finer.
 
-        Its pixels depend on those at most `reach` pixels of this image around their own.
+        Its pixels depend on those at most `reach` pixels of this image around their own. `inner`
+        makes only pixels that see nothing beyond the border of what it is given.
         """
 
         def window(rows: slice, cols: slice) -> Tensor:
-            seen = grown(_coarser((rows, cols), factor), reach, self.size)
-            made = layer(self.window(*seen))
-            return made[..., *within((rows, cols), finer(seen, factor))]
+            coarse = _coarser((rows, cols), factor)
+            seen = grown(coarse, reach, self.size)
+            pixels = self.window(*seen)
+            if inner is not None and within(coarse, seen) == _inside(seen, reach):
+                made, around = inner(pixels), coarse
+            else:
+                made, around = layer(pixels), seen
+            return made[..., *within((rows, cols), finer(around, factor))]
 
         return Image((self.size[0] * factor, self.size[1] * factor), window)
 
@@ -183,6 +194,12 @@ class Image:
     def renderer(self, scale: int) -> Renderer:
         """As the image `scale` times finer than a scene."""
         return lambda rows, cols: self.window(*finer((rows, cols), scale))
+
+
+def _inside(window: Area, margin: int) -> Area:
+    """Where the pixels of a window lie in it that are a margin away from its border."""
+    rows, cols = (slice(margin, part.stop - part.start - margin) for part in window)
+    return rows, cols
 
 
 def _coarser(window: Area, factor: int) -> Area:

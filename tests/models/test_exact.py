@@ -65,6 +65,21 @@ def test_a_cut_out_is_convolved_to_the_bits_of_the_whole(
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("dilation", [1, 2])
+@pytest.mark.parametrize("inputs", [1, 16, 31, 48, 200])
+def test_inner_pixels_are_convolved_to_the_bits_of_the_whole(
+    inputs: int, dilation: int, dtype: torch.dtype
+) -> None:
+    torch.manual_seed(inputs)
+    for outputs, size in zip((1, 16, 48, 31), ((13, 57), (41, 29), (64, 64), (5, 6)), strict=True):
+        scene = torch.randn(2, inputs, *size, dtype=dtype)
+        weight = torch.randn(outputs, inputs, 3, 3, dtype=dtype)
+        whole = convolve(scene, weight, dilation=dilation)
+        found = convolve(scene, weight, dilation=dilation, inner=True)
+        assert torch.equal(found, whole[..., dilation:-dilation, dilation:-dilation])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("dilation", [3, 5])
 @pytest.mark.parametrize("inputs", [1, 8, 31])
 def test_a_cut_out_is_convolved_to_the_bits_of_the_whole_by_a_wide_kernel(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn.functional import conv2d
 
 from hsisr_models.networks import SrNetwork
 from hsisr_models.rendering import Area, Image, Renderer
@@ -59,3 +60,22 @@ def test_nothing_is_computed_but_the_window_and_what_it_depends_on() -> None:
     assert fine.size == (60, 90)
     assert fine.window(slice(14, 16), slice(0, 90)).shape[2:] == (2, 90)
     assert asked == [(slice(3, 7), slice(0, 30))]
+
+
+def test_what_lies_off_the_border_is_computed_without_what_only_the_border_needs() -> None:
+    scene, kernel = torch.rand(1, 1, 9, 11), torch.rand(1, 1, 3, 3)
+    seen: list[torch.Size] = []
+
+    def inner(image: Tensor) -> Tensor:
+        seen.append(image.shape[2:])
+        return conv2d(image, kernel)
+
+    image = Image.of(scene).through(lambda x: conv2d(x, kernel, padding=1), reach=1, inner=inner)
+    whole = image.whole()
+    assert not seen
+    for rows, cols in windows((9, 11), 12):
+        torch.testing.assert_close(image.window(rows, cols), whole[..., rows, cols])
+        off = rows.start > 0 and cols.start > 0 and rows.stop < 9 and cols.stop < 11
+        sides = (rows.stop - rows.start + 2, cols.stop - cols.start + 2)
+        assert seen == ([sides] if off else [])
+        seen.clear()

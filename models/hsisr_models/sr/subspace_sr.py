@@ -119,7 +119,8 @@ class SubspaceSR(TokenNetwork):
         features = features * (1 + level[:, :, None, None])
         shallow = deep = Image.of(features)
         for block in self.body:
-            deep = deep.through(partial(block, shares=shares), reach=2)
+            layer = partial(block, shares=shares)
+            deep = deep.through(layer, reach=2, inner=partial(layer, inner=True))
         around = grown(kept, coarse_reach(self.factors, self.head.reach), deep.size)
         # the gates of the stages are of twice their input: so all that they work on is doubled
         parts = pieces(2 * deep.joined(shallow, add).window(*around), 0)
@@ -152,12 +153,16 @@ class TokenBlock(nn.Module):
         self.shared = Conv(channels, channels, 1, bias=False)
         self.narrow = Conv(channels, channels, 3, bias=False)
 
-    def forward(self, features: Tensor, shares: Tensor) -> Tensor:
-        """Features (N k, C, h, w) of tokens with `shares` (N, k) to the same shape."""
+    def forward(self, features: Tensor, shares: Tensor, *, inner: bool = False) -> Tensor:
+        """Features (N k, C, h, w) of tokens with `shares` (N, k) to the same shape.
+
+        Without the outer two rows and columns where only `inner` pixels are wanted.
+        """
         weight = self.widen.weight * self.norm.weight[:, None, None]
-        hidden = convolve(self.norm.standardized(features), weight)
-        refined: Tensor = self.narrow(weighted(hidden, partial(self._gates, shares=shares), 2))
-        return refined.add_(features)
+        hidden = convolve(self.norm.standardized(features), weight, inner=inner)
+        gated = weighted(hidden, partial(self._gates, shares=shares), 2)
+        refined = convolve(gated, self.narrow.weight, inner=inner)
+        return refined.add_(features[..., 2:-2, 2:-2] if inner else features)
 
     def _gates(self, hidden: Tensor, shares: Tensor) -> Tensor:
         strength = hidden.abs()
