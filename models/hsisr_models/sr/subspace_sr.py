@@ -168,7 +168,8 @@ class TokenBlock(nn.Module):
         strength = hidden.abs()
         common = self.shared(_pooled(strength, shares))
         own = self.own(strength).reshape(*shares.shape, *common.shape[1:])
-        return sigmoid_(own + common[:, None]).flatten(0, 1)
+        own += common[:, None]
+        return sigmoid_(own).flatten(0, 1)
 
 
 class GatedStage(nn.Module):
@@ -180,7 +181,7 @@ class GatedStage(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, channels, h, w) to (N, finer, factor h, factor w)."""
-        return self.wide(features, lambda wide: wide * sigmoid_(wide.abs()))
+        return self.wide(features, partial(weighted, weights=lambda x: sigmoid_(x.abs()), dim=2))
 
 
 def _pooled(features: Tensor, shares: Tensor) -> Tensor:
