@@ -40,7 +40,7 @@ def cut(whole: Tensor, scale: int) -> Renderer:
     return lambda rows, cols: whole[..., *finer((rows, cols), scale)].clone()
 
 
-def pieces(features: Tensor, dim: int, values: int = 1 << 19) -> list[Tensor]:
+def pieces(features: Tensor, dim: int, values: int = 1 << 20) -> list[Tensor]:
     """Parts of features along a dimension, on a CPU of at most so many values each.
 
     What is computed from one of them then stays in cache. A gradient would be recorded in as many
