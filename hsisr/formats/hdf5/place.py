@@ -1,9 +1,9 @@
 """Where an HDF5 file says that the pixels of a cube lie, if they lie on a map.
 
 CF: `GeoTransform`, whose order begins with the corner, and the reference system of a variable
-`spatial_ref`, `crs` or `transverse_mercator`. HDF-EOS: the outer corners of a grid in UTM, in the
-text `StructMetadata.0`, and the `epsg_code` of the grid. A cube in the geometry of the sensor lies
-on no map, though the file may tell of one: that its lookup table (GLT) leads to.
+`spatial_ref`, `crs` or `transverse_mercator`; this is written too. HDF-EOS: the outer corners of a
+grid in UTM, in the text `StructMetadata.0`, and its `epsg_code`. A cube in the geometry of the
+sensor lies on no map, though the file may tell of one: that its lookup table (GLT) leads to.
 
 Sources: CF conventions 1.11 as GDAL writes them, HDF-EOS5 as Planet's Tanager uses it, the products
 of EMIT and AVIRIS-3 and -5 as JPL's SpectralUtil reads them.
@@ -19,14 +19,17 @@ import h5py
 from hsisr.formats._metadata import Value
 from hsisr.formats._variables import Variable
 from hsisr.formats.hdf5.values import Place, Plain, text
+from hsisr.formats.hdf5.wkt import epsg_wkt
 
 IN_SENSOR_GEOMETRY = (
     "in the geometry of the sensor: where each pixel lies on the ground is not carried over"
 )
 
 _MAPPINGS = ("spatial_ref", "crs", "transverse_mercator")
-_MAPPING = ("GeoTransform", "spatial_ref", "crs_wkt")
+_MAPPING = ("GeoTransform", "spatial_ref", "crs_wkt", "epsg_code")
+_NO_SYSTEM = 'LOCAL_CS["unknown"]'
 _STRUCTURE = "HDFEOS INFORMATION/StructMetadata.0"
+_EPSG = re.compile(r"EPSG:(\d{4,6})", re.IGNORECASE)
 _GRID = re.compile(r"(HDFEOS/GRIDS/([^/]+))/")
 
 
@@ -63,8 +66,24 @@ def read_grid(
         c, a, b, f, d, e = map(float, text(found.get("GeoTransform", ())).split())
     except ValueError:
         return _eos_grid(text(found.get(None, ())), found.get("epsg_code", ()), cube)
-    crs = text(found["crs_wkt"]) or text(found["spatial_ref"])
-    return _told((a, b, c, d, e, f), crs)
+    crs = _epsg(found["epsg_code"]) or text(found["crs_wkt"]) or text(found["spatial_ref"])
+    return _told((a, b, c, d, e, f), "" if crs == _NO_SYSTEM else crs)
+
+
+def grid_mapping(transform: tuple[float, ...], crs: str) -> dict[str, str | int]:
+    """The attributes of a grid mapping variable for a `transform` and `crs` of `hsisr.cube.Geo`.
+
+    Where only the EPSG registry knows the system, GDAL has but the coordinates of a grid; a rotated
+    one, which has none, it places only in a system, be it unknown.
+    """
+    a, b, c, d, e, f = transform
+    code = _EPSG.fullmatch(crs)
+    wkt = epsg_wkt(int(code[1])) if code else crs
+    if not wkt and (b or d):
+        wkt = _NO_SYSTEM
+    attributes: dict[str, str | int] = {"GeoTransform": " ".join(map(repr, (c, a, b, f, d, e)))}
+    attributes |= {"crs_wkt": wkt, "spatial_ref": wkt} if wkt else {}
+    return attributes | ({"epsg_code": int(code[1])} if code else {})
 
 
 def _eos_grid(structure: str, code: Plain, cube: Variable) -> dict[str, Value]:
@@ -79,8 +98,11 @@ def _eos_grid(structure: str, code: Plain, cube: Variable) -> dict[str, Value]:
     if len(cols) != 1 or len(rows) != 1 or not {*cols, *rows} <= set(cube.shape):
         return {}
     width, height = (last[0] - first[0]) / cols[0], (last[1] - first[1]) / rows[0]
-    crs = "".join(f"EPSG:{number:.0f}" for number in code if isinstance(number, float))
-    return _told((width, 0.0, first[0], 0.0, height, first[1]), crs)
+    return _told((width, 0.0, first[0], 0.0, height, first[1]), _epsg(code))
+
+
+def _epsg(code: Plain) -> str:
+    return "".join(f"EPSG:{number:.0f}" for number in code if isinstance(number, float))
 
 
 def _told(transform: tuple[float, ...], crs: str) -> dict[str, Value]:

@@ -1,8 +1,8 @@
 """Writing HDF5: as MATLAB's v7.3, or plain.
 
 v7.3: a block of 512 bytes with MATLAB's signature, axes reversed so that MATLAB sees rows x columns
-x bands, metadata as variables. Plain: data set in the order rows, columns, bands, metadata as its
-attributes. Pixels are not compressed, so that their room is reserved before the work begins.
+x bands, metadata as variables. Plain: NetCDF-4, see `conventions`; bands, rows, columns.
+Pixels are not compressed, so that their room is reserved before the work begins.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hsisr.cube import CubeSpec
-from hsisr.encoding import stored_nodata
 from hsisr.errors import OutputError
 from hsisr.files import explained, require_room
-from hsisr.formats._axes import MATLAB, Axes
+from hsisr.formats._axes import Axes
 from hsisr.formats._metadata import Value, as_matlab, cube_name, describe
 from hsisr.formats._writer import PartsWriter
+from hsisr.formats.hdf5.conventions import describe_cube, variable_name
 from hsisr.window import Window
 
 _USER_BLOCK = 512
@@ -40,20 +40,23 @@ class Hdf5Writer(PartsWriter):
     """A cube in an HDF5 file under construction."""
 
     def __init__(self, path: Path, spec: CubeSpec, *, matlab: bool, resume: bool = False) -> None:
+        # netCDF has no half precision either
+        spec = as_matlab(spec)
         self._matlab = matlab
-        self._axes = Axes("BXY") if matlab else MATLAB
+        self._axes = Axes("BXY" if matlab else "BYX")
+        self._name = cube_name(spec) if matlab else variable_name(spec)
         self._file: h5py.File | None = None
         # h5py serialises its calls, but not one call and the next
         self._turn = Lock()
         if not resume:
             require_room(path, spec.nbytes + _OVERHEAD)
-        super().__init__(as_matlab(spec) if matlab else spec, (path,), resume=resume)
+        super().__init__(spec, (path,), resume=resume)
 
     def _fits(self) -> bool:
         """Whether the cube has its name, which it is given when all else is there."""
         try:
             self._file = self._opened("r+")
-            found = self._file[cube_name(self.spec)]
+            found = self._file[self._name]
             shape = self._axes.stored(self.spec.shape)
             fits = isinstance(found, h5py.Dataset) and found.shape == shape
             fits = fits and found.dtype == self.spec.dtype
@@ -70,7 +73,7 @@ class Hdf5Writer(PartsWriter):
             self._describe(self._file, dataset)
             self._file.flush()
             self._parts[0].reserve(self._parts[0].part.stat().st_size)
-            self._file[cube_name(self.spec)] = dataset
+            self._file[self._name] = dataset
             self._file.flush()
 
     def _opened(self, mode: str) -> h5py.File:
@@ -87,18 +90,12 @@ class Hdf5Writer(PartsWriter):
         return file.create_dataset(None, shape, self.spec.dtype, chunks=chunks, dcpl=plist)
 
     def _describe(self, file: h5py.File, dataset: h5py.Dataset) -> None:
-        metadata = describe(self.spec)
         if not self._matlab:
-            for key, value in metadata.items():
-                dataset.attrs[key] = value if isinstance(value, tuple) else _fixed(value)
-            fill = stored_nodata(self.spec.nodata, self.spec.dtype)
-            if fill is not None:
-                # the name and the type by which netCDF, xarray and GDAL know it
-                dataset.attrs["_FillValue"] = fill
+            describe_cube(dataset, self.spec)
             return
         name = self.spec.dtype.name
         dataset.attrs["MATLAB_class"] = np.bytes_(_CLASSES.get(name, name))
-        for key, value in metadata.items():
+        for key, value in describe(self.spec).items():
             _store(file, key, value)
 
     def store(self, window: Window, stored: NDArray[Any]) -> None:
@@ -106,7 +103,7 @@ class Hdf5Writer(PartsWriter):
         samples = self._axes.laid_out(self._axes.from_block(stored), self.spec.dtype)
         with self._turn, _explained(self._parts[0].path):
             assert self._file is not None
-            self._file[cube_name(self.spec)][self._axes.index(window)] = samples
+            self._file[self._name][self._axes.index(window)] = samples
 
     def sync(self) -> None:
         """Bring everything stored to the disk: it survives a crash of the machine."""
@@ -139,11 +136,6 @@ class Hdf5Writer(PartsWriter):
 def _even(length: int, limit: int) -> int:
     """The longest chunk up to `limit` that wastes the least at the end of an axis."""
     return -(-length // -(-length // limit))
-
-
-def _fixed(text: str) -> np.bytes_:
-    # texts of variable length cannot be read safely (see `values`)
-    return np.bytes_(text.encode())
 
 
 def _store(file: h5py.File, name: str, value: Value) -> None:
