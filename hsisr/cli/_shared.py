@@ -30,6 +30,7 @@ T = TypeVar("T")
 
 FOR_MAPS = ("envi", "tiff")
 """Formats that programs for maps open."""
+_FOR_ALL = f"--format {FOR_MAPS[0]}"
 
 _arguments: ContextVar[Sequence[str]] = ContextVar("arguments", default=())
 
@@ -107,8 +108,11 @@ def say_next(path: Path, format_name: str) -> None:
     """Tell what can be done with a result."""
     if format_name in FOR_MAPS:
         say(f"Next: open {path} in QGIS or ENVI, or: hsisr info {path}")
+    elif path.suffix.lower() == ".nc":
+        # ENVI wants to be told which variables are the picture and its place
+        say(f"Next: open {path} in QGIS, or: hsisr info {path}; for ENVI, write {_FOR_ALL}")
     else:
-        say(f"Next: hsisr info {path}; for QGIS or ENVI, write --format {FOR_MAPS[0]}")
+        say(f"Next: hsisr info {path}; for QGIS or ENVI, write {_FOR_ALL}")
 
 
 def plain(text: str) -> str:

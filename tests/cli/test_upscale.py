@@ -113,6 +113,24 @@ def test_it_says_what_it_does_and_what_comes_next(world, hsisr, tmp_path):
     assert said.splitlines()[-1] == f"Next: open {output} in QGIS or ENVI, or: hsisr info {output}"
 
 
+def test_netcdf_opens_in_qgis_with_what_envi_is_told(sharp, world, hsisr, tmp_path):
+    output = tmp_path / "sharp.nc"
+    ended = hsisr("upscale", world.header, "--model", world.run, "-o", output)
+    said = f"Next: open {output} in QGIS, or: hsisr info {output}; for ENVI, write --format envi"
+    assert ended.err.splitlines()[-1] == said
+    if "netCDF" not in _drivers():
+        pytest.skip("a rasterio without netCDF")
+    with rasterio.open(sharp / "scene_x2.img") as envi, rasterio.open(output) as netcdf:
+        assert (netcdf.transform, netcdf.crs) == (envi.transform, envi.crs)
+        assert netcdf.nodata == envi.nodata
+        np.testing.assert_array_equal(netcdf.read(), envi.read())
+
+
+def _drivers():
+    with rasterio.Env() as environment:
+        return environment.drivers()
+
+
 def test_the_default_output_lies_beside_the_scene(make_scene, hsisr, tmp_path):
     header = make_scene("a.b")
     assert hsisr("upscale", header, "--model", "bicubic", "--scale", "3").code == 0
