@@ -183,14 +183,37 @@ def test_a_raw_line_of_aviris_is_not_where_its_lookup_table_leads(tmp_path: Path
         np.testing.assert_array_equal(cube.read(cube.spec.window), missing(stored))
 
 
-def test_the_map_of_aviris_is_written_for_gdal_to_read(tmp_path: Path) -> None:
-    path = tmp_path / "AV3_RFL_ORT.nc"
-    aviris(path, "reflectance", None)
-    with open_cube(path) as cube, create_cube(tmp_path / "s.tif", cube.spec, "tiff") as writer:
-        write_block(writer, cube.spec.window, cube.read(cube.spec.window))
-    with rasterio.open(tmp_path / "s.tif") as file:
+@pytest.mark.parametrize(("name", "format_name"), [("s.tif", "tiff"), ("s.nc", "hdf5")])
+def test_the_map_of_aviris_is_written_for_gdal_to_read(
+    tmp_path: Path, name: str, format_name: str
+) -> None:
+    stored = aviris(tmp_path / "AV3_RFL_ORT.nc", "reflectance", None)
+    with rewritten(tmp_path / "AV3_RFL_ORT.nc", tmp_path / name, format_name) as file:
         assert file.crs.to_epsg() == 32611
         assert file.transform == Affine(5, 0, 500000, 0, -5, 3800000)
+        assert file.nodata == -9999
+        np.testing.assert_array_equal(file.read(), stored)
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+@pytest.mark.parametrize(("name", "format_name"), [("s.tif", "tiff"), ("s.nc", "hdf5")])
+def test_emit_is_written_with_the_first_row_on_top(
+    tmp_path: Path, name: str, format_name: str
+) -> None:
+    stored = emit(tmp_path / "EMIT_L2A_RFL.nc")
+    with rewritten(tmp_path / "EMIT_L2A_RFL.nc", tmp_path / name, format_name) as file:
+        assert file.crs is None
+        np.testing.assert_array_equal(file.read(), stored.transpose(2, 0, 1))
+
+
+def rewritten(path: Path, target: Path, format_name: str) -> rasterio.DatasetReader:
+    """The scene at `path` in another format, as GDAL opens it."""
+    with open_cube(path) as cube, create_cube(target, cube.spec, format_name) as writer:
+        write_block(writer, cube.spec.window, cube.read(cube.spec.window))
+    with rasterio.Env() as environment:
+        if format_name == "hdf5" and "netCDF" not in environment.drivers():
+            pytest.skip("a rasterio without netCDF")
+    return rasterio.open(target)
 
 
 def test_a_grid_of_tanager_is_on_the_map_with_its_spectrum(tmp_path: Path) -> None:
