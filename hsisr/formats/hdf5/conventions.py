@@ -5,7 +5,7 @@ way; `y` and `x`, with the centres of the pixels. A rotated grid is told by its 
 Without a map, y falls from row to row: else GDAL shows the first row at the bottom. CF scales all
 bands alike; numbers that differ by band are variables, which other programs do not apply.
 
-Source: CF conventions 1.8 and NetCDF-4's use of HDF5, as GDAL 3.10 and xarray read them.
+Source: CF conventions 1.11 and NetCDF-4's use of HDF5, as GDAL 3.10 and xarray read them.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from hsisr.cube import CubeSpec
 from hsisr.encoding import stored_nodata
 from hsisr.formats._metadata import Value, cube_name, describe
 from hsisr.formats.hdf5.place import grid_mapping
+from hsisr.formats.hdf5.wkt import is_geographic, is_projected
 
 _BAND, _WAVELENGTH, _MAPPING = "band", "wavelength", "spatial_ref"
 _PER_BAND: Mapping[str, tuple[type[np.number], dict[str, str]]] = {
@@ -44,7 +45,7 @@ def variable_name(spec: CubeSpec) -> str:
 def describe_cube(cube: h5py.Dataset, spec: CubeSpec) -> None:
     """Say all that `spec` does of `cube` (bands, rows, cols), in its file."""
     said = describe(spec)
-    _say(cube.file, Conventions="CF-1.8")
+    _say(cube.file, Conventions="CF-1.11")
     _say(cube, **{key: str(said[key]) for key in ("band_names", "description") if key in said})
     if spec.nodata is not None:
         _say_missing(cube, spec.nodata)
@@ -85,12 +86,13 @@ def _place(cube: h5py.Dataset, said: Mapping[str, Value]) -> None:
 def _meaning(axis: str, wkt: str | None) -> dict[str, str]:
     """What the coordinates along `axis` are, by the reference system; None if there is no map."""
     if wkt is None:
+        # had they the unit 1, GDAL would not take them for coordinates
         return {"long_name": "pixels from the upper left corner"}
-    if "PROJC" in wkt:
+    if is_projected(wkt):
         unit = _UNIT.findall(wkt)[-1:] or ["metre"]
         units = "m" if unit[0].lower() in ("metre", "meter") else unit[0].replace(" ", "_")
         return {"standard_name": f"projection_{axis}_coordinate", "units": units}
-    if "GEOG" in wkt or "GEOD" in wkt:
+    if is_geographic(wkt):
         name, side = {"x": ("longitude", "east"), "y": ("latitude", "north")}[axis]
         return {"standard_name": name, "units": f"degrees_{side}"}
     return {}
@@ -104,6 +106,7 @@ def _spread(cube: h5py.Dataset, said: Mapping[str, Value]) -> None:
         dimension = _dimension(cube, 0, _WAVELENGTH, centres)
     else:
         dimension = _dimension(cube, 0, _BAND, np.arange(1, len(cube) + 1, dtype=np.int32))
+        _say(dimension, long_name="number of the band")
     known = [key for key in _PER_BAND if key in said]
     for key in known:
         dtype, meaning = _PER_BAND[key]
@@ -149,9 +152,9 @@ def _along(dimension: h5py.Dataset, name: str, values: ArrayLike) -> h5py.Datase
     return variable
 
 
-def _say(item: h5py.HLObject, **attributes: str | int) -> None:
+def _say(item: h5py.HLObject, **attributes: str | float) -> None:
     for key, value in attributes.items():
-        item.attrs[key] = _fixed(value) if isinstance(value, str) else np.int32(value)
+        item.attrs[key] = _fixed(value) if isinstance(value, str) else value
 
 
 def _fixed(text: str) -> NDArray[np.bytes_]:

@@ -19,7 +19,7 @@ import h5py
 from hsisr.formats._metadata import Value
 from hsisr.formats._variables import Variable
 from hsisr.formats.hdf5.values import Place, Plain, text
-from hsisr.formats.hdf5.wkt import epsg_wkt
+from hsisr.formats.hdf5.wkt import cf_mapping, epsg_wkt
 
 IN_SENSOR_GEOMETRY = (
     "in the geometry of the sensor: where each pixel lies on the ground is not carried over"
@@ -70,7 +70,7 @@ def read_grid(
     return _told((a, b, c, d, e, f), "" if crs == _NO_SYSTEM else crs)
 
 
-def grid_mapping(transform: tuple[float, ...], crs: str) -> dict[str, str | int]:
+def grid_mapping(transform: tuple[float, ...], crs: str) -> dict[str, str | float]:
     """The attributes of a grid mapping variable for a `transform` and `crs` of `hsisr.cube.Geo`.
 
     Where only the EPSG registry knows the system, GDAL has but the coordinates of a grid; a rotated
@@ -81,7 +81,7 @@ def grid_mapping(transform: tuple[float, ...], crs: str) -> dict[str, str | int]
     wkt = epsg_wkt(int(code[1])) if code else crs
     if not wkt and (b or d):
         wkt = _NO_SYSTEM
-    attributes: dict[str, str | int] = {"GeoTransform": " ".join(map(repr, (c, a, b, f, d, e)))}
+    attributes = {"GeoTransform": " ".join(map(repr, (c, a, b, f, d, e))), **cf_mapping(wkt)}
     attributes |= {"crs_wkt": wkt, "spatial_ref": wkt} if wkt else {}
     return attributes | ({"epsg_code": int(code[1])} if code else {})
 

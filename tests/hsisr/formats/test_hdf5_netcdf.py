@@ -17,7 +17,7 @@ from rasterio.env import Env
 from hsisr.cube import CubeSpec, Geo, Spectrum
 from hsisr.formats import create_cube, open_cube
 from hsisr.formats._variables import Origin
-from hsisr.formats.hdf5.wkt import epsg_wkt
+from hsisr.formats.hdf5.wkt import cf_mapping, epsg_wkt
 from hsisr.window import Window
 
 with Env() as _environment:
@@ -117,6 +117,33 @@ def test_a_system_told_by_wkt_is_that_of_gdal(
         assert file["y"].attrs["units"].decode() == units
     with open_cube(tmp_path / "s.nc") as cube:
         assert cube.spec.geo == geo
+
+
+@by_gdal
+@pytest.mark.parametrize("version", ["WKT1_GDAL", "WKT1_ESRI", "WKT2_2019"])
+@pytest.mark.parametrize(
+    ("code", "ellipsoid"),
+    [(32611, "WGS84"), (32733, "WGS84"), (27700, "airy"), (4326, "WGS84"), (4269, "GRS80")],
+)
+def test_the_attributes_of_cf_alone_tell_the_same_projection(
+    tmp_path: Path, code: int, ellipsoid: str, version: str
+) -> None:
+    system = CRS.from_epsg(code)
+    wkt = system.to_wkt(version=version)
+    written(tmp_path / "s.nc", replace(SPEC, geo=Geo(NORTH_UP, wkt)))
+    with h5py.File(tmp_path / "s.nc", "r+") as file:
+        for name in ("crs_wkt", "spatial_ref", "GeoTransform"):
+            del file["spatial_ref"].attrs[name]
+    with rasterio.open(tmp_path / "s.nc") as file:
+        found = file.crs.to_dict()
+    assert found["ellps"] == ellipsoid
+    # CF knows ellipsoids, no datums
+    assert found | {"datum": ""} == system.to_dict() | {"ellps": ellipsoid, "datum": ""}
+
+
+@pytest.mark.parametrize("code", [3035, 3857])
+def test_other_projections_have_no_attributes_of_cf(code: int) -> None:
+    assert cf_mapping(CRS.from_epsg(code).to_wkt()) == {}
 
 
 @by_gdal
