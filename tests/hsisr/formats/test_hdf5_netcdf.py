@@ -238,6 +238,12 @@ def test_a_cube_is_not_called_as_what_describes_it(tmp_path: Path, name: str) ->
         np.testing.assert_array_equal(file["cube"], stored)
 
 
+def test_a_description_of_which_a_file_can_hold_nothing_is_none(tmp_path: Path) -> None:
+    written(tmp_path / "s.nc", replace(SPEC, description="\0"))
+    with open_cube(tmp_path / "s.nc") as cube:
+        assert cube.spec == replace(SPEC, description=None)
+
+
 def test_a_file_without_dimensions_as_hsisr_wrote_it_before_is_read(tmp_path: Path) -> None:
     stored = np.arange(120, dtype=np.int16).reshape(5, 6, 4)
     with h5py.File(tmp_path / "s.h5", "w") as file:
