@@ -221,10 +221,10 @@ def command() -> None:
         found = kill_loop(Path(folder), options.count, options.seed)
     columns = ("kills", "older", "newer", "cut", "resumable", "resumed")
     sys.stdout.write(f"{options.count} kills, all continued to the bytes of an undisturbed run\n")
-    sys.stdout.write(f"{'':28}{''.join(f'{column:>14}' for column in columns)}\n")
+    sys.stdout.write(f"{'':32}{''.join(f'{column:>14}' for column in columns)}\n")
     for (name, number), told in sorted(found.items()):
         numbers = "".join(f"{told[column]:14d}" for column in columns)
-        sys.stdout.write(f"{name:18}{number:10}{numbers}\n")
+        sys.stdout.write(f"{name:22}{number:10}{numbers}\n")
 
 
 if __name__ == "__main__":
