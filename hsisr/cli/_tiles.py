@@ -68,11 +68,18 @@ class Means:
         )
 
     def done_before(
-        self, target: Target, record: Path, journal: Path, begun: dict[str, Any]
+        self,
+        target: Target,
+        record: Path,
+        journal: Path,
+        begun: dict[str, Any],
+        *,
+        dry_run: bool,
     ) -> dict[str, Any] | None:
         """The record of the output, if that is there, made in the same way; tells if so.
 
-        A command for many scenes, or a share of a run, can be repeated until all is well.
+        A command for many scenes, or a share of a run, can be repeated until all is well. What a
+        kill has left of a run that was over is put in order, but not in a `dry_run`.
         """
         from hsisr.files import reserved, settle
         from hsisr.results.export import outputs_of
@@ -80,7 +87,7 @@ class Means:
         from hsisr.tiling.journal import clear
 
         cubes = [outputs_of(path, target.format) for path, _ in target.cubes]
-        for *_, defining in cubes:
+        for *_, defining in cubes if not dry_run else ():
             settle(defining)
         files = [file for cube in cubes for file in cube]
         if self.overwrite or not all(file.exists() for file in files):
@@ -88,7 +95,7 @@ class Means:
         found = done_before(record, begun)
         if found is not None:
             shared.say(f"note: {files[0]} was made in this very way before; --overwrite repeats it")
-            if not reserved(files):
+            if not dry_run and not reserved(files):
                 clear(journal, begun)
         return found
 

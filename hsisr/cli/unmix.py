@@ -186,7 +186,9 @@ def command(
         with shared.open_scene(path, var, axes, bands=bands, window=window, bbox=bbox) as cube:
             results = Results(cube, chosen, output, format_name, scale or 1)
             job = Job.of(cube, chosen, means, results, reference, sharper)
-            made = means.done_before(job.expected, results.record, results.journal, job.begun)
+            made = means.done_before(
+                job.expected, results.record, results.journal, job.begun, dry_run=dry_run
+            )
             if made is not None:
                 _finish_if_needed(job, made, quicklook, strict, dry_run)
                 return

@@ -164,7 +164,9 @@ def command(
                 enforce=enforce,
                 self_check=self_check and chosen.checkpoint is not None,
             )
-            made = means.done_before(job.target, results.record, results.journal, job.begun)
+            made = means.done_before(
+                job.target, results.record, results.journal, job.begun, dry_run=dry_run
+            )
             if made is not None:
                 _check_if_needed(job, made, quicklook, dry_run)
                 return

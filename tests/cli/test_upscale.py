@@ -195,6 +195,22 @@ def test_what_was_made_but_not_checked_is_checked_by_the_same_command(world, hsi
     assert found == whole
 
 
+def test_a_dry_run_leaves_a_cut_publication_to_the_command_itself(world, hsisr, tmp_path):
+    command = ("upscale", world.header, "--model", "bicubic", "--scale", 2, "-o", tmp_path)
+    assert hsisr(*command).code == 0
+    whole = _content(tmp_path)
+    # what a kill between the two files of the scene leaves
+    header = tmp_path / "scene_x2.hdr"
+    header.rename(tmp_path / "scene_x2.hdr.part")
+    names = json.dumps(["scene_x2.img", "scene_x2.hdr"])
+    (tmp_path / "scene_x2.hdr.commit.part").write_text(names)
+    cut = _content(tmp_path)
+    hsisr(*command, "--dry-run")
+    assert _content(tmp_path) == cut
+    assert hsisr(*command).code == 0
+    assert _content(tmp_path) == whole
+
+
 def test_what_was_made_before_has_to_be_there_as_a_whole(world, hsisr, tmp_path):
     made = ("--model", "bicubic", "--scale", 2, "--uncertainty", "-o", tmp_path)
     assert hsisr("upscale", world.header, *made).code == 0
