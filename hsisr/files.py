@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from hsisr.errors import OutputError, UsageError
+from hsisr.wording import counted
 
 PART = ".part"
 _COMMIT = ".commit.part"
@@ -292,7 +293,7 @@ def human_size(size: float) -> str:
     """A byte count in words: `305.0 GB`."""
     for unit in ("bytes", "kB", "MB", "GB"):
         if size < 1000:
-            return f"{size:.0f} bytes" if unit == "bytes" else f"{size:.1f} {unit}"
+            return counted(round(size), "byte") if unit == "bytes" else f"{size:.1f} {unit}"
         size /= 1000
     return f"{size:.1f} TB"
 

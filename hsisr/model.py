@@ -19,6 +19,7 @@ from hsisr.runtime import Runtime
 from hsisr.scene.survey import Survey
 from hsisr.tiling.operations import Sharpen, Unmix
 from hsisr.tiling.run import freeze
+from hsisr.wording import counted
 from hsisr_models.blocks import thaw_attention
 from hsisr_models.networks import TokenNetwork, UnmixNetwork
 from hsisr_models.resolver import SuperResolver
@@ -72,7 +73,8 @@ class SrModel:
         if self.checkpoint is None:
             return f"{self.name}: interpolation, nothing is learned"
         origin = "the pretrained model" if self.pretrained else "a model trained"
-        fits = "any sensor" if self.tokens else f"scenes of {self.checkpoint.card.bands} bands"
+        bands = counted(self.checkpoint.card.bands, "band")
+        fits = "any sensor" if self.tokens else f"scenes of {bands}"
         return f"{self.name}: {origin} for scale {self.scale}, {fits}"
 
     @property
@@ -184,7 +186,7 @@ def _require_bands(model: Checkpoint, spec: CubeSpec) -> None:
     card = model.card
     if spec.bands != card.bands:
         raise ModelError(
-            f"was trained for {card.bands} bands, this scene has {spec.bands}",
+            f"was trained for {counted(card.bands, 'band')}, this scene has {spec.bands}",
             where=model.path,
             hint="train one on this sensor: hsisr prepare SCENE, hsisr train-unmix, hsisr train-sr",
         )

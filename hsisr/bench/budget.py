@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from hsisr.errors import UsageError
 from hsisr.recipe import Training
+from hsisr.wording import counted
 
 VALIDATIONS = 20
 """How often a training is validated at equal distances; fit adds the end of the first epoch."""
@@ -39,12 +40,8 @@ class Budget:
 
     def __str__(self) -> str:
         if self.minutes is None:
-            return f"{_counted(self.epochs or 0, 'epoch')} of each network's recipe"
-        return f"{_counted(self.minutes, 'minute')} of training each"
-
-
-def _counted(number: float, what: str) -> str:
-    return f"{number:g} {what}{'' if number == 1 else 's'}"
+            return f"{counted(self.epochs or 0, 'epoch')} of each network's recipe"
+        return f"{counted(self.minutes, 'minute')} of training each"
 
 
 def lasting(training: Training, steps: int) -> Training:

@@ -16,6 +16,7 @@ from typing import Any
 from hsisr.checkpoints.checkpoint import Card, Checkpoint
 from hsisr.errors import InputError, ModelError
 from hsisr.files import human_size
+from hsisr.wording import counted
 from hsisr_models.networks import TokenNetwork
 
 _SCHEMA = "hsisr/evaluate/1"
@@ -109,7 +110,7 @@ def _paragraphs(
 def _fits(model: Checkpoint) -> str:
     if isinstance(model.resolver().network, TokenNetwork):
         return "scenes of any sensor, whatever their number of bands"
-    return f"scenes with the {model.card.bands} bands that it was trained on"
+    return f"scenes with the {counted(model.card.bands, 'band')} that it was trained on"
 
 
 def _facts(model: Checkpoint) -> Iterator[tuple[str, str]]:
@@ -187,7 +188,7 @@ def _data(card: Card) -> Iterator[str]:
         yield "The model does not say."
         return
     rows = ((_use(scene), _shape(scene), human_size(scene["bytes"])) for scene in scenes)
-    count = f"{len(scenes)} scene{'' if len(scenes) == 1 else 's'}"
+    count = counted(len(scenes), "scene")
     yield f"{count}; where none is marked, parts of them served for validation."
     yield _table(("file", "bands x rows x columns", "size"), rows)
     others = {key: value for key, value in card.data.items() if key != "scenes"}
@@ -260,7 +261,8 @@ def _limits(card: Card, scores: Sequence[Score]) -> str:
     if scores:
         points.append(
             "The scores above are of those scenes, and promise nothing of another. Of the "
-            f"{len(scores)} rows, bicubic interpolation has the higher PSNR in {len(worse)}."
+            f"{counted(len(scores), 'row')}, bicubic interpolation has the higher PSNR in "
+            f"{len(worse)}."
         )
     return "\n".join(f"- {point}" for point in points)
 

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from hsisr.cli import _shared as shared
+from hsisr.wording import counted
 
 if TYPE_CHECKING:
     from hsisr.cli._upscale_job import Job
@@ -28,8 +29,8 @@ def warn_of_noise(seen: Survey, spec: CubeSpec) -> None:
     noise = seen.noise & good
     if noise.any():
         shared.warn(
-            f"{noise.sum()} bands hold hardly more than noise, at "
-            f"{stretches(noise, spec.spectrum)}, and count like the others; "
+            f"there is hardly more than noise in {counted(noise.sum(), 'band')}, at "
+            f"{stretches(noise, spec.spectrum)}, taken like the others; "
             f"better without: --bands {stretches(good & ~noise, spec.spectrum)}"
         )
 
@@ -58,13 +59,14 @@ def tell_subspace(subspace: Subspace | None) -> None:
         return
     axes, bands = len(subspace.spread), len(subspace.mean)
     idle = int((subspace.axes == 0).all(1).sum())
-    shared.say(f"subspace   {axes} of {bands} axes, {subspace.covered:.2%} of the variance")
+    taken = f"{axes} of {counted(bands, 'axis', 'axes')}"
+    shared.say(f"subspace   {taken}, {subspace.covered:.2%} of the variance")
     if not axes:
         shared.say("note: the scene does not vary; it is interpolated")
     elif bands == 1:
         shared.say("note: one band has no spectrum; it is sharpened as a grey image")
     elif idle:
-        shared.say(f"note: {idle} bands are bad, constant or noise; they are interpolated")
+        shared.say(f"note: {counted(idle, 'band')} only interpolated: bad, constant or noise")
 
 
 def self_check(
@@ -84,7 +86,7 @@ def self_check(
         return None
     shared.say(
         f"self-check {_in_words(found.model)}, bicubic {_in_words(found.bicubic)}, "
-        f"on {found.blocks} block(s) degraded once more ({job.operator})"
+        f"on {counted(found.blocks, 'block')} degraded once more ({job.operator})"
     )
     if found.lost:
         shared.warn(
@@ -110,7 +112,7 @@ def consistency(job: Job) -> Agreement:
         told = f"the result differs from the scene by at most {found.worst:.2g} of its range"
     shared.say(
         f"consistency {_in_words(found)}: degraded ({job.operator}), {told}"
-        + ("" if all_of_it else f", in {len(tiles)} windows spread over it")
+        + ("" if all_of_it else f", in {counted(len(tiles), 'window')} spread over it")
     )
     if job.enforce and found.worst > check.CONSISTENT:
         shared.say("note: samples rounded or clipped to the data type are not consistent any more")

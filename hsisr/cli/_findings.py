@@ -11,6 +11,7 @@ from hsisr.cli._pictures import draw
 from hsisr.cli._unmix_job import Job, kinds_of, names_of
 from hsisr.cli._unmixing import Done
 from hsisr.errors import CheckError
+from hsisr.wording import counted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -101,7 +102,8 @@ def _nearest(job: Job, unmixer: Unmixer) -> list[dict[str, Any]] | None:
     library, compared = job.reference.comparable(job.cube.spec)
     without = int(good_bands(job.cube.spec).sum() - compared.sum())
     if without:
-        shared.say(f"note: {job.reference.path.name} lacks {without} bands; compared by the others")
+        lacking = f"{job.reference.path.name} lacks {counted(without, 'band')}"
+        shared.say(f"note: {lacking}; compared by the others")
     found = library.nearest(unmixer.endmembers, compared)
     return [
         {

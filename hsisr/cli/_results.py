@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from hsisr.cli import _shared as shared
 from hsisr.cli import _trials as trials
 from hsisr.errors import ModelError
+from hsisr.wording import counted
 
 if TYPE_CHECKING:
     from hsisr.bench.scoreboard import Table
@@ -141,7 +142,7 @@ def _publish_unfinished(
     done, folder = len(outcome.finished(trial.cells)), trial.terms.folder
     if not done:
         return
-    share = f"{done} of {len(trial.cells)} trainings"
+    share = f"{done} of {counted(len(trial.cells), 'training')}"
     marked = [replace(table, title=f"{table.title} (unfinished: {share})") for table in made]
     with alone(folder / "tables"):
         files = _write(folder, marked)
@@ -223,8 +224,8 @@ def notes(trial: trials.Trial, protocol: str) -> list[str]:
     spread = f"{seeds} seeds, mean ± standard deviation over them" if seeds > 1 else "1 seed"
     return [
         f"protocol {protocol}, metrics {terms.metrics}; {terms.budget}; {spread}",
-        f"trained on {terms.runtime.description}, tested in fp32, by {threads} "
-        f"thread{'' if threads == 1 else 's'} of the processor",
+        f"trained on {terms.runtime.description}, tested in fp32, by "
+        f"{counted(threads, 'thread')} of the processor",
         "learning rates are halved after the same shares of the training as in the recipes, "
         "warm-ups take 5 % at most; 21 validations each, fewer of few steps, of which the best "
         "weights are tested once",

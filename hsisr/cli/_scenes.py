@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from hsisr.cli import _shared as shared
 from hsisr.errors import BatchError, HsisrError, InputError, Interrupted, OutputError, UsageError
+from hsisr.wording import counted
 
 if TYPE_CHECKING:
     from hsisr.formats import ReadOptions
@@ -59,7 +60,7 @@ class Batch:
             for number, scene in enumerate(self.scenes, 1):
                 if not _done(step, scene.path, f"[{number}/{len(self.scenes)}] {scene.path}"):
                     failed.append(str(scene.path))
-        summary = f"{len(self.scenes) - len(failed)} of {len(self.scenes)} scenes done"
+        summary = f"{len(self.scenes) - len(failed)} of {counted(len(self.scenes), 'scene')} done"
         if failed:
             hint = "their errors are told above; repeat the command with these alone"
             raise BatchError(f"{summary}; failed: {', '.join(failed)}", hint=hint)

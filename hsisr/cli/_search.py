@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from hsisr.cli import _shared as shared
+from hsisr.wording import counted
 
 if TYPE_CHECKING:
     from numpy import float32
@@ -33,8 +34,8 @@ def endmembers_of(
 
     def search() -> dict[str, torch.Tensor]:
         pixels = source.sample(cube, count, _strips(cube, stopper))
-        label = f"looking for {count} endmembers"
-        shared.say(f"{label} in {len(pixels):,} pixels, by {source.method}")
+        label = f"looking for {counted(count, 'endmember')}"
+        shared.say(f"{label} in {counted(len(pixels), 'pixel')}, by {source.method}")
         with shared.advancing(label, _STEPS, stopper) as advanced:
             found = source.extracted(pixels, count, lambda share: advanced(round(share * _STEPS)))
         return {"endmembers": torch.from_numpy(found)}

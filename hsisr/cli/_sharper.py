@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hsisr.cli import _shared as shared
 from hsisr.errors import UsageError
+from hsisr.wording import counted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,7 +83,7 @@ class Sharper:
         shared.say(
             f"consistency degraded ({self._operator}), the abundances differ from those of the "
             f"scene by {found.mean:.2g} on average, {found.worst:.2g} at most"
-            + ("" if all_of_it else f", in {len(tiles)} windows spread over it")
+            + ("" if all_of_it else f", in {counted(len(tiles), 'window')} spread over it")
         )
         return {"degradation": self._operator, **asdict(found)}
 

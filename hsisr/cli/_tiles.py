@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hsisr.cli import _shared as shared
 from hsisr.cli import _torchrun
+from hsisr.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -262,5 +263,5 @@ def tell(engine: Engine, sizes: Sizes) -> None:
         shared.say(f"note: short of memory: tiles were cut down to {engine.side} pixels")
     if engine.recomputed:
         shared.say(
-            f"note: {engine.recomputed:,} parts were beyond bfloat16 and computed in float32"
+            f"note: {counted(engine.recomputed, 'part')} beyond bfloat16, computed in float32"
         )

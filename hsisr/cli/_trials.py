@@ -12,6 +12,7 @@ import typer
 
 from hsisr.cli import _shared as shared
 from hsisr.errors import BatchError, Interrupted, ModelError, UsageError
+from hsisr.wording import counted
 
 if TYPE_CHECKING:
     from hsisr.bench.runner import Event, Failed, Finished
@@ -122,7 +123,7 @@ def rehearse(trial: Trial) -> None:
     _require_references(trial)
     count = len(trial.cells)
     names = ", ".join(one.name for one in trial.variants)
-    shared.say(f"{count} training{'' if count == 1 else 's'}: {names}")
+    shared.say(f"{counted(count, 'training')}: {names}")
 
 
 def _require_references(trial: Trial) -> None:
@@ -229,8 +230,9 @@ def _told(event: Finished | Failed, outcome: Outcome) -> str:
         if name in result.measures
     )
     facts = result.facts
+    steps = facts["steps"] or 0
     return (
-        f"{label}: {scores}, bicubic in brackets; {facts['steps']:.0f} steps in "
+        f"{label}: {scores}, bicubic in brackets; {counted(steps, 'step')} in "
         f"{shared.duration(facts['train_seconds'] or 0)}"
     )
 

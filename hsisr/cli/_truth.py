@@ -12,6 +12,7 @@ import typer
 
 from hsisr.cli import _shared as shared
 from hsisr.errors import InputError, UsageError
+from hsisr.wording import counted
 
 if TYPE_CHECKING:
     from hsisr.unmixing.agreement import Matrix
@@ -141,9 +142,10 @@ def spectra_of(given: Path | None, maps: Path, count: int) -> Matrix:
             hint="name them: --spectra FILE, of the truth --true-spectra FILE",
         )
     spectra = read_library(source).spectra
-    if len(spectra) != count or not np.isfinite(spectra).all():
+    whole = np.isfinite(spectra).all(1).sum()
+    if len(spectra) != count or whole != count:
         raise InputError(
-            f"holds {np.isfinite(spectra).all(1).sum()} whole spectra, "
+            f"holds {counted(whole, 'whole spectrum', 'whole spectra')}, "
             f"there are abundances of {count}",
             where=source,
         )

@@ -13,6 +13,7 @@ from hsisr.cli import _options as options
 from hsisr.cli import _shared as shared
 from hsisr.cli import _trials as trials
 from hsisr.errors import UsageError
+from hsisr.wording import counted
 
 if TYPE_CHECKING:
     from hsisr.data.protocol import Dataset
@@ -100,7 +101,7 @@ class _Row:
         protocol, scale = self.dataset.protocol, self.dataset.scale
         peak = f"{self.peak:g}, {self.peak_is}"
         return [
-            f"{self.images} test image(s), degraded x{scale} by {protocol.operator}",
+            f"{counted(self.images, 'test image')}, degraded x{scale} by {protocol.operator}",
             *definitions(peak=peak, ratio=scale, preset=protocol.metrics),
             f"published by {protocol.source}" if self.difference else _NONE,
         ]

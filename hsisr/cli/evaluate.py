@@ -15,6 +15,7 @@ import typer
 from hsisr.cli import _options as options
 from hsisr.cli import _shared as shared
 from hsisr.errors import CheckError, InputError, UsageError
+from hsisr.wording import counted
 
 if TYPE_CHECKING:
     from hsisr.bench.scoring import Strips, Terms
@@ -89,7 +90,7 @@ def command(
         rows += [_file_row(known, path, terms, var, axes) for path in estimates or ()]
     peak = f"{known.peak:g}, {known.peak_is}"
     notes = [
-        f"{len(known.images)} image(s) of {truth}, degraded x{ratio} by {operator}",
+        f"{counted(len(known.images), 'image')} of {truth}, degraded x{ratio} by {operator}",
         *evaluate.definitions(peak=peak, ratio=ratio, preset=metrics),
     ]
     if json:
@@ -193,7 +194,8 @@ def _file_row(truth: _Truth, path: Path, terms: Terms, var: str | None, axes: st
     with shared.open_scene(path, var, axes) as cube:
         if cube.spec.bands != image.spec.bands:
             raise InputError(
-                f"has {cube.spec.bands} bands, the truth has {image.spec.bands}", where=path
+                f"has {counted(cube.spec.bands, 'band')}, the truth has {image.spec.bands}",
+                where=path,
             )
         strips = strips_of(cube, image.spec.rows, image.spec.cols)
         score = measure(image, strips, peak=terms.peak, ratio=terms.scale, preset=terms.metrics)

@@ -12,6 +12,7 @@ import typer
 from hsisr.cli import _options as options
 from hsisr.cli import _shared as shared
 from hsisr.cli import _truth
+from hsisr.wording import counted
 
 if TYPE_CHECKING:
     from hsisr.unmixing.truth import Score
@@ -76,7 +77,8 @@ def _scores(
     endmembers = _truth.spectra_of(spectra, estimate, found.spec.bands)
     if endmembers.shape[1] != truth.spectra.shape[1]:
         raise InputError(
-            f"spectra of {endmembers.shape[1]} bands, the true ones have {truth.spectra.shape[1]}",
+            f"spectra of {counted(endmembers.shape[1], 'band')}, "
+            f"the true ones have {truth.spectra.shape[1]}",
             where=estimate,
         )
     beside = _truth.gain_beside(estimate)

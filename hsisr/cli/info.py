@@ -10,6 +10,7 @@ import typer
 
 from hsisr.cli import _options as options
 from hsisr.cli import _shared as shared
+from hsisr.wording import counted
 
 if TYPE_CHECKING:
     from hsisr.cube import Cube, CubeSpec, Spectrum
@@ -81,9 +82,10 @@ def _library_words(library: Library, path: Path) -> list[str]:
     values, names = library.spectra, library.names
     known = values[np.isfinite(values)]
     low, high = (known.min(), known.max()) if known.size else (np.nan, np.nan)
+    shape = counted(len(values), "spectrum", "spectra"), counted(values.shape[1], "band")
     more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
     return [
-        f"ENVI spectral library  {len(values)} spectra x {values.shape[1]} bands",
+        f"ENVI spectral library  {' x '.join(shape)}",
         f"  file      {path}",
         f"  values    {low:g} - {high:g}; {values.size - known.size} missing",
         f"  spectrum  {_spectrum(library.spectrum)}",
@@ -126,7 +128,7 @@ def _words(cube: Cube) -> list[str]:
     spec = cube.spec
     lines = [
         f"{cube.format.upper()} {spec.interleave.upper()} {spec.dtype.name}  {spec.cols} x "
-        f"{spec.rows} pixels x {spec.bands} bands  {human_size(spec.nbytes)}",
+        f"{spec.rows} pixels x {counted(spec.bands, 'band')}  {human_size(spec.nbytes)}",
         *(f"  file      {path}" for path in cube.files),
         f"  values    {_values(spec)}",
         f"  spectrum  {_spectrum(spec.spectrum)}",
@@ -157,7 +159,7 @@ def _spectrum(spectrum: Spectrum | None) -> str:
     if spectrum.widths_nm:
         text += f", FWHM {min(spectrum.widths_nm):.1f} - {max(spectrum.widths_nm):.1f} nm"
     if spectrum.good:
-        text += f", {spectrum.good.count(False)} bad bands"
+        text += f", {counted(spectrum.good.count(False), 'bad band')}"
     return text
 
 

@@ -10,6 +10,7 @@ import typer
 from hsisr.cli import _options as options
 from hsisr.cli import _shared as shared
 from hsisr.errors import ModelError
+from hsisr.wording import counted
 
 if TYPE_CHECKING:
     from hsisr.checkpoints.zoo import Entry
@@ -87,7 +88,11 @@ def verify(
     found = _entries(zoo) if name is None else [_entry(name, zoo)]
     damaged = [entry.id for entry in found if not _intact(entry)]
     if damaged or not found:
-        what = f"{len(damaged)} of {len(found)} models damaged" if found else "holds no model"
+        what = (
+            f"{len(damaged)} of {counted(len(found), 'model')} damaged"
+            if found
+            else "holds no model"
+        )
         raise ModelError(what, where=_folder(zoo), hint=None if zoo else "install hsisr again")
 
 
@@ -178,8 +183,8 @@ def _row(entry: Entry) -> list[str]:
         f"x{entry.scale}",
         f"{entry.header.parameters:,}",
         human_size(entry.path.stat().st_size),
-        f"{bands} bands" if bands else "any scene",
-        f"{scenes} scene{'' if scenes == 1 else 's'}",
+        counted(bands, "band") if bands else "any scene",
+        counted(scenes, "scene"),
     ]
 
 

@@ -11,6 +11,7 @@ import typer
 from hsisr.cli import _options as options
 from hsisr.cli import _shared as shared
 from hsisr.errors import UsageError
+from hsisr.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -192,15 +193,15 @@ def _tell(run: Path, total: int, tokens: int) -> None:
     if tokens:
         known = open_tokens(run)
         shared.say(
-            f"{total} examples of up to {tokens} tokens in {known.folder}, degraded x{known.scale} "
-            f"by {known.manifest['degradation']}"
+            f"{counted(total, 'example')} of up to {counted(tokens, 'token')} in {known.folder}, "
+            f"degraded x{known.scale} by {known.manifest['degradation']}"
         )
         shared.say(f"Next: hsisr train-sr {run} --recipe any")
         return
     patches = open_patches(run)
     shared.say(
-        f"{total} blocks of {patches.bands} bands in {patches.folder}, degraded "
-        f"x{patches.scale} by {patches.manifest['degradation']}: {_sizes(patches)}"
+        f"{counted(total, 'block')} of {counted(patches.bands, 'band')} in {patches.folder}, "
+        f"degraded x{patches.scale} by {patches.manifest['degradation']}: {_sizes(patches)}"
     )
     shared.say(f"peak {patches.peak:g} ({patches.manifest['peak_is']}) is 1 to the networks")
     shared.say(f"Next: hsisr train-unmix {run}")
@@ -212,7 +213,7 @@ def _sizes(patches: PatchSet) -> str:
     def pixels(split: str) -> int:
         return sum(high.shape[1] * high.shape[2] for _, high in patches.blocks(split))
 
-    return ", ".join(f"{split} {pixels(split):,} pixels" for split in SPLITS)
+    return ", ".join(f"{split} {counted(pixels(split), 'pixel')}" for split in SPLITS)
 
 
 def _shares(text: str) -> tuple[float, float, float]:

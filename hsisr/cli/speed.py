@@ -12,6 +12,7 @@ import typer
 from hsisr.cli import _options as options
 from hsisr.cli import _shared as shared
 from hsisr.errors import UsageError
+from hsisr.wording import counted
 
 if TYPE_CHECKING:
     from hsisr.cube import Interleave
@@ -95,7 +96,8 @@ def command(
             load = tile_of(found, bands, tile, chosen, halo=halo)
             rows.append(Row(found, load, load.operations()))
         stage = _stage(plan, bands, scale, size, format_name, interleave) if files else None
-        shared.say(f"measuring on {chosen.description}, {count} threads, {repeats} rounds")
+        in_all = f"{counted(count, 'thread')}, {counted(repeats, 'round')}"
+        shared.say(f"measuring on {chosen.description}, {in_all}")
         with closing(measure(plan, rows, stage, output)) as steps:
             for _ in stopper.heeded(steps):
                 pass

@@ -12,6 +12,7 @@ import typer
 from hsisr.cli import _options as options
 from hsisr.cli import _shared as shared
 from hsisr.errors import UsageError
+from hsisr.wording import counted
 
 if TYPE_CHECKING:
     from hsisr.cli._mixtures import Mixtures
@@ -110,7 +111,7 @@ def command(
     with shared.stoppable(f"again: {shared.again()}") as stopper:
         for index in shared.progress(stopper.heeded(range(count)), count, "making"):
             maker.make(stems[index], seed + index)
-    shared.say(f"{count} scene{'' if count == 1 else 's'} of {side} x {side} pixels in {output}")
+    shared.say(f"{counted(count, 'scene')} of {side} x {side} pixels in {output}")
     shared.say(f"Next: {maker.next_step(stems[0])}")
 
 

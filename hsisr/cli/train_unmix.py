@@ -11,6 +11,7 @@ import typer
 from hsisr.cli import _options as options
 from hsisr.cli import _shared as shared
 from hsisr.cli import _training as training
+from hsisr.wording import counted
 
 if TYPE_CHECKING:
     from hsisr.model import UnmixModel
@@ -91,7 +92,8 @@ def command(
     model = load_unmix(str(folder / MODEL))
     files = write_endmembers(folder / "endmembers", model.endmembers, patches.spectrum)
     shared.say(
-        f"{count} endmembers in {files[0]}; reconstruction RMSE {best['rmse']:.4g} of the peak, "
+        f"{counted(count, 'endmember')} in {files[0]}; "
+        f"reconstruction RMSE {best['rmse']:.4g} of the peak, "
         f"spectral angle {best['sam']:.3g} degrees on the validation blocks"
     )
     _tell_movement(model, numbers.unmix.initialise)

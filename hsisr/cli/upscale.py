@@ -15,6 +15,7 @@ from hsisr.cli._tiles import Means
 from hsisr.cli._upscale_job import Job, Results
 from hsisr.cli._upscaling import checked, preview, tell_plan, upscale
 from hsisr.errors import UsageError
+from hsisr.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -247,8 +248,8 @@ def _finish(job: Job, record: dict[str, Any], quicklook: bool) -> None:
         write_png(results.picture, picture)
     write_json(results.record, shared.finite(record))
     shared.say(f"wrote {results.path} in {shared.duration(record['seconds'])}")
-    if record["clipped_samples"]:
-        shared.say(f"note: {record['clipped_samples']:,} samples were clipped to the data type")
+    if clipped := record["clipped_samples"]:
+        shared.say(f"note: {counted(clipped, 'sample')} clipped to the data type")
     if record["seam"] is not None:
         shared.say(
             f"note: tiles see only themselves; where they overlap they differ by "

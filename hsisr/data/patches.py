@@ -22,6 +22,7 @@ from hsisr.errors import InputError
 from hsisr.files import explained, write_json
 from hsisr.scene.degraded import degrade_block
 from hsisr.window import Window
+from hsisr.wording import counted
 
 MANIFEST = "manifest.json"
 _SAMPLE = 1 << 20
@@ -279,7 +280,8 @@ def _require_alike(cubes: Sequence[Cube]) -> None:
     for cube in cubes[1:]:
         if cube.spec.bands != first.spec.bands:
             raise InputError(
-                f"has {cube.spec.bands} bands, {first.files[0].name} has {first.spec.bands}; "
+                f"has {counted(cube.spec.bands, 'band')}, "
+                f"{first.files[0].name} has {first.spec.bands}; "
                 "scenes of one training set must agree",
                 where=cube.files[0],
             )

@@ -22,6 +22,7 @@ from hsisr.evaluate import largest
 from hsisr.formats import ReadOptions, open_cube
 from hsisr.scene.view import View
 from hsisr.window import Window
+from hsisr.wording import counted
 
 _DEPTH = 4
 """Folders below the named one that are looked into."""
@@ -151,7 +152,7 @@ class Plan:
         held = f" in variable {self.variable}" if self.variable else ""
         return (
             f"protocol {self.protocol} expects {self.title}: {several} {names}, "
-            f"{rows} x {cols} pixels x {bands} bands{held}"
+            f"{rows} x {cols} pixels x {counted(bands, 'band')}{held}"
         )
 
     def refuse(self, found: str, where: Path) -> InputError:
@@ -195,7 +196,7 @@ class Plan:
         with self._open(path) as cube:
             spec = cube.spec
             if (spec.rows, spec.cols, spec.bands) != self.shape:
-                found = f"is {spec.rows} x {spec.cols} pixels x {spec.bands} bands"
+                found = f"is {spec.rows} x {spec.cols} pixels x {counted(spec.bands, 'band')}"
                 raise self.refuse(found, path)
             yield _Crop(cube, self)
 

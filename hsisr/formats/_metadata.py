@@ -24,6 +24,7 @@ import numpy as np
 from hsisr.cube import CubeSpec, Geo, Spectrum
 from hsisr.formats._variables import Origin, Variable
 from hsisr.formats.envi.map_info import read_geo
+from hsisr.wording import counted
 
 Value = tuple[float, ...] | str
 
@@ -173,7 +174,7 @@ def _spectrum(
     if centres is None:
         return None
     if len(centres) != bands:
-        notes.append(f"{len(centres)} wavelengths for {bands} bands: ignored")
+        notes.append(f"{counted(len(centres), 'wavelength')} for {counted(bands, 'band')}: ignored")
         return None
     factor, unit = _nanometres(centres, units)
     if factor is None:

@@ -22,6 +22,7 @@ from hsisr.files import PartFile
 from hsisr.formats._layout import Layout, RawLayout
 from hsisr.formats._writer import PartsWriter
 from hsisr.window import Window
+from hsisr.wording import counted
 
 
 class RawCube:
@@ -168,7 +169,8 @@ def _wrong_size(path: Path, layout: RawLayout, found: int) -> InputError:
     surplus = found - layout.file_size
     return InputError(
         f"has {found} bytes; {layout.file_size} were expected: offset {layout.offset} + "
-        f"{bands} bands x {rows} rows x {cols} columns x {layout.dtype.itemsize} bytes",
+        f"{counted(bands, 'band')} x {counted(rows, 'row')} x {counted(cols, 'column')} x "
+        f"{counted(layout.dtype.itemsize, 'byte')}",
         where=path,
         hint=f"{surplus} bytes too many: is the header offset {layout.offset + surplus}?"
         if surplus > 0

@@ -23,6 +23,7 @@ from hsisr.files import explained
 from hsisr.formats import ReadOptions
 from hsisr.formats._axes import Axes
 from hsisr.formats._variable_cube import VariableCube
+from hsisr.wording import counted
 
 NAME = "png"
 SUFFIXES = (".png",)
@@ -62,7 +63,7 @@ def read(path: Path, options: ReadOptions) -> VariableCube:
     spec = CubeSpec(len(bands), first.height, first.width, dtype)
     if first.coloured:
         _grey(bands[0], spec)
-    notes = (f"{len(bands)} files, {bands[0].name} to {bands[-1].name}, were read as bands",)
+    notes = (f"read as bands: {counted(len(bands), 'file')}, {bands[0].name} to {bands[-1].name}",)
     source = _Bands(bands, spec)
     return VariableCube(spec, NAME, bands, notes, source, Axes("BYX"), release=source.forget)
 
@@ -111,8 +112,8 @@ def _siblings(path: Path) -> tuple[Path, ...]:
         # a number that is a year, or that of a scene
         kind = InputError if len(found) > 1 else NoCubeError
         raise kind(
-            f"band {missing[0]} of {stem}... is missing; there are {len(found)} files, the last "
-            f"is {found[last].name}",
+            f"band {missing[0]} of {stem}... is missing; found {counted(len(found), 'file')}, "
+            f"the last is {found[last].name}",
             where=path.parent,
             hint="bands are PNG files numbered from 0 or 1 without a gap",
         )

@@ -13,6 +13,7 @@ from hsisr.files import human_size, require_new, require_room, reserved
 from hsisr.formats import FORMATS, load
 from hsisr.formats.envi.library import write_library, write_table
 from hsisr.results.palette import classes
+from hsisr.wording import counted
 
 _HEADER = ".hdr"
 _READ_ONLY = {".png"}
@@ -135,6 +136,6 @@ def unmixing_maps(spec: CubeSpec, names: Sequence[str], *, gain: bool) -> dict[s
 def size_in_words(spec: CubeSpec) -> str:
     """`4784 x 33600 pixels x 387 bands int16, 124.4 GB`."""
     return (
-        f"{spec.cols} x {spec.rows} pixels x {spec.bands} bands {spec.dtype.name}, "
+        f"{spec.cols} x {spec.rows} pixels x {counted(spec.bands, 'band')} {spec.dtype.name}, "
         f"{human_size(spec.nbytes)}"
     )

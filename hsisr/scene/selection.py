@@ -10,6 +10,7 @@ from hsisr.cube import Cube, Geo
 from hsisr.errors import UsageError
 from hsisr.scene.view import View
 from hsisr.window import Window
+from hsisr.wording import counted
 
 Box = tuple[float, float, float, float]
 """x and y of the lower left corner, then of the upper right one, in map coordinates."""
@@ -49,8 +50,8 @@ def window_named(text: str, cube: Cube) -> Window:
     window = Window(*map(int, parts))
     if not (window.height and window.width and cube.spec.window.contains(window)):
         raise UsageError(
-            f"the window {text} is not inside the scene, which has {cube.spec.rows} rows and "
-            f"{cube.spec.cols} columns",
+            f"the window {text} is not inside the scene, which has "
+            f"{counted(cube.spec.rows, 'row')} and {counted(cube.spec.cols, 'column')}",
             where=cube.files[0],
             hint="--window ROW,COL,HEIGHT,WIDTH, pixels counted from 0",
         )

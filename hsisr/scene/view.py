@@ -11,6 +11,7 @@ import numpy as np
 
 from hsisr.cube import ALL, Block, Cube, CubeSpec, Geo, Spectrum
 from hsisr.window import Window
+from hsisr.wording import counted
 
 
 class View:
@@ -32,11 +33,12 @@ class View:
     def _taken(self) -> Iterator[str]:
         whole, window = self._cube.spec, self._window
         if self._bands is not None:
-            yield f"{len(self._bands)} of {whole.bands} bands are taken: {_listed(self._bands)}"
+            many = counted(whole.bands, "band")
+            yield f"cut to {len(self._bands)} of {many}: {_listed(self._bands)}"
         if window != whole.window:
             yield (
-                f"{window.height} of {whole.rows} rows are taken, from row {window.row}, and "
-                f"{window.width} of {whole.cols} columns, from column {window.col}"
+                f"cut to {window.height} of {counted(whole.rows, 'row')}, from row {window.row}, "
+                f"and {window.width} of {counted(whole.cols, 'column')}, from column {window.col}"
             )
 
     def read(self, window: Window, bands: slice = ALL) -> Block:

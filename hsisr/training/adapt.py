@@ -27,6 +27,7 @@ from hsisr.training.fit import Report, fit
 from hsisr.training.steps import total_loss
 from hsisr.training.token_step import TokenStep
 from hsisr.window import Window
+from hsisr.wording import counted
 
 SHARES = (0.6, 0.2, 0.2)
 """Of training, selecting and judging along the longer side of the scene."""
@@ -75,7 +76,8 @@ def _require_enough(parts: dict[str, list[Window]], scale: int, where: Path) -> 
         if pixels < _LEAST:
             raise InputError(
                 f"the scene is too small to tell whether an adapted model is better: degraded "
-                f"{scale} times, its {split} part has {pixels} pixels, {_LEAST} are needed",
+                f"{scale} times, its {split} part has {counted(pixels, 'pixel')}, "
+                f"{_LEAST} are needed",
                 where=where,
                 hint="upscale it without --adapt",
             )

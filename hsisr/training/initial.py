@@ -14,6 +14,7 @@ from hsisr.errors import UsageError
 from hsisr.recipe import UnmixRecipe
 from hsisr.scene.spectra import SPECTRA, bright
 from hsisr.unmixing.library import read_library
+from hsisr.wording import counted
 from hsisr_models.endmembers import SHELF as METHODS
 
 RANDOM = "random"
@@ -52,7 +53,8 @@ def _read(path: Path, patches: PatchSet, pixels: Tensor, endmembers: int) -> Ten
     count = len(library.spectra)
     if count != endmembers:
         raise UsageError(
-            f"{endmembers} endmembers cannot start from {count} spectra",
+            f"{counted(endmembers, 'endmember')} cannot start from "
+            f"{counted(count, 'spectrum', 'spectra')}",
             where=path,
             hint=f"--endmembers {count}",
         )

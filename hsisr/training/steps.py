@@ -26,6 +26,7 @@ from hsisr.errors import ModelError, UsageError
 from hsisr.recipe import Recipe
 from hsisr.scene import gaps
 from hsisr.training.initial import RANDOM, initial_endmembers
+from hsisr.wording import counted
 from hsisr_models.contract import Outcome
 from hsisr_models.losses import SHELF as LOSSES
 from hsisr_models.metrics import SHELF as METRICS
@@ -166,7 +167,8 @@ class SrStep:
         numbers = self._recipe.sr
         if unmix and unmix.card.bands != patches.bands:
             raise ModelError(
-                f"was trained for {unmix.card.bands} bands, the scenes have {patches.bands}",
+                f"was trained for {counted(unmix.card.bands, 'band')}, "
+                f"the scenes have {patches.bands}",
                 where=unmix.path,
             )
         endmembers = unmix.card.endmembers if unmix else 0

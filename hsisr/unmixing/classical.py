@@ -21,6 +21,7 @@ from hsisr.tiling.operations import UnmixLinearly
 from hsisr.unmixing.agreement import angles
 from hsisr.unmixing.library import Library, read_library, reflectance_of_one
 from hsisr.window import Window
+from hsisr.wording import counted
 from hsisr_models.abundances import SHELF as SOLVERS
 from hsisr_models.contract import Solution
 from hsisr_models.counts import FEWEST, MOST, capped
@@ -97,8 +98,8 @@ class InScene:
     @property
     def words(self) -> str:
         """For the reader."""
-        many = f"up to {MOST}" if self.count is None else str(self.count)
-        return f"{many} endmembers by {self.method}"
+        up_to = "up to " if self.count is None else ""
+        return f"{up_to}{counted(self.count or MOST, 'endmember')} by {self.method}"
 
     def most(self, spec: CubeSpec) -> int:
         """How many can come out for a scene."""
@@ -130,7 +131,7 @@ class InScene:
         pixels = np.where(good, sample_pixels(cube, SPECTRA, self.seed, windows), np.float32(0))
         if count > len(pixels):
             raise InputError(
-                f"{count} endmembers of {len(pixels)} pixels with data",
+                f"{counted(count, 'endmember')} of {counted(len(pixels), 'pixel')} with data",
                 where=where,
                 hint="fewer --endmembers",
             )
@@ -207,7 +208,7 @@ class LinearUnmixing:
         bands, many = int(good_bands(spec).sum()), len(library.names)
         if many > bands and self.solver.name not in _SPARSE:
             raise UsageError(
-                f"{many} spectra cannot be told apart by {bands} bands",
+                f"{many} spectra cannot be told apart by {counted(bands, 'band')}",
                 hint=f"--abundances {' or '.join(_SPARSE)}, or fewer spectra",
             )
         return self.mixture(library.spectra, spec, library.names, library.classes)

@@ -21,6 +21,7 @@ from hsisr.formats.envi.table import read_spectra_table
 from hsisr.scene.resampling import covered, weights
 from hsisr.scene.spectra import good_bands
 from hsisr.unmixing.agreement import Matrix, angles
+from hsisr.wording import counted
 
 _TABLES = (".csv", ".txt", ".tsv")
 _DELETED = -9999.0
@@ -100,8 +101,8 @@ class Library:
         lacking = "scene" if spec.spectrum is None else "library"
         if bands != spec.bands:
             raise InputError(
-                f"the {lacking} has no wavelengths, and {bands} values of each spectrum cannot "
-                f"be those of {spec.bands} bands",
+                f"the {lacking} has no wavelengths, and {counted(bands, 'value')} of each spectrum "
+                f"cannot be those of {counted(spec.bands, 'band')}",
                 where=where,
                 hint="wavelengths in the header of the scene and in the library",
             )
@@ -124,8 +125,8 @@ class Library:
         names = [self.names[i] for i in np.flatnonzero(holes.any(1))]
         several = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
         raise InputError(
-            f"{len(names)} of {len(self.names)} spectra ({several}) have no values at "
-            f"{stretches(lacking, want)}, where the scene has good bands",
+            f"lacks values of {len(names)} of {counted(len(self.names), 'spectrum', 'spectra')} "
+            f"({several}) at {stretches(lacking, want)}, where the scene has good bands",
             where=where,
             hint=f"leave them out, or: --bands {stretches(good & ~lacking, want)}",
         )
@@ -234,7 +235,8 @@ def _require_covered(
     within = good & there
     raise InputError(
         f"the library covers {min(have.centres_nm):.6g}-{max(have.centres_nm):.6g} nm; it has "
-        f"nothing for {missing.sum()} of {good.sum()} good bands, at {stretches(missing, want)}",
+        f"nothing for {missing.sum()} of {counted(good.sum(), 'good band')}, at "
+        f"{stretches(missing, want)}",
         where=where,
         hint=f"--bands {stretches(within, want)}" if within.any() else "another library",
     )

@@ -23,6 +23,7 @@ from hsisr.formats._pixel_lists import pixel_list
 from hsisr.formats._variables import Variable, listing
 from hsisr.formats.hdf5.safe import explained, loaded, open_file, walk
 from hsisr.formats.mat5.decoder import extract, list_variables
+from hsisr.wording import counted
 
 Extract = Callable[[Variable], NDArray[np.generic]]
 
@@ -74,9 +75,10 @@ def read_spectra(path: Path, count: int) -> NDArray[np.float64]:
         known = [v for v in fitting if v.base.lower() in SPECTRA]
         if len(known) != 1:
             raise InputError(
-                f"{len(known)} matrices that could be the spectra of {count} materials",
+                f"{counted(len(known), 'matrix', 'matrices')} that could be the spectra of "
+                f"{counted(count, 'material')}",
                 where=path,
-                hint=f"one with {count} rows, called {' or '.join(sorted(SPECTRA))}",
+                hint=f"one with {counted(count, 'row')}, called {' or '.join(sorted(SPECTRA))}",
             )
         matrix = np.array(extracted(known[0]), np.float64)
     return matrix if matrix.shape[0] == count else np.ascontiguousarray(matrix.T)

@@ -18,6 +18,7 @@ from hsisr.scene.spectra import good_bands
 from hsisr.unmixing import matrices
 from hsisr.unmixing.agreement import Agreement, Comparison, Matrix, Residual
 from hsisr.window import Window
+from hsisr.wording import counted
 from hsisr_models.abundances import SHELF as SOLVERS
 
 
@@ -62,7 +63,8 @@ class Truth:
             )
         if scene.spec.bands != self.spectra.shape[1]:
             raise InputError(
-                f"has {scene.spec.bands} bands, the true spectra have {self.spectra.shape[1]}",
+                f"has {counted(scene.spec.bands, 'band')}, "
+                f"the true spectra have {self.spectra.shape[1]}",
                 where=scene.files[0],
             )
 

@@ -137,7 +137,7 @@ def test_the_table_stands_beside_the_published_row(mine, expected, hsisr):
     assert published.split()[2:] == ["24.5972", "0.4725", "7.8478", "4.8280", "-", "-"]
     assert float(difference.split()[1]) == pytest.approx(expected["psnr"] - 24.5972, abs=1e-2)
     text = "\n".join(notes)
-    for part in ("4 test image(s), degraded x8 by bicubic", "metrics sspsr", "divided by 8000"):
+    for part in ("4 test images, degraded x8 by bicubic", "metrics sspsr", "divided by 8000"):
         assert part in text
     assert "published by nobody" in text
 

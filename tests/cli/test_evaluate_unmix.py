@@ -205,9 +205,9 @@ def test_what_cannot_be_compared_is_refused(hsisr, unmixed, truth, tmp_path, wor
     ("content", "what"),
     [
         (None, "no mine_endmembers.csv with the spectra lies beside it"),
-        (b"band,a\n1,2\n", "holds 1 whole spectra, there are abundances of 3"),
+        (b"band,a\n1,2\n", "holds 1 whole spectrum, there are abundances of 3"),
         (b"band,a,b,c\n1,x,1,1\n", "'x' in the row that begins with '1'"),
-        (b"band,a\n1,2\n3\n", "row 3 has 1 cells; 2 expected"),
+        (b"band,a\n1,2\n3\n", "row 3 has 1 cell; 2 expected"),
         (b"band,a,b,c\n1,nan,1,2\n", "holds 2 whole spectra"),
         (b"", "not a table of spectra"),
         (b"\xff\xfe\x00", "not a table of spectra"),

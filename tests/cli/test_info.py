@@ -71,6 +71,15 @@ def test_a_scene_without_any_metadata_is_described(make_scene, hsisr):
     assert "no-data value none" in words
 
 
+def test_what_there_is_one_of_is_told_in_the_singular(tmp_path, hsisr):
+    spectra = {"wavelength": [500, 600], "wavelength units": "Nanometers", "bbl": [0, 1]}
+    header = tmp_path / "scene.hdr"
+    spectral.envi.save_image(str(header), np.ones((4, 5, 2), np.int16), metadata=spectra)
+    assert "500.0 - 600.0 nm, 1 bad band\n" in hsisr("info", header).out
+    np.save(tmp_path / "grey.npy", np.ones((1, 4, 5)))
+    assert "5 x 4 pixels x 1 band  " in hsisr("info", tmp_path / "grey.npy", "--axes", "BYX").out
+
+
 def test_a_reference_system_is_told_by_its_name(tmp_path, hsisr):
     wkt = 'PROJCS["WGS 84 / UTM zone 11N",GEOGCS["WGS 84",DATUM["WGS_1984"]]]'
     with h5py.File(tmp_path / "scene.nc", "w") as file:

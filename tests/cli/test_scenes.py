@@ -129,7 +129,7 @@ def test_what_cannot_be_read_in_a_folder_is_left_out_and_told(folder, hsisr, tmp
 def test_both_files_of_a_pair_are_one_scene(folder, hsisr, tmp_path):
     ended = hsisr("upscale", folder / "a.hdr", folder / "a.img", *QUICK, "-o", tmp_path)
     assert ended.code == 0
-    assert ended.err.splitlines()[-1] == "1 of 1 scenes done"
+    assert ended.err.splitlines()[-1] == "1 of 1 scene done"
 
 
 def test_the_masks_of_a_product_are_no_scenes_of_their_own(hsisr, tmp_path):
@@ -287,8 +287,8 @@ def test_a_part_of_a_scene_is_upscaled_in_its_place(world, hsisr, tmp_path):
     found = spectral.open_image(str(tmp_path / "scene_x2.hdr"))
     assert found.bands.centers == list(WAVELENGTHS[taken])
     record = json.loads((tmp_path / "scene_x2.run.json").read_text())
-    assert f"{len(taken)} of {BANDS} bands are taken: 3-5,1,{BANDS - 4}-{BANDS}" in record["notes"]
-    assert any("12 of 64 rows are taken, from row 10" in note for note in record["notes"])
+    assert f"cut to {len(taken)} of {BANDS} bands: 3-5,1,{BANDS - 4}-{BANDS}" in record["notes"]
+    assert any("cut to 12 of 64 rows, from row 10" in note for note in record["notes"])
 
 
 def test_a_part_is_what_the_whole_gives_far_from_its_border(world, hsisr, tmp_path):

@@ -175,7 +175,7 @@ def test_bands_of_noise_are_told_with_the_bands_to_take_instead(world, hsisr, tm
     scene = write_scene(tmp_path, numbers, HEADER, "loud")
     command = ("unmix", scene, "-p", 3, "--method", "vca", "--no-quicklook")
     warned = next(line for line in hsisr(*command).err.splitlines() if " noise" in line)
-    assert warned.startswith("warning: 2 bands hold hardly more than noise")
+    assert warned.startswith("warning: there is hardly more than noise in 2 bands")
     bands = warned.rpartition("--bands ")[2]
     ended = hsisr(*command, "--bands", bands, "-o", tmp_path / "clear")
     assert " noise" not in ended.err

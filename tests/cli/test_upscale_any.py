@@ -113,7 +113,7 @@ def test_a_scene_that_does_not_vary_is_told_to_have_no_range(dtype, consistency,
 def test_a_single_band_is_told_of(hsisr, tmp_path):
     ended = hsisr("upscale", _write(tmp_path, _scene(1)), "--scale", 2, "-o", tmp_path)
     assert "sharpened as a grey image" in ended.err
-    assert "1 of 1 axes" in ended.err
+    assert "1 of 1 axis" in ended.err
 
 
 def test_a_scale_without_a_model_names_those_with_one(hsisr, tmp_path):

@@ -24,6 +24,7 @@ from hsisr.formats.envi.pair import DATA, HEADER, is_file
 from hsisr.formats.envi.spec import read_layout, read_spec
 from hsisr.formats.envi.spectrum import read_spectrum
 from hsisr.formats.envi.table import SpectraFile, name_column, read_labels
+from hsisr.wording import counted
 
 _LIBRARY = (".sli", ".lib", ".esl", *DATA)
 _TABLE = ".csv"
@@ -55,7 +56,7 @@ def read_library(path: Path) -> SpectraFile:
     spectrum = read_spectrum(fields, spec.cols)
     names = fields.texts("spectra names")
     if names and len(names) != spec.rows:
-        fields.note(f"{len(names)} 'spectra names' for {spec.rows} spectra are not used")
+        fields.note(f"'spectra names' are not used: {len(names)} for {spec.rows} spectra")
         names = None
     notes = (*image.notes, *fields.notes)
     return SpectraFile(values, tuple(names) if names else None, spectrum, {}, notes)
@@ -89,11 +90,12 @@ def labels_beside(
     if len(named) == len(names):
         others = sum(a != b for a, b in zip(named, names, strict=True))
         if others <= _MISSPELT * len(names):
-            note = f"{others} of {len(names)} spectra have another name in {table.name}"
+            note = f"{table.name} names {others} of {len(names)} spectra otherwise"
             return labels, (note,) if others else ()
     rows = {name: row for row, name in enumerate(named)}
     if missing := [name for name in names if name not in rows]:
-        told = f"says nothing of {len(missing)} of {len(names)} spectra, as of {shown(missing[0])}"
+        many = counted(len(names), "spectrum", "spectra")
+        told = f"says nothing of {len(missing)} of {many}, as of {shown(missing[0])}"
         raise InputError(told, where=table)
     return {key: tuple(cells[rows[name]] for name in names) for key, cells in labels.items()}, ()
 

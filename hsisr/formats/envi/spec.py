@@ -15,6 +15,7 @@ from hsisr.formats.envi.header import shown, to_number
 from hsisr.formats.envi.map_info import read_geo
 from hsisr.formats.envi.native import EnviNative
 from hsisr.formats.envi.spectrum import read_spectrum
+from hsisr.wording import counted
 
 DTYPES: dict[int, np.dtype[Any]] = {
     1: np.dtype(np.uint8),
@@ -171,6 +172,6 @@ def _geo(fields: Fields) -> Geo | None:
 def _names(fields: Fields, bands: int) -> tuple[str, ...] | None:
     names = fields.texts("band names")
     if names and len(names) != bands:
-        fields.note(f"{len(names)} 'band names' for {bands} bands are not used")
+        fields.note(f"'band names' are not used: {len(names)} for {counted(bands, 'band')}")
         return None
     return tuple(names) if names else None

@@ -20,6 +20,7 @@ from hsisr.errors import InputError
 from hsisr.formats.envi.fields import Fields
 from hsisr.formats.envi.header import EnviHeader, braced, shown, to_number
 from hsisr.formats.envi.spectrum import read_spectrum
+from hsisr.wording import counted
 
 _LIMIT = 1 << 29
 _PLACE = re.compile(r"\s*(wave|lambda|wl|nm|um|µm|μm|band|channel)", re.IGNORECASE)
@@ -77,7 +78,9 @@ def read_cells(path: Path) -> tuple[list[str], list[list[str]]]:
     width = len(lines[0])
     for number, row in enumerate(lines, 1):
         if len(row) != width:
-            raise InputError(f"row {number} has {len(row)} cells; {width} expected", where=path)
+            raise InputError(
+                f"row {number} has {counted(len(row), 'cell')}; {width} expected", where=path
+            )
     return [cell.strip() for cell in lines[0]], lines[1:]
 
 

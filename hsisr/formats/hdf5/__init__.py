@@ -30,6 +30,7 @@ from hsisr.formats.hdf5.safe import (
 )
 from hsisr.formats.hdf5.source import Hyperslabs
 from hsisr.formats.hdf5.writer import Hdf5Writer
+from hsisr.wording import counted
 
 NAME = "hdf5"
 SUFFIXES = (".h5", ".hdf5", ".he5", ".nc")
@@ -79,7 +80,8 @@ def _open(file: h5py.File, path: Path, options: ReadOptions) -> VariableCube:
     cube.source = Hyperslabs(dataset, cube.axes, path)
     cube.notes += notes
     if missing:
-        cube.notes += (f"{missing} chunks were never written and read as {dataset.fillvalue}",)
+        unwritten = counted(missing, "chunk")
+        cube.notes += (f"{unwritten} never written, read as {dataset.fillvalue}",)
     return cube
 
 

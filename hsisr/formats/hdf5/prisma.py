@@ -23,6 +23,7 @@ from hsisr.formats._axes import Axes
 from hsisr.formats._metadata import Value
 from hsisr.formats.hdf5.metadata import Description
 from hsisr.formats.hdf5.values import read_values
+from hsisr.wording import counted
 
 _CUBE = re.compile(r"HDFEOS/SWATHS/PRS_L(1|2B|2C|2D)_H(?:CO|RC)/Data Fields/(VNIR|SWIR)_Cube")
 _CORNERS = (
@@ -82,8 +83,10 @@ def _spectrum(
     if len(widths) == len(centres):
         found["fwhm"] = tuple(np.interp(bands, known, np.array(widths)[known]).tolist())
     absent = len(centres) - len(known)
-    note = f"{absent} bands have no wavelength: taken as bad, placed in line with their neighbours"
-    return found, [note] if absent else []
+    if not absent:
+        return found, []
+    without = f"{counted(absent, 'band')} without a wavelength"
+    return found, [f"{without}: taken as bad, placed in line with the neighbours"]
 
 
 def _in_line(centres: Numbers, known: NDArray[np.intp]) -> Numbers:

@@ -10,6 +10,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from hsisr.formats.tiff.errors import MalformedError, PaletteError, UnsupportedError
+from hsisr.wording import counted
 
 _RAW = 1
 _PREDICTED = (5, 8, 32946, 50000)
@@ -117,13 +118,15 @@ def _check_kind(ifd: tifffile.TiffPage) -> None:
 def _dtype(ifd: tifffile.TiffPage) -> np.dtype[Any]:
     bits, dtype = ifd.bitspersample, ifd.dtype
     if dtype is None or dtype.kind not in "uif" or dtype == np.float16:
-        raise UnsupportedError(f"samples of {bits} bits, {getattr(ifd.sampleformat, 'name', '')}")
+        raise UnsupportedError(
+            f"samples of {counted(bits, 'bit')}, {getattr(ifd.sampleformat, 'name', '')}"
+        )
     if bits != dtype.itemsize * 8:
-        raise UnsupportedError(f"samples of {bits} bits")
+        raise UnsupportedError(f"samples of {counted(bits, 'bit')}")
     stated = ifd.tags.get(258)
     if stated is not None and stated.count not in (1, ifd.samplesperpixel):
         raise MalformedError(
-            f"{ifd.samplesperpixel} samples per pixel, BitsPerSample of {stated.count}"
+            f"{counted(ifd.samplesperpixel, 'sample')} per pixel, BitsPerSample of {stated.count}"
         )
     return dtype
 

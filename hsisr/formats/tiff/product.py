@@ -18,6 +18,7 @@ from xml.etree.ElementTree import Element
 
 from hsisr.formats.tiff.bands import read_bands
 from hsisr.formats.tiff.gdal_metadata import ROLE, Items, read_xml
+from hsisr.wording import counted
 
 BACKGROUND = ("product", None, "background")
 """The item with the stored value that means "no data"."""
@@ -67,7 +68,7 @@ def read_product(path: Path, image: Path, bands: int) -> Items:
     named = _IMAGE.fullmatch(image.stem)
     detector = (named[2] or "").upper() if named else ""
     if len(listed) != bands and not (detector and len(listed) > bands):
-        raise ValueError(f"it is about {len(listed)} bands, the image has {bands}")
+        raise ValueError(f"it is about {counted(len(listed), 'band')}, the image has {bands}")
     chosen = slice(-bands, None) if detector == "_SWIR" else slice(bands)
     items = _band_items(listed[chosen])
     if not detector:

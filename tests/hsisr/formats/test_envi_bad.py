@@ -217,7 +217,7 @@ def test_a_header_without_data_says_which_names_were_tried(tmp_path: Path) -> No
         ("data ignore value", "0.5", "cannot occur in int16"),
         ("data ignore value", "-99999", "cannot occur in int16"),
         ("data ignore value", "nan", "cannot occur in int16"),
-        ("band names", "{a, b, c}", "3 'band names' for 2 bands"),
+        ("band names", "{a, b, c}", "'band names' are not used: 3 for 2 bands"),
         ("wavelength", "{550, 450.5}", "do not increase"),
         ("map info", "{UTM, 1, 1, 5e5}", "'map info' is not understood"),
         (

@@ -126,7 +126,7 @@ def test_the_published_library_is_read_as_by_spectral(shared_data: Callable[[str
     labels, notes = labels_beside(path, found.names)
     assert labels["LEVEL_2"][0] == "bare"
     assert sorted(set(labels["LEVEL_2"])) == ["bare", "built", "burned", "npv", "vegetation"]
-    assert "1 of 7261 spectra have another name" in notes[0]
+    assert "names 1 of 7261 spectra otherwise" in notes[0]
 
 
 def test_values_that_are_none_are_none(tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_names_that_are_too_few_are_not_used(tmp_path: Path) -> None:
     numbers = np.ones((3, 2), "<f4")
     found = read_library(hand_made(tmp_path, numbers, 4, spectra_names="{a, b}"))
     assert found.names is None
-    assert "2 'spectra names' for 3 spectra are not used" in found.notes
+    assert "'spectra names' are not used: 2 for 3 spectra" in found.notes
 
 
 def test_labels_in_another_order_are_found_by_name(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def test_the_published_table_is_read_as_by_numpy(shared_data: Callable[[str], Pa
         ("", "not a table"),
         ("wavelength,a\n", "not a table"),
         ("just words\nand more\n", "not a table"),
-        ("wavelength,a\n400,1\n410\n", "row 3 has 1 cells; 2 expected"),
+        ("wavelength,a\n400,1\n410\n", "row 3 has 1 cell; 2 expected"),
         ("wavelength,a\n400,1\n410,x\n", "'x' in the row that begins with '410'"),
         ("wavelength,a\n400,1\n,2\n", "a wavelength is missing"),
         ("name,a\nb,c\n", "number was expected"),

@@ -78,7 +78,9 @@ def test_other_files_in_the_folder_do_not_matter(folder: Folder) -> None:
 def test_a_missing_band_is_named(folder: Folder) -> None:
     place = folder(pattern(5, 6, 5))
     (place / "toy_ms_03.png").unlink()
-    with pytest.raises(InputError, match=r"band 3 of toy_ms_\.\.\. is missing; there are 4") as it:
+    with pytest.raises(
+        InputError, match=r"band 3 of toy_ms_\.\.\. is missing; found 4 files"
+    ) as it:
         open_cube(place / "toy_ms_05.png")
     assert it.value.where == str(place)
     (place / "toy_ms_01.png").unlink()

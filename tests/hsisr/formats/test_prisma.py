@@ -94,7 +94,7 @@ def test_bands_have_their_wavelengths_and_absent_or_flagged_ones_are_bad(tmp_pat
     _product(tmp_path / "p.he5")
     with open_cube(tmp_path / "p.he5", ReadOptions(var="VNIR_Cube")) as cube:
         spectrum = cube.spec.spectrum
-        assert any("2 bands have no wavelength" in note for note in cube.notes)
+        assert any("2 bands without a wavelength" in note for note in cube.notes)
     assert spectrum is not None
     assert spectrum.centres_nm == (920, 910, 900, 890, 878)
     assert spectrum.widths_nm == (12, 12, 12, 11, 10)

@@ -197,7 +197,7 @@ BAD: dict[str, tuple[Callable[[Path], None], str]] = {
     "a predictor without compression": (of(classic(plain(t317=("H", [2])))), "predictor 2"),
     "a palette": (palette, "palette"),
     "JPEG": (codec_of_images, "JPEG"),
-    "one bit per pixel": (array(np.zeros((8, 8), bool)), "1 bits"),
+    "one bit per pixel": (array(np.zeros((8, 8), bool)), "1 bit,"),
     "twelve bits per pixel": (of(classic(plain(t258=("H", [12])))), "12 bits"),
     "half floats": (array(np.zeros((8, 8), np.float16)), "16 bits, IEEEFP"),
     "complex numbers": (array(np.zeros((8, 8), np.complex64)), "COMPLEX"),

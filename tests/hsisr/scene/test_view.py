@@ -320,8 +320,8 @@ def test_what_lies_outside_is_not_read(cube: Callable[..., ArrayCube]) -> None:
 def test_the_notes_say_what_was_taken(cube: Callable[..., ArrayCube]) -> None:
     view = View(cube(ROWS, COLS, bands=BANDS), (0, 1, 2, 4), PART)
     assert view.notes == (
-        "4 of 5 bands are taken: 1-3,5",
-        "6 of 20 rows are taken, from row 7, and 9 of 30 columns, from column 11",
+        "cut to 4 of 5 bands: 1-3,5",
+        "cut to 6 of 20 rows, from row 7, and 9 of 30 columns, from column 11",
     )
     assert View(cube(ROWS, COLS)).notes == ()
 

@@ -91,7 +91,7 @@ def test_a_library_of_another_part_of_the_spectrum_covers_nothing(rng: np.random
 def test_spectra_with_deleted_channels_are_named(rng: np.random.Generator) -> None:
     known = library(rng)
     known.spectra[1, (PLACES > 1000) & (PLACES < 1100)] = np.nan
-    with pytest.raises(InputError, match=r"1 of 3 spectra \(tree\) have no values") as caught:
+    with pytest.raises(InputError, match=r"lacks values of 1 of 3 spectra \(tree\)") as caught:
         known.on(scene(Spectrum(CENTRES)))
     assert "1020-1080nm" in caught.value.what
     assert caught.value.hint == "leave them out, or: --bands 400-1000nm,1100-2400nm"
@@ -107,7 +107,7 @@ def test_without_wavelengths_the_number_of_values_decides(
     found = known.on(spec)
     np.testing.assert_array_equal(found.spectra, known.spectra)
     assert f"the {without} has no wavelengths" in found.notes[0]
-    with pytest.raises(InputError, match=f"the {without} has no wavelengths, and 1076 values"):
+    with pytest.raises(InputError, match=f"the {without} has no wavelengths, and 1,076 values"):
         known.on(scene(spec.spectrum and Spectrum(CENTRES)))
 
 

@@ -1,0 +1,29 @@
+"""Numbers in sentences agree with their nouns."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hsisr.wording import counted
+
+
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [
+        (0, "0 bands"),
+        (1, "1 band"),
+        (2, "2 bands"),
+        (1.0, "1 band"),
+        (0.5, "0.5 bands"),
+        (1234567890, "1,234,567,890 bands"),
+        (np.int64(1), "1 band"),
+    ],
+)
+def test_a_noun_is_in_the_plural_unless_there_is_one(number, told):
+    assert counted(number, "band") == told
+
+
+def test_a_plural_can_be_given():
+    assert counted(1, "spectrum", "spectra") == "1 spectrum"
+    assert counted(2, "spectrum", "spectra") == "2 spectra"
