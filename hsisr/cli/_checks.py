@@ -107,17 +107,31 @@ def consistency(job: Job) -> Agreement:
     with shared.stoppable(unfinished) as stopper, open_cube(job.results.path) as output:
         steps = shared.progress(stopper.heeded(tiles), len(tiles), "checking")
         found = check.consistency(steps, output, job.cube, operator=job.operator)
-    told = "the scene does not vary, so it has no range to compare by"
-    if not math.isnan(found.worst):
-        told = f"the result differs from the scene by at most {found.worst:.2g} of its range"
     shared.say(
-        f"consistency {_in_words(found)}: degraded ({job.operator}), {told}"
+        f"consistency {_in_words(found)}: degraded ({job.operator}), {_deviation(found.worst)}"
         + ("" if all_of_it else f", in {counted(len(tiles), 'window')} spread over it")
     )
-    if job.enforce and found.worst > check.CONSISTENT:
+    if job.enforce and check.CONSISTENT < found.worst < math.inf:
         shared.say("note: samples rounded or clipped to the data type are not consistent any more")
     return found
 
 
+def _deviation(worst: float) -> str:
+    """Of a degraded result from its scene."""
+    if math.isnan(worst):
+        return "the result has no sample to compare with the scene"
+    if worst == 0:
+        return "the result is the scene"
+    if math.isinf(worst):
+        return "the result differs from the scene, which does not vary and so has no range"
+    return f"the result differs from the scene by at most {worst:.2g} of its range"
+
+
 def _in_words(agreement: Agreement) -> str:
+    if math.isnan(agreement.worst):
+        return "unknown"
+    if agreement.worst == 0:
+        return "exact"
+    if math.isnan(agreement.psnr):
+        return f"without PSNR, as no value is positive, SAM {agreement.sam:.2f}°"
     return f"{agreement.psnr:.2f} dB, SAM {agreement.sam:.2f}°"

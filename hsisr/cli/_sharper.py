@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -80,9 +81,14 @@ class Sharper:
                 operator=self._operator,
                 runtime=machine,
             )
+        told = "there are no abundances to compare with those of the scene"
+        if not math.isnan(found.worst):
+            told = (
+                "the abundances differ from those of the scene by "
+                f"{found.mean:.2g} on average, {found.worst:.2g} at most"
+            )
         shared.say(
-            f"consistency degraded ({self._operator}), the abundances differ from those of the "
-            f"scene by {found.mean:.2g} on average, {found.worst:.2g} at most"
+            f"consistency degraded ({self._operator}), {told}"
             + ("" if all_of_it else f", in {counted(len(tiles), 'window')} spread over it")
         )
         return {"degradation": self._operator, **asdict(found)}

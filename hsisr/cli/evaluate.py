@@ -207,8 +207,12 @@ def _table(rows: list[Row]) -> list[str]:
 
     metrics = [SHELF[name] for name in rows[0].values]
     headings = [" ".join(filter(None, (metric.LABEL, metric.UNIT))) for metric in metrics]
-    cells = [[row.name, *(f"{value:.4f}" for value in row.values.values())] for row in rows]
+    cells = [[row.name, *map(_cell, row.values.values())] for row in rows]
     return shared.table(["", *headings], cells)
+
+
+def _cell(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.4f}"
 
 
 @dataclass(frozen=True)

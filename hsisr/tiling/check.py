@@ -44,11 +44,17 @@ class Agreement:
     """How near an estimate comes to what it is compared with; NaN if no sample is on both sides."""
 
     psnr: float
-    """In dB, the mean over the bands, the peak being the largest value compared with."""
+    """In dB, the mean over the bands, the peak being the largest value compared with.
+
+    NaN if that is not positive.
+    """
     sam: float
     """In degrees, the mean over the pixels."""
     worst: float
-    """The largest difference, in parts of the range of the values compared with."""
+    """The largest difference, in parts of the range of the values compared with.
+
+    Of values that are all one: infinite, or 0 if nothing differs.
+    """
 
 
 @dataclass(frozen=True)
@@ -200,8 +206,10 @@ class _Comparison:
 
     def result(self) -> Agreement:
         peak, extent = self._largest, self._largest - self._lowest
+        if extent < 0:
+            return Agreement(math.nan, math.nan, math.nan)
         return Agreement(
             psnr=self._psnr.result() + 20 * math.log10(peak) if peak > 0 else math.nan,
             sam=self._sam.result(),
-            worst=self._worst / extent if extent > 0 else math.nan,
+            worst=self._worst and (self._worst / extent if extent else math.inf),
         )

@@ -52,6 +52,17 @@ def test_a_flawless_estimate_is_infinite_in_words_and_null_in_json(world, hsisr)
     assert row["sam"] == pytest.approx(0, abs=1e-4)
 
 
+def test_a_measure_that_a_scene_does_not_have_is_left_empty(hsisr, tmp_path):
+    np.save(tmp_path / "flat.npy", np.full((32, 32, 3), 7, np.int16))
+    command = ("evaluate", tmp_path / "flat.npy", "--scale", "2")
+    ended = hsisr(*command)
+    assert ended.code == 0
+    _, bicubic, *_ = ended.out.splitlines()
+    # what does not vary has no correlation
+    assert bicubic.split()[1:] == ["inf", "1.0000", "0.0000", "0.0000", "-", "0.0000"]
+    assert _rows(hsisr(*command, "--json"))["bicubic"]["cc"] is None
+
+
 def test_a_model_scores_as_the_file_it_writes(world, make_scene, hsisr, tmp_path):
     scene = np.fromfile(world.data, "<i2").reshape(64, 24, 48).transpose(1, 0, 2)[:, 4:]
     truth = make_scene("truth", scene)

@@ -97,17 +97,38 @@ def test_bad_and_constant_bands_are_interpolated(bands, hsisr, tmp_path):
 
 
 @pytest.mark.parametrize("consistency", ["report", "enforce"])
-@pytest.mark.parametrize("dtype", ["<i2", "<f4"])
-def test_a_scene_that_does_not_vary_is_told_to_have_no_range(dtype, consistency, hsisr, tmp_path):
-    value = np.array(0.1 if dtype == "<f4" else 7, dtype)
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (np.int16(7), "exact: degraded (bicubic), the result is the scene"),
+        (np.int16(-7), "exact: degraded (bicubic), the result is the scene"),
+        (np.float32(0.1), "the scene, which does not vary and so has no range"),
+        (np.float32(-0.1), "without PSNR, as no value is positive, SAM 0.00°: "),
+    ],
+)
+def test_a_scene_that_does_not_vary_has_no_range(value, told, consistency, hsisr, tmp_path):
     np.save(tmp_path / "flat.npy", np.full((ROWS, COLS, 4), value))
     command = ("upscale", tmp_path / "flat.npy", "--scale", 2, "--consistency", consistency)
     ended = hsisr(*command, "-o", tmp_path)
     assert ended.code == 0
-    assert "the scene does not vary, so it has no range to compare by" in ended.err
-    assert "nan" not in ended.err
-    assert "not consistent" not in ended.err
+    (line,) = (line for line in ended.err.splitlines() if line.startswith("consistency "))
+    assert told in line
+    for word in ("nan", "inf ", "not consistent"):
+        assert word not in ended.err
     np.testing.assert_allclose(np.load(tmp_path / "flat_x2.npy"), value, rtol=1e-6)
+    record = json.loads((tmp_path / "flat_x2.run.json").read_text())["consistency"]
+    assert record["worst"] == (0 if "exact" in told else None)
+
+
+def test_a_result_of_which_nothing_can_be_compared_is_told_of(hsisr, tmp_path):
+    # the degradation sees a hole from everywhere
+    numbers = np.random.default_rng(0).uniform(1, 2, (ROWS, COLS, 4)).astype(np.float32)
+    numbers[::3, ::3] = np.nan
+    np.save(tmp_path / "holes.npy", numbers)
+    ended = hsisr("upscale", tmp_path / "holes.npy", "--scale", 2, "-o", tmp_path)
+    assert ended.code == 0
+    assert "consistency unknown: " in ended.err
+    assert "the result has no sample to compare with the scene" in ended.err
 
 
 def test_a_single_band_is_told_of(hsisr, tmp_path):

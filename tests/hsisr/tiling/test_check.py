@@ -233,14 +233,26 @@ def test_what_the_degradation_cannot_see_is_not_compared(scene: Scene) -> None:
     assert found.worst == pytest.approx(worst, rel=1e-3)
 
 
-def test_a_flat_scene_has_no_range_to_compare_with() -> None:
-    block = np.full((2, 6, 6), 5, np.float32)
-    output = block.repeat(2, 1).repeat(2, 2)
+@pytest.mark.parametrize(
+    ("value", "by", "psnr", "worst"),
+    [
+        (5, 0, math.inf, 0),
+        (5, 1, 10 * math.log10(25), math.inf),
+        (-5, 0, math.nan, 0),
+        (-5, 1, math.nan, math.inf),
+        (5, math.nan, math.nan, math.nan),
+    ],
+)
+def test_a_flat_scene_has_no_range_to_compare_with(
+    value: float, by: float, psnr: float, worst: float
+) -> None:
+    block = np.full((2, 6, 6), value, np.float32)
+    output = block.repeat(2, 1).repeat(2, 2) + np.float32(by)
     steps, complete = consistency_steps(cube_of(block).spec, 2)
     assert complete
     found = consistency(steps, cube_of(output), cube_of(block), operator="area")
-    assert found.psnr == math.inf
-    assert math.isnan(found.worst)
+    assert found.psnr == pytest.approx(psnr, nan_ok=True)
+    assert found.worst == pytest.approx(worst, nan_ok=True)
 
 
 def test_of_a_large_scene_windows_spread_over_it_are_compared() -> None:
