@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -130,6 +131,23 @@ def load_sr(name: str, scale: int | None, folder: Path = zoo.ZOO) -> SrModel:
             hint=f"--scale {found.card.scale}, or {other} --scale {scale}",
         )
     return SrModel(name, found.card.scale, found.card.peak, network, found, pretrained)
+
+
+def load_alike(names: Sequence[str], scale: int | None, folder: Path = zoo.ZOO) -> list[SrModel]:
+    """Models for `scale`, or for that of those among them that were trained for one.
+
+    Raises `UsageError` if these differ or there are none, else as `load_sr`.
+    """
+    follow = (zoo.BICUBIC, zoo.AUTO)
+    trained = {name: load_sr(name, scale, folder) for name in names if name not in follow}
+    scales = {model.scale: name for name, model in trained.items()}
+    if len(scales) > 1:
+        told = ", ".join(f"{name} for {scale}" for scale, name in scales.items())
+        raise UsageError(f"models for several scales: {told}", hint="one scale at a time")
+    scale = scale or next(iter(scales), None)
+    if scale is None:
+        raise UsageError("no --scale given", hint="--scale 4")
+    return [trained.get(name) or load_sr(name, scale, folder) for name in names]
 
 
 def _picked(scale: int | None, folder: Path) -> str:

@@ -71,7 +71,7 @@ def command(
     """
     from hsisr import evaluate, runtime
     from hsisr.bench.scoring import Terms
-    from hsisr.model import load_sr
+    from hsisr.model import load_alike
     from hsisr.scene.degraded import known_operator
 
     runtime.limit_threads(threads)
@@ -80,13 +80,11 @@ def command(
         metrics = metrics or known.settled_metrics()
         measures = list(evaluate.known_preset(metrics).measures)
         bounds = [_Bound.parsed(text, measures) for text in fail_under or ()]
-        models = [load_sr(name, scale or known.scale) for name in model or ()]
-        ratio = scale or known.scale or (models[0].scale if models else None)
-        if ratio is None:
-            raise UsageError("no --scale given", hint="--scale 4")
+        reference, *models = load_alike(["bicubic", *(model or ())], scale or known.scale)
+        ratio = reference.scale
         operator = known_operator(degradation or known.degradation)
         terms = Terms(ratio, operator, known.peak, metrics, machine, tile or _TILE)
-        rows = [_row(known, chosen, terms) for chosen in [load_sr("bicubic", ratio), *models]]
+        rows = [_row(known, chosen, terms) for chosen in (reference, *models)]
         rows += [_file_row(known, path, terms, var, axes) for path in estimates or ()]
     peak = f"{known.peak:g}, {known.peak_is}"
     notes = [
@@ -170,9 +168,6 @@ def _identity(model: SrModel) -> dict[str, str | None]:
 def _row(truth: _Truth, model: SrModel, terms: Terms) -> Row:
     from hsisr.bench.scoring import score
     from hsisr.evaluate import average
-
-    if model.scale != terms.scale:
-        raise UsageError(f"{model.name} is for scale {model.scale}, the table for {terms.scale}")
 
     def shown(strips: Strips, rows: int) -> Strips:
         return shared.progress(strips, rows, model.name, done=lambda strip: strip[0].row_stop)

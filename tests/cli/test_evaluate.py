@@ -110,10 +110,28 @@ def test_what_cannot_be_compared_is_refused(options, code, said, world, hsisr):
     assert said in ended.first
 
 
-def test_a_scene_needs_a_scale(world, hsisr):
-    ended = hsisr("evaluate", world.header)
+@pytest.mark.parametrize("models", [(), ("bicubic",), ("auto",)])
+def test_a_scene_needs_a_scale(models, world, hsisr):
+    named = [part for name in models for part in ("--model", name)]
+    ended = hsisr("evaluate", world.header, *named)
     assert ended.code == 2
+    assert ended.first == "error: no --scale given"
     assert "hint: --scale 4" in ended.err
+
+
+@pytest.mark.parametrize("names", [("any-x4",), ("bicubic", "any-x4"), ("auto", "any-x4")])
+def test_trained_models_tell_the_scale(names, world, hsisr):
+    named = [part for name in names for part in ("--model", name)]
+    ended = hsisr("evaluate", world.header, *named, "--json")
+    assert ended.code == 0
+    assert json.loads(ended.out)["scale"] == 4
+    assert len(json.loads(ended.out)["models"]) == len(names)
+
+
+def test_models_for_several_scales_do_not_tell_it(world, hsisr):
+    ended = hsisr("evaluate", world.header, "--model", "any-x4", "--model", world.run)
+    assert ended.code == 2
+    assert ended.first == f"error: models for several scales: any-x4 for 4, {world.run} for 2"
 
 
 def test_estimates_of_another_size_are_refused(world, make_scene, hsisr):
