@@ -148,12 +148,13 @@ class Means:
         `statistics` says whether the whole scene is read beforehand.
         """
         from hsisr.files import free_room, human_size
+        from hsisr.results.export import room_of
         from hsisr.tiling.forecast import run_seconds, statistics_seconds
 
         sizes = self.sizes(target, cube, operations[0])
         seconds = run_seconds(cube, seen, sizes, self.workers(operations, sizes.threads))
         seconds += statistics_seconds(cube) if statistics else 0
-        needed, plan = sum(spec.nbytes for _, spec in target.cubes), sizes.plan
+        needed, plan = room_of(target.cubes, target.format), sizes.plan
         height, width = plan.tile
         tiles = f"{len(plan):,} of {height} x {width} pixels"
         shared.say(f"tiles      {tiles}, {sizes.threads} at a time")

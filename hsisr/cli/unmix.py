@@ -221,9 +221,9 @@ def _finish_if_needed(
 
 
 def _require_writable(job: Job, lists: Sequence[Path], quicklook: bool) -> None:
-    from hsisr.results.export import require_writable
+    from hsisr.results.export import require_writable, room_of
 
-    needed = sum(spec.nbytes for _, spec in job.expected.cubes)
+    needed = room_of(job.expected.cubes, job.expected.format)
     inputs = [*lists, *inputs_of(job)]
     files = job.results.files(quicklook)
     replace = job.means.may_replace(job.results.journal, job.begun)

@@ -185,10 +185,10 @@ def command(
 
 
 def _require_writable(job: Job, written: Sequence[Path], lists: Sequence[Path]) -> None:
-    from hsisr.results.export import require_writable
+    from hsisr.results.export import require_writable, room_of
 
     trained = [job.model.checkpoint.path] if job.model.checkpoint else []
-    needed = sum(spec.nbytes for _, spec in job.target.cubes)
+    needed = room_of(job.target.cubes, job.target.format)
     inputs = [*job.cube.files, *lists, *trained]
     replace = job.means.may_replace(job.results.journal, job.begun)
     require_writable(written, inputs, needed, overwrite=replace)

@@ -1,8 +1,8 @@
 """File formats, one per file; the format of a file is told by its bytes, not by its name.
 
 A format module defines NAME, SUFFIXES, `sniff(path, head)`, `read(path, options)` and, where it
-can write, `write(path, spec, resume, shared)` and `outputs(path)`. Adding a format is adding such
-a file.
+can write, `write(path, spec, resume, shared)`, `room(path, spec)` and `outputs(path)`. Adding a
+format is adding such a file.
 """
 
 from __future__ import annotations
@@ -52,6 +52,9 @@ class Format(Protocol):
         self, path: Path, spec: CubeSpec, *, resume: bool = False, shared: bool = False
     ) -> CubeWriter:
         """Begin or resume a file at `path`; raises `OutputError`, `UsageError`."""
+
+    def room(self, path: Path, spec: CubeSpec) -> int:
+        """The bytes on the disk that `write` needs; raises as `write` where it cannot."""
 
     def outputs(self, path: Path) -> tuple[Path, ...]:
         """The files that `write` would make appear."""

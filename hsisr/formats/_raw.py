@@ -7,7 +7,8 @@ map, or a disk that fills under one, kills the process without a word.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -114,31 +115,33 @@ class RawCube:
         self.close()
 
 
-class RawWriter(PartsWriter):
-    """A scene in a file of plain numbers under construction; `texts` are the small files around it.
+@dataclass(frozen=True)
+class RawFiles:
+    """A file of plain numbers and the small ones around it, as they are written."""
 
-    The text of the data file itself, if any, stands before the samples; every other file holds
-    nothing but its text and is published after the data.
-    """
+    layout: Layout
+    texts: Mapping[Path, bytes]
+    """What stands before the numbers, in the first file; all that the others hold."""
+
+    @property
+    def sizes(self) -> list[int]:
+        """The bytes of each."""
+        _, *others = map(len, self.texts.values())
+        return [self.layout.file_size, *others]
+
+
+class RawWriter(PartsWriter):
+    """A scene in plain files under construction; that of the numbers is published first."""
 
     def __init__(
-        self,
-        path: Path,
-        layout: Layout,
-        spec: CubeSpec,
-        texts: dict[Path, bytes],
-        *,
-        resume: bool = False,
-        shared: bool = False,
+        self, files: RawFiles, spec: CubeSpec, *, resume: bool = False, shared: bool = False
     ) -> None:
-        self._layout = layout
-        self._texts = {path: b"", **texts}
-        super().__init__(spec, tuple(self._texts), resume=resume, shared=shared)
+        self._plain = files
+        super().__init__(spec, tuple(files.texts), resume=resume, shared=shared)
 
     def _heads(self) -> Iterator[tuple[PartFile, int, bytes]]:
         """Each part, its size and how it begins."""
-        sizes = [self._layout.file_size, *map(len, list(self._texts.values())[1:])]
-        return zip(self._parts, sizes, self._texts.values(), strict=True)
+        return zip(self._parts, self._plain.sizes, self._plain.texts.values(), strict=True)
 
     def _fits(self) -> bool:
         return all(part.holds(size, text) for part, size, text in self._heads())
@@ -150,7 +153,7 @@ class RawWriter(PartsWriter):
 
     def store(self, window: Window, stored: NDArray[Any]) -> None:
         """Store numbers (bands, rows, cols) at `window`; raises `OutputError`."""
-        for layout, inside, part in self._layout.parts(window):
+        for layout, inside, part in self._plain.layout.parts(window):
             source = layout.axes.from_block(stored[:, *part.slices])
             for place, shape, offsets in layout.slabs(layout.box(inside)):
                 samples = layout.axes.laid_out(source[place], layout.dtype, shape)

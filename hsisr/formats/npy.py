@@ -14,7 +14,7 @@ from hsisr.errors import InputError, NoCubeError
 from hsisr.formats import ReadOptions
 from hsisr.formats._axes import MATLAB, Axes, guess_axes, parse_axes
 from hsisr.formats._layout import RawLayout
-from hsisr.formats._raw import RawCube, RawWriter
+from hsisr.formats._raw import RawCube, RawFiles, RawWriter
 
 NAME = "npy"
 SUFFIXES = (".npy",)
@@ -63,6 +63,15 @@ def outputs(path: Path) -> tuple[Path, ...]:
 
 def write(path: Path, spec: CubeSpec, *, resume: bool = False, shared: bool = False) -> RawWriter:
     """Begin an array (rows, cols, bands) of the numbers as stored; raises `OutputError`."""
+    return RawWriter(_files(path, spec), spec, resume=resume, shared=shared)
+
+
+def room(path: Path, spec: CubeSpec) -> int:
+    """The bytes of the file."""
+    return sum(_files(path, spec).sizes)
+
+
+def _files(path: Path, spec: CubeSpec) -> RawFiles:
     dtype = spec.dtype.newbyteorder("<")
     text = io.BytesIO()
     np.lib.format.write_array_header_1_0(
@@ -74,7 +83,7 @@ def write(path: Path, spec: CubeSpec, *, resume: bool = False, shared: bool = Fa
         },
     )
     layout = RawLayout(MATLAB, spec.shape, dtype, offset=text.tell())
-    return RawWriter(path, layout, spec, {path: text.getvalue()}, resume=resume, shared=shared)
+    return RawFiles(layout, {path: text.getvalue()})
 
 
 def _axes(stored: tuple[int, ...], options: ReadOptions) -> tuple[Axes, str]:

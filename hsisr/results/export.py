@@ -81,6 +81,11 @@ def require_writable(
     require_room(outputs[0], needed - reserved(outputs))
 
 
+def room_of(cubes: Sequence[tuple[Path, CubeSpec]], format_name: str) -> int:
+    """The bytes on the disk that cubes need; raises `OutputError`, `UsageError`."""
+    return sum(load(format_name).room(path, spec) for path, spec in cubes)
+
+
 def outputs_of(path: Path, format_name: str) -> tuple[Path, ...]:
     """The files that a cube written to `path` consists of."""
     return load(format_name).outputs(path)

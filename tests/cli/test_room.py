@@ -9,6 +9,8 @@ import sys
 
 import pytest
 
+from hsisr.files import human_size
+
 COMMANDS = (
     ("upscale", "--model", "bicubic", "--scale", "2"),
     ("unmix", "--endmembers", "3", "--method", "vca"),
@@ -36,10 +38,22 @@ def test_a_disk_that_is_too_small_is_found_before_any_work(world, hsisr, mounted
     disk = mounted("size=256k")
     ended = hsisr("upscale", world.header, "--model", "bicubic", "-o", disk)
     assert ended.code == 5
-    assert "not enough disk: needs 589.8 kB" in ended.first
+    # 589.8 kB of numbers, and the header
+    assert "not enough disk: needs 590.5 kB" in ended.first
     assert "262.1 kB free" in ended.first
     assert "hint: write to another disk with -o" in ended.err
     assert not list(disk.iterdir())
+
+
+@pytest.mark.parametrize("format_name", ["envi", "tiff"])
+def test_a_rehearsal_tells_the_size_of_the_files(format_name, world, hsisr, tmp_path):
+    # the tiles of a TIFF file have pixels beyond the scene at this scale
+    options = ("--model", "bicubic", "--scale", 7, "--format", format_name, "-o", tmp_path)
+    rehearsed = hsisr("upscale", world.header, *options, "--dry-run")
+    assert hsisr("upscale", world.header, *options).code == 0
+    files = [path for path in tmp_path.iterdir() if path.suffix not in (".json", ".png")]
+    size = sum(path.stat().st_size for path in files)
+    assert f"disk       {human_size(size)} needed" in rehearsed.err
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)

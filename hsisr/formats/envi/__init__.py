@@ -12,7 +12,7 @@ from pathlib import Path
 from hsisr.cube import CubeSpec
 from hsisr.formats import ReadOptions
 from hsisr.formats._layout import RawLayout
-from hsisr.formats._raw import RawCube, RawWriter
+from hsisr.formats._raw import RawCube, RawFiles, RawWriter
 from hsisr.formats.envi.compose import compose
 from hsisr.formats.envi.fields import Fields
 from hsisr.formats.envi.header import read_header
@@ -75,9 +75,18 @@ def write(path: Path, spec: CubeSpec, *, resume: bool = False, shared: bool = Fa
     A wide BIP cube becomes BIL: in programs that read it band by band, the memory needed for BIP
     grows with the square of the number of bands.
     """
+    return RawWriter(_files(path, spec), spec, resume=resume, shared=shared)
+
+
+def room(path: Path, spec: CubeSpec) -> int:
+    """The bytes of both files; raises `UsageError`."""
+    return sum(_files(path, spec).sizes)
+
+
+def _files(path: Path, spec: CubeSpec) -> RawFiles:
     if spec.interleave == "bip" and spec.bands > _WIDE:
         spec = replace(spec, interleave="bil")
     data, header = outputs(path)
     text = compose(spec).render().encode(errors="replace")
     layout = RawLayout(AXES[spec.interleave], spec.shape, spec.dtype.newbyteorder("<"))
-    return RawWriter(data, layout, spec, {header: text}, resume=resume, shared=shared)
+    return RawFiles(layout, {data: b"", header: text})

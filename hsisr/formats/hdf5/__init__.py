@@ -29,7 +29,7 @@ from hsisr.formats.hdf5.safe import (
     walk,
 )
 from hsisr.formats.hdf5.source import Hyperslabs
-from hsisr.formats.hdf5.writer import Hdf5Writer
+from hsisr.formats.hdf5.writer import Content, Hdf5Writer
 from hsisr.wording import counted
 
 NAME = "hdf5"
@@ -108,7 +108,16 @@ def write(path: Path, spec: CubeSpec, *, resume: bool = False, shared: bool = Fa
     """
     if shared:
         raise not_shared(path)
-    return Hdf5Writer(path, spec, matlab=path.suffix.lower() == ".mat", resume=resume)
+    return Hdf5Writer(path, _content(path, spec), resume=resume)
+
+
+def room(path: Path, spec: CubeSpec) -> int:
+    """The bytes of the file, or a few thousand more."""
+    return _content(path, spec).room
+
+
+def _content(path: Path, spec: CubeSpec) -> Content:
+    return Content(spec, matlab=path.suffix.lower() == ".mat")
 
 
 def outputs(path: Path) -> tuple[Path, ...]:

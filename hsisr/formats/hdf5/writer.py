@@ -8,6 +8,8 @@ Pixels are not compressed, so that their room is reserved before the work begins
 from __future__ import annotations
 
 import contextlib
+import io
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Lock
@@ -33,32 +35,75 @@ _CLASSES = {"float64": "double", "float32": "single"}
 _VERSIONS = ("v108", "v108")
 _CHUNK = (32, 64, 64)
 """Half a megabyte of float32: bands are read and strips of rows written without waste."""
-_OVERHEAD = 2**16
+_PLACE = 64
+"""Bytes for the place of a chunk, in a tree that is nearly full."""
+_SPARE = 2**13
+"""Bytes of blocks that HDF5 begins and does not fill."""
+
+
+class Content:
+    """What an HDF5 file holds of a cube: its pixels, and all that is said of it."""
+
+    def __init__(self, spec: CubeSpec, *, matlab: bool) -> None:
+        # netCDF has no half precision either
+        self.spec = as_matlab(spec)
+        self.matlab = matlab
+        self.axes = Axes("BXY" if matlab else "BYX")
+        self.name = cube_name(self.spec) if matlab else variable_name(self.spec)
+        self.shape = self.axes.stored(self.spec.shape)
+        self._chunks = tuple(map(_even, self.shape, _CHUNK)) if matlab else None
+
+    def begin(self, file: h5py.File, when: int = h5py.h5d.ALLOC_TIME_EARLY) -> h5py.Dataset:
+        """All but the pixels, whose room is claimed at once; their variable has no name yet."""
+        plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        plist.set_alloc_time(when)
+        plist.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+        dataset = file.create_dataset(
+            None, self.shape, self.spec.dtype, chunks=self._chunks, dcpl=plist
+        )
+        self._describe(file, dataset)
+        return dataset
+
+    def _describe(self, file: h5py.File, dataset: h5py.Dataset) -> None:
+        if not self.matlab:
+            describe_cube(dataset, self.spec)
+            return
+        name = self.spec.dtype.name
+        dataset.attrs["MATLAB_class"] = np.bytes_(_CLASSES.get(name, name))
+        for key, value in describe(self.spec).items():
+            _store(file, key, value)
+
+    @property
+    def room(self) -> int:
+        """The bytes of the file, or a few thousand more."""
+        trial = io.BytesIO()
+        with h5py.File(trial, "w", libver=_VERSIONS) as file:
+            dataset = self.begin(file, h5py.h5d.ALLOC_TIME_LATE)
+            file.flush()
+            chunk: tuple[int, ...] = dataset.chunks or self.shape
+        counts = (-(-whole // part) for whole, part in zip(self.shape, chunk, strict=True))
+        each = math.prod(chunk) * self.spec.dtype.itemsize + _PLACE
+        return len(trial.getvalue()) + math.prod(counts) * each + _SPARE
 
 
 class Hdf5Writer(PartsWriter):
     """A cube in an HDF5 file under construction."""
 
-    def __init__(self, path: Path, spec: CubeSpec, *, matlab: bool, resume: bool = False) -> None:
-        # netCDF has no half precision either
-        spec = as_matlab(spec)
-        self._matlab = matlab
-        self._axes = Axes("BXY" if matlab else "BYX")
-        self._name = cube_name(spec) if matlab else variable_name(spec)
+    def __init__(self, path: Path, content: Content, *, resume: bool = False) -> None:
+        self._content = content
         self._file: h5py.File | None = None
         # h5py serialises its calls, but not one call and the next
         self._turn = Lock()
         if not resume:
-            require_room(path, spec.nbytes + _OVERHEAD)
-        super().__init__(spec, (path,), resume=resume)
+            require_room(path, content.room)
+        super().__init__(content.spec, (path,), resume=resume)
 
     def _fits(self) -> bool:
         """Whether the cube has its name, which it is given when all else is there."""
         try:
             self._file = self._opened("r+")
-            found = self._file[self._name]
-            shape = self._axes.stored(self.spec.shape)
-            fits = isinstance(found, h5py.Dataset) and found.shape == shape
+            found = self._file[self._content.name]
+            fits = isinstance(found, h5py.Dataset) and found.shape == self._content.shape
             fits = fits and found.dtype == self.spec.dtype
         except (OSError, RuntimeError, KeyError):
             fits = False
@@ -69,41 +114,24 @@ class Hdf5Writer(PartsWriter):
     def _begin(self) -> None:
         with _explained(self._parts[0].path):
             self._file = self._opened("w")
-            dataset = self._create_cube(self._file)
-            self._describe(self._file, dataset)
+            dataset = self._content.begin(self._file)
             self._file.flush()
             self._parts[0].reserve(self._parts[0].part.stat().st_size)
-            self._file[self._name] = dataset
+            self._file[self._content.name] = dataset
             self._file.flush()
 
     def _opened(self, mode: str) -> h5py.File:
         # the part is locked already; HDF5's own lock would collide with that
-        new = {"userblock_size": _USER_BLOCK} if self._matlab and mode == "w" else {}
+        new = {"userblock_size": _USER_BLOCK} if self._content.matlab and mode == "w" else {}
         return h5py.File(self._parts[0].part, mode, locking=False, libver=_VERSIONS, **new)
-
-    def _create_cube(self, file: h5py.File) -> h5py.Dataset:
-        plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-        plist.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
-        plist.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-        shape = self._axes.stored(self.spec.shape)
-        chunks = tuple(map(_even, shape, _CHUNK)) if self._matlab else None
-        return file.create_dataset(None, shape, self.spec.dtype, chunks=chunks, dcpl=plist)
-
-    def _describe(self, file: h5py.File, dataset: h5py.Dataset) -> None:
-        if not self._matlab:
-            describe_cube(dataset, self.spec)
-            return
-        name = self.spec.dtype.name
-        dataset.attrs["MATLAB_class"] = np.bytes_(_CLASSES.get(name, name))
-        for key, value in describe(self.spec).items():
-            _store(file, key, value)
 
     def store(self, window: Window, stored: NDArray[Any]) -> None:
         """Store numbers (bands, rows, cols) at `window`; raises `OutputError`."""
-        samples = self._axes.laid_out(self._axes.from_block(stored), self.spec.dtype)
+        axes = self._content.axes
+        samples = axes.laid_out(axes.from_block(stored), self.spec.dtype)
         with self._turn, _explained(self._parts[0].path):
             assert self._file is not None
-            self._file[self._name][self._axes.index(window)] = samples
+            self._file[self._content.name][axes.index(window)] = samples
 
     def sync(self) -> None:
         """Bring everything stored to the disk: it survives a crash of the machine."""
@@ -128,7 +156,7 @@ class Hdf5Writer(PartsWriter):
             assert self._file is not None
             self._file.close()
         self._file = None
-        if self._matlab:
+        if self._content.matlab:
             self._parts[0].pwrite(_SIGNATURE, 0)
         super()._finish()
 

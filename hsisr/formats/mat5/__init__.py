@@ -7,6 +7,7 @@ Level 4 files have no 3-D arrays.
 
 from __future__ import annotations
 
+import io
 import struct
 from functools import partial
 from pathlib import Path
@@ -88,10 +89,22 @@ def write(path: Path, spec: CubeSpec, *, resume: bool = False, shared: bool = Fa
     if shared:
         raise not_shared(path)
     if spec.nbytes >= _LARGEST:
-        from hsisr.formats.hdf5.writer import Hdf5Writer  # brings h5py, mostly for nothing
+        from hsisr.formats.hdf5.writer import Content, Hdf5Writer  # brings h5py, mostly for nothing
 
-        return Hdf5Writer(path, spec, matlab=True, resume=resume)
+        return Hdf5Writer(path, Content(spec, matlab=True), resume=resume)
     return _Writer(path, spec)
+
+
+def room(path: Path, spec: CubeSpec) -> int:
+    """The bytes of v7.3; of level 5 at most, as if the pixels could not be compressed."""
+    del path
+    if spec.nbytes >= _LARGEST:
+        from hsisr.formats.hdf5.writer import Content
+
+        return Content(spec, matlab=True).room
+    spec, beside = as_matlab(spec), io.BytesIO()
+    _save(beside, _said(spec))
+    return spec.nbytes + len(beside.getvalue())
 
 
 def outputs(path: Path) -> tuple[Path, ...]:
@@ -103,9 +116,9 @@ class _Writer(PartsWriter):
     """Gathers the cube in memory and writes it when left."""
 
     def __init__(self, path: Path, spec: CubeSpec) -> None:
+        require_room(path, room(path, spec))
         spec = as_matlab(spec)
         self._stored = np.zeros(spec.shape, spec.dtype)
-        require_room(path, spec.nbytes)
         super().__init__(spec, outputs(path))
 
     def _fits(self) -> bool:
@@ -121,17 +134,23 @@ class _Writer(PartsWriter):
     def keep(self, kept: bool = True) -> None:
         """There is nothing to keep before the end."""
 
-    def _content(self) -> dict[str, Any]:
-        columns = {
-            name: value if isinstance(value, str) else np.array(value, np.float64)
-            for name, value in describe(self.spec).items()
-        }
-        return {cube_name(self.spec): MATLAB.from_block(self._stored), **columns}
-
     def _finish(self) -> None:
-        from scipy.io import savemat
-
+        pixels = {cube_name(self.spec): MATLAB.from_block(self._stored)}
         with explained(self._parts[0].path):
-            target = str(self._parts[0].part)
-            savemat(target, self._content(), False, do_compression=True, oned_as="column")
+            _save(str(self._parts[0].part), pixels | _said(self.spec))
         super()._finish()
+
+
+def _said(spec: CubeSpec) -> dict[str, Any]:
+    """The variables beside the pixels."""
+    return {
+        name: value if isinstance(value, str) else np.array(value, np.float64)
+        for name, value in describe(spec).items()
+    }
+
+
+def _save(target: Any, variables: dict[str, Any]) -> None:
+    """To a path or, of which SciPy's types say nothing, to a file."""
+    from scipy.io import savemat
+
+    savemat(target, variables, False, do_compression=True, oned_as="column")

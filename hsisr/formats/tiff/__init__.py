@@ -14,7 +14,7 @@ from hsisr.cube import Cube, CubeSpec, CubeWriter
 from hsisr.errors import OutputError
 from hsisr.files import explained
 from hsisr.formats import ReadOptions
-from hsisr.formats._raw import RawWriter
+from hsisr.formats._raw import RawFiles, RawWriter
 from hsisr.formats.tiff.cube import open_tiff
 from hsisr.formats.tiff.gdal_metadata import side_file
 from hsisr.formats.tiff.header import render_header, render_side
@@ -39,6 +39,15 @@ def read(path: Path, options: ReadOptions) -> Cube:
 
 def write(path: Path, spec: CubeSpec, *, resume: bool = False, shared: bool = False) -> CubeWriter:
     """Begin a TIFF file at `path`; raises `OutputError`."""
+    return TiffWriter(path, spec, resume=resume, shared=shared)
+
+
+def room(path: Path, spec: CubeSpec) -> int:
+    """The bytes of the file, with what tiles have beyond the scene, and of what is beside it."""
+    return sum(_files(path, spec).sizes)
+
+
+def _files(path: Path, spec: CubeSpec) -> RawFiles:
     if spec.dtype.kind not in "uif" or spec.dtype.itemsize < (4 if spec.dtype.kind == "f" else 1):
         raise OutputError(f"a TIFF file cannot hold samples of type {spec.dtype}", where=path)
     if spec.bands > _MOST_BANDS:
@@ -47,7 +56,11 @@ def write(path: Path, spec: CubeSpec, *, resume: bool = False, shared: bool = Fa
             where=path,
             hint="write ENVI instead",
         )
-    return TiffWriter(path, spec, resume=resume, shared=shared)
+    with explained(path):
+        header = render_header(spec)
+    side = render_side(spec)
+    texts = {path: header} | ({side_file(path): side} if side else {})
+    return RawFiles(layout_of(spec, len(header)), texts)
 
 
 def outputs(path: Path) -> tuple[Path, ...]:
@@ -59,13 +72,8 @@ class TiffWriter(RawWriter):
     """A TIFF file under construction, all samples in their place from the beginning."""
 
     def __init__(self, path: Path, spec: CubeSpec, *, resume: bool, shared: bool) -> None:
-        with explained(path):
-            header = render_header(spec)
-        layout = layout_of(spec, len(header))
-        side = render_side(spec)
         self._side = side_file(path)
-        texts = {path: header} | ({self._side: side} if side else {})
-        super().__init__(path, layout, spec, texts, resume=resume, shared=shared)
+        super().__init__(_files(path, spec), spec, resume=resume, shared=shared)
 
     def _finish(self) -> None:
         super()._finish()

@@ -19,12 +19,19 @@ from hsisr.cube import CubeSpec, CubeWriter, Geo, Spectrum
 from hsisr.encoding import write_block
 from hsisr.errors import OutputError, UsageError
 from hsisr.files import PartFile, reserved
-from hsisr.formats import create_cube, open_cube
+from hsisr.formats import create_cube, load, open_cube
 from hsisr.formats.tiff import layout as tiff_layout
 from hsisr.window import TilePlan, Window
 
 RAW = [("envi", "s.img"), ("tiff", "s.tif"), ("npy", "s.npy")]
 ALL = [*RAW, ("hdf5", "s.h5"), ("hdf5", "s.mat")]
+HDF5_SPARE = 12_000
+"""Bytes by which an HDF5 file may be smaller than is told beforehand."""
+ROOM = [
+    *((format_name, name, 0) for format_name, name in RAW),
+    *(("hdf5", name, HDF5_SPARE) for name in ("s.h5", "s.mat")),
+    ("mat5", "s.mat", 12_000),
+]
 SPEC = CubeSpec(
     3,
     40,
@@ -71,6 +78,46 @@ def undisturbed(folder: Path, format_name: str, name: str, block: NDArray[np.flo
     with create_cube(folder / name, SPEC, format_name) as writer:
         put(writer, SPEC.window, block)
     return contents(folder)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"interleave": "bip", "geo": None},
+        # a TIFF file in strips
+        {"rows": 9, "description": "of few rows"},
+        {"dtype": np.dtype(np.float16)},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize(("format_name", "name", "more"), ROOM)
+def test_the_room_that_is_told_is_what_the_files_take(
+    format_name: str,
+    name: str,
+    more: int,
+    changes: dict[str, Any],
+    rng: np.random.Generator,
+    tmp_path: Path,
+) -> None:
+    spec = replace(SPEC, **changes)
+    if spec.dtype.kind == "f" and format_name in ("envi", "tiff"):
+        with pytest.raises((OutputError, UsageError)):
+            load(format_name).room(tmp_path / name, spec)
+        return
+    with create_cube(tmp_path / name, spec, format_name) as writer:
+        write_block(writer, spec.window, rng.integers(1, 9999, spec.shape).astype(np.float32))
+    size = sum(map(len, contents(tmp_path).values()))
+    assert size <= load(format_name).room(tmp_path / name, spec) <= size + more
+
+
+@pytest.mark.parametrize("name", ["s.h5", "s.mat"])
+def test_the_room_of_many_chunks_is_told(name: str, tmp_path: Path) -> None:
+    spec = replace(SPEC, bands=33, rows=65, cols=6000)
+    with create_cube(tmp_path / name, spec, "hdf5"):
+        pass
+    size = (tmp_path / name).stat().st_size
+    assert size <= load("hdf5").room(tmp_path / name, spec) <= size + HDF5_SPARE
 
 
 def in_child(job: Callable[[], object]) -> int:
