@@ -236,10 +236,11 @@ class MaterialAwareModule(nn.Module):
     def _steered(self, features: Tensor, materials: Tensor) -> Tensor:
         if self.kind == "concat":
             return features + self.steer(torch.cat((features, materials), 1))
-        gain, shift = self.steer(materials).chunk(2, 1)
-        steered = features * (1 + gain)
-        steered += shift
-        return steered
+        # by two convolutions: half the channels of one image are not side by side in memory
+        weights, biases = (cast(Tensor, x).chunk(2) for x in (self.steer.weight, self.steer.bias))
+        gain = convolve(materials, weights[0], 1 + biases[0])
+        shift = convolve(materials, weights[1], biases[1])
+        return shift.addcmul_(features, gain)
 
 
 def _replicated(image: Tensor, zoom: int) -> Tensor:
