@@ -38,6 +38,7 @@ RANDOM = "random"
 _LARGEST_NUMBER = 4096
 _REFUSALS = (LookupError, TypeError, ValueError, RuntimeError, ArithmeticError, AttributeError)
 _PREFIXES = ("network.", "unmixer.")
+_DTYPES = (torch.float32, torch.float16)
 
 
 @dataclass(frozen=True)
@@ -173,7 +174,10 @@ def _tensors(parts: Mapping[str, nn.Module]) -> dict[str, Tensor]:
 
 
 def load(path: Path) -> Checkpoint:
-    """Read a model; raises `ModelError` for anything but an intact file of this version."""
+    """Read a model; raises `ModelError` for anything but an intact file of this version.
+
+    Weights are float32, also where the file has float16.
+    """
     tensors, about, digest = read_tensors(path)
     try:
         card = _card(about)
@@ -182,9 +186,23 @@ def load(path: Path) -> Checkpoint:
     for name, tensor in tensors.items():
         if not name.startswith(_PREFIXES):
             raise ModelError(f"holds a tensor '{name}' that belongs to no network", where=path)
-        if tensor.dtype != torch.float32 or not bool(torch.isfinite(tensor).all()):
-            raise ModelError(f"its weights '{name}' are not all finite float32", where=path)
-    return Checkpoint(path, card, tensors, digest)
+        if tensor.dtype not in _DTYPES or not bool(torch.isfinite(tensor).all()):
+            what = f"its weights '{name}' are not all finite float32 or float16"
+            raise ModelError(what, where=path)
+    whole = {name: tensor.float() for name, tensor in tensors.items()}
+    return Checkpoint(path, card, whole, digest)
+
+
+def save_half(path: Path, model: Checkpoint) -> Checkpoint:
+    """Write a model in float16, each weight rounded by at most 1 part in 2,048, and load it.
+
+    Raises `ModelError` if one is beyond 65,504.
+    """
+    tensors = {name: tensor.half() for name, tensor in model.tensors.items()}
+    if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
+        raise ModelError("has weights beyond the range of float16", where=model.path)
+    write_tensors(path, tensors, asdict(model.card))
+    return load(path)
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -125,6 +126,9 @@ def export(
             help="A command that made it, for the card. Default: as the model tells. Repeatable.",
         ),
     ] = None,
+    half: Annotated[
+        bool, typer.Option("--half", help="Weights in 16 bits: half the size, another SHA-256.")
+    ] = False,
     overwrite: options.Overwrite = False,
 ) -> None:
     """Copy a trained model into a folder of models, with a card.
@@ -132,13 +136,17 @@ def export(
     Example: hsisr models export runs/scene mine-x4 zoo --scores scores.json
     """
     from hsisr.checkpoints import checkpoint, modelcard, zoo
+    from hsisr.checkpoints.header import MODEL
     from hsisr.model import find
 
     zoo.require_id(name)
     model = checkpoint.load(find(str(run), "sr"))
-    found = [modelcard.read_score(file, model.sha256) for file in scores or ()]
-    card = modelcard.markdown(name, model, found, commands or ())
-    entry = zoo.add(folder, name, model.path, card, overwrite=overwrite)
+    with TemporaryDirectory() as scratch:
+        if half:
+            model = checkpoint.save_half(Path(scratch, MODEL), model)
+        found = [modelcard.read_score(file, model.sha256) for file in scores or ()]
+        card = modelcard.markdown(name, model, found, commands or ())
+        entry = zoo.add(folder, name, model.path, card, overwrite=overwrite)
     shared.say(f"wrote {entry.path}")
     shared.say(f"wrote {entry.card}")
 

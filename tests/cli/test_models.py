@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 import torch
 
@@ -130,6 +131,24 @@ def test_an_exported_model_is_verified_and_tells_its_scores(world, hsisr, scores
     assert "\n    hsisr train-sr run\n" in card
     assert hsisr(*export).first.endswith("already exists")
     assert hsisr(*export, "--overwrite").code == 0
+
+
+def test_a_model_is_exported_in_half_its_size(world, hsisr, tmp_path):
+    """Rounded as numpy rounds to its own float16; what was trained is loaded in float32 again."""
+    truth = load(world.run / "sr" / MODEL)
+    for name, option in (("whole", ()), ("half", ("--half",))):
+        assert hsisr("models", "export", world.run, name, tmp_path, *option).code == 0
+    whole, half = (load(tmp_path / name / MODEL) for name in ("whole", "half"))
+    assert whole.sha256 == truth.sha256 != half.sha256
+    for name, weights in truth.tensors.items():
+        rounded = weights.numpy().astype(np.float16).astype(np.float32)
+        np.testing.assert_array_equal(half.tensors[name].numpy(), rounded)
+    sizes = [(tmp_path / name / MODEL).stat().st_size for name in ("whole", "half")]
+    weights = 4 * sum(tensor.numel() for tensor in truth.tensors.values())
+    assert sizes[0] - sizes[1] == pytest.approx(weights / 2, abs=1000)
+    assert hsisr("models", "verify", "--zoo", tmp_path).code == 0
+    scene = ("upscale", world.header, "--model", tmp_path / "half" / MODEL, "-o", tmp_path)
+    assert hsisr(*scene).code == 0
 
 
 def test_the_commands_of_a_card_make_the_model_again(run_copy, hsisr, make_scene, monkeypatch):

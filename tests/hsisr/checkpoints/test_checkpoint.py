@@ -13,7 +13,15 @@ import torch
 from safetensors import safe_open
 from torch import nn
 
-from hsisr.checkpoints.checkpoint import Card, Part, load, read_tensors, save, write_tensors
+from hsisr.checkpoints.checkpoint import (
+    Card,
+    Part,
+    load,
+    read_tensors,
+    save,
+    save_half,
+    write_tensors,
+)
 from hsisr.checkpoints.header import FORMAT
 from hsisr.errors import ModelError
 from hsisr_models.sr import SHELF as NETWORKS
@@ -182,3 +190,15 @@ def test_a_model_for_any_number_of_bands_works_on_tokens(
         save(path, replace(card, bands=bands, unmixer=unmixer, endmembers=2), networks)
         with pytest.raises(ModelError, match="not a plausible count"):
             load(path)
+
+
+def test_weights_beyond_the_range_of_16_bits_are_not_halved(
+    tmp_path: Path, networks: dict[str, nn.Module]
+) -> None:
+    save(tmp_path / "model.safetensors", CARD, networks)
+    model = load(tmp_path / "model.safetensors")
+    save_half(tmp_path / "half.safetensors", model)
+    next(iter(model.tensors.values())).fill_(7e4)
+    with pytest.raises(ModelError, match="beyond the range of float16"):
+        save_half(tmp_path / "none.safetensors", model)
+    assert not (tmp_path / "none.safetensors").exists()

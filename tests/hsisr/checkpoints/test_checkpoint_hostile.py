@@ -224,7 +224,7 @@ NAME = "network.stem.weight"
         lambda tensors, _: tensors.update({NAME: torch.zeros(4, 3, 3, 2)}),
         lambda tensors, _: tensors.update({NAME: torch.zeros(0)}),
         lambda tensors, _: tensors.update({NAME: tensors[NAME].double()}),
-        lambda tensors, _: tensors.update({NAME: tensors[NAME].half()}),
+        lambda tensors, _: tensors.update({NAME: tensors[NAME].bfloat16()}),
         lambda tensors, _: tensors.update({NAME: tensors[NAME].to(torch.float8_e4m3fn)}),
         lambda tensors, _: tensors.update({NAME: tensors[NAME].to(torch.int8)}),
         lambda tensors, _: tensors.clear(),
