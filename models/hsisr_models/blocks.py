@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hsisr_models.exact import convolve, standardize
+from hsisr_models.exact import convolve
 from hsisr_models.rendering import Image, pieces
 
 LIVE = 4
@@ -69,18 +69,6 @@ class ChannelNorm(nn.LayerNorm):
     def forward(self, features: Tensor) -> Tensor:
         """Normalise every pixel; same shape."""
         return super().forward(features.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-
-    def standardized(self, features: Tensor) -> Tensor:
-        """As `forward`, without the layer's weights."""
-        last = features.permute(0, 2, 3, 1)
-        shape = last.shape[3:]
-        if last.device.type != "cpu" or last.dtype != torch.bfloat16 or torch.is_grad_enabled():
-            return F.layer_norm(last, shape, eps=self.eps).permute(0, 3, 1, 2)
-        found = torch.empty(last.shape, dtype=last.dtype)
-        for part, result in zip(pieces(last, 0), pieces(found, 0), strict=True):
-            vectors = part.reshape(-1, *shape)
-            standardize(vectors, self.eps, out=result.view_as(vectors))
-        return found.permute(0, 3, 1, 2)
 
 
 class Attention(nn.Module, ABC):

@@ -6,9 +6,10 @@ it began with. They round differently, so a tile would differ from the whole sce
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import reduce
 from operator import add
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -47,26 +48,6 @@ def convolve(
     return torch.mkldnn_convolution(features, weight.to(dtype), bias, padding, (1, 1), apart, 1)
 
 
-def convolve_to_one(features: Tensor, weight: Tensor, group: int) -> Tensor:
-    """As `convolve`, of (N, C, h, w) with one 3x3 kernel (1, C, 3, 3), in float32 (N, 1, h, w).
-
-    So many columns at a time, a divisor of the width: a processor computes 16 channels as fast as
-    one. Exact where an image begins at a multiple of them.
-    """
-    last = features.permute(0, 2, 3, 1)
-    size = last.shape[:3]
-    columns = last.reshape(*size[:2], -1, group * last.shape[3]).permute(0, 3, 1, 2)
-    # what each column gives to those of its group, and to the one on either side of these
-    kernel = weight.new_zeros(group + 2, group, *weight.shape[1:3])
-    for column in range(group):
-        kernel[column : column + 3, column] = weight[0].permute(2, 0, 1).flip(0)
-    given = convolve(columns, kernel.flatten(1, 2)[..., None]).permute(0, 2, 3, 1).float()
-    image = given[..., 1:-1]
-    image[:, :, 1:, 0] += given[:, :, :-1, -1]
-    image[:, :, :-1, -1] += given[:, :, 1:, 0]
-    return image.reshape(size)[:, None]
-
-
 def linear(vectors: Tensor, matrix: Tensor) -> Tensor:
     """Vectors (..., k) times a matrix (m, k), (..., m).
 
@@ -86,22 +67,6 @@ def softmax(logits: Tensor) -> Tensor:
     return last.softmax(-1).permute(0, 3, 1, 2)
 
 
-def standardize(vectors: Tensor, eps: float, *, out: Tensor) -> None:
-    """Write vectors (N, k) of bfloat16 less their mean, over their standard deviation, on a CPU.
-
-    As torch's layer normalisation, which takes twice as long for short vectors. The moments are in
-    float32: what cancels out between them is less than what bfloat16 rounds.
-    """
-    exact, size, unused = vectors.float(), vectors.shape[1], torch.empty(0)
-    mean = exact.sum(1) / size
-    square = torch.linalg.vector_norm(exact, dim=1).square_() / size
-    variance = (square - mean.square()).clamp_min_(0)
-    # each vector as a channel of a batch: that normalisation is given the moments
-    torch.native_batch_norm(
-        vectors[None], None, None, mean, variance, False, 0.0, eps, out=(out[None], unused, unused)
-    )
-
-
 def total(values: Iterable[Tensor]) -> Tensor:
     """The sum, from the first to the last whatever their size."""
     return reduce(add, values)
@@ -116,23 +81,16 @@ def products(matrix: Tensor, pixels: Tensor) -> Tensor:
     return total
 
 
-def sigmoid_(values: Tensor) -> Tensor:
-    """The logistic function of values nobody else needs; exact on a CPU without gradients.
-
-    Computed in their place where no gradient is wanted.
-    """
-    return torch.sigmoid(values) if values.requires_grad else _changed(values, torch.sigmoid_)
-
-
 def gelu_(values: Tensor) -> Tensor:
-    """The Gaussian error linear unit (Hendrycks and Gimpel 2016), as `sigmoid_`."""
-    return F.gelu(values) if values.requires_grad else _changed(values, torch.ops.aten.gelu_)
+    """The Gaussian error linear unit of values nobody else needs (Hendrycks and Gimpel 2016).
 
-
-def _changed(values: Tensor, change_: Callable[[Tensor], Tensor]) -> Tensor:
-    """Values changed in their place by a function of each."""
+    Computed in their place where no gradient is wanted; exact on a CPU then.
+    """
+    if values.requires_grad:
+        return F.gelu(values)
+    change_ = torch.ops.aten.gelu_
     if values.device.type != "cpu":
-        return change_(values)
+        return cast(Tensor, change_(values))
     values = values if _is_dense(values) else values.contiguous()
     flat = values.as_strided((values.numel(),), (1,))
     full = len(flat) // _VECTORS * _VECTORS

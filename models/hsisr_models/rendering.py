@@ -177,14 +177,6 @@ class Image:
 
         return Image((self.size[0] * factor, self.size[1] * factor), window)
 
-    @classmethod
-    def stacked(cls, images: list[Image]) -> Image:
-        """Images of one size as one batch."""
-        return cls(
-            images[0].size,
-            lambda rows, cols: torch.cat([image.window(rows, cols) for image in images]),
-        )
-
     def joined(self, other: Image, join: Callable[[Tensor, Tensor], Tensor]) -> Image:
         """What is made pixel by pixel of the image and another one of its size."""
         return Image(

@@ -262,7 +262,7 @@ def test_maps_that_were_not_looked_at_are_by_the_same_command(world, hsisr, tmp_
     ("options", "what"),
     [
         (("-p", 3, "--sr-model", "any-x2"), "--sr-model without --scale"),
-        (("-p", 3, "--scale", 5), "no pretrained model for scale 5"),
+        (("-p", 3, "--scale", 3, "--sr-model", "any-x2"), "trained for scale 2, not 3"),
         (("--scale", 2, "--model", "RUN"), "a trained model unmixes the scene as it is"),
     ],
     ids=str,

@@ -100,7 +100,7 @@ def test_the_loss_falls_and_bicubic_is_beaten(tmp_path: Path) -> None:
     examples = {"train_a": edges(4, 24, 24, 0), "validation_b": edges(3, 20, 20, 2)}
     data = stored_tokens(tmp_path, 2, 8, examples)
     longer = small(
-        *("epochs=20", "halve_every=50", "learning_rate=5e-3", "average=0.5"), prefix="sr.training."
+        *("epochs=80", "halve_every=99", "learning_rate=5e-3", "average=0.5"), prefix="sr.training."
     )
     step, numbers = task(data, longer), longer.sr.training
     batches = TokenSampler(data, patch=numbers.patch, batch=numbers.batch, seed=0)
@@ -111,7 +111,7 @@ def test_the_loss_falls_and_bicubic_is_beaten(tmp_path: Path) -> None:
 
     before = loss(step.outcome(*unseen))[0].item()
     *_, last = fit(step, loss, batches, numbers, tmp_path / "sr", CPU)
-    assert loss(step.outcome(*unseen))[0].item() < 0.97 * before
+    assert loss(step.outcome(*unseen))[0].item() < 0.85 * before
     assert last.scores is not None
     assert last.scores["psnr"] > step.reference()["psnr"] + 0.2
 
@@ -262,7 +262,7 @@ def test_a_training_can_begin_with_a_model_of_another_scale(
         else:
             assert torch.equal(value, fresh[name])
     assert {name for name in begun if name.startswith(("stem", "body", "strength"))} <= taken
-    assert any(name.startswith("stages.1") for name in set(begun) - taken)
+    assert set(begun) - taken == {"head.weight"}
 
 
 def test_a_model_of_the_same_form_is_taken_over_whole(tokens: TokenSet, tmp_path: Path) -> None:
