@@ -19,7 +19,7 @@ from hsisr.encoding import write_block
 from hsisr.files import require_room
 from hsisr.formats import create_cube, load, open_cube
 from hsisr.model import SrModel
-from hsisr.results.export import outputs_of
+from hsisr.results.export import outputs_of, room_of
 from hsisr.runtime import Runtime
 from hsisr.scene.spectra import strips
 from hsisr.scene.survey import Survey, survey
@@ -125,7 +125,8 @@ class Rehearsal:
 def write_scene(stage: Stage, folder: Path, scale: int) -> Generator[None, None, Path]:
     """The scene as a file in `folder`; raises `OutputError` if there is no room for all of it."""
     path, cube = stage.path(folder, "scene"), Repeated(stage.spec)
-    require_room(path, stage.spec.nbytes * (1 + scale**2))
+    output = stage.path(folder, "sharper"), stage.spec.upscaled(scale)
+    require_room(path, room_of([(path, stage.spec), output], stage.format))
     with create_cube(path, stage.spec, stage.format) as writer:
         for window in strips(stage.spec):
             write_block(writer, window, cube.read(window))
