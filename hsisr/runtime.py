@@ -40,8 +40,12 @@ class Runtime:
     def description(self) -> str:
         """The device and precision in words."""
         name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else ""
-        precision = "bf16" if self.dtype == torch.bfloat16 else "fp32"
-        return " ".join(part for part in (str(self.device), name, precision) if part)
+        return " ".join(part for part in (str(self.device), name, self.precision_name) if part)
+
+    @property
+    def precision_name(self) -> str:
+        """One of `PRECISIONS`."""
+        return "bf16" if self.is_reduced else "fp32"
 
     @contextmanager
     def precision(self) -> Iterator[None]:

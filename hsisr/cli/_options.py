@@ -166,7 +166,9 @@ Quicklook = Annotated[bool, typer.Option("--quicklook/--no-quicklook", help="Wri
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, write nothing.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, or several: cuda:0,cuda:1.")]
 OneDevice = Annotated[str, typer.Option(help="auto, cpu, cuda, or one of several: cuda:1.")]
-Precision = Annotated[str, typer.Option(help="auto, fp32 or bf16.")]
+Precision = Annotated[
+    str, typer.Option(help="fp32, bf16, or auto: bf16 where the machine computes it natively.")
+]
 Threads = Annotated[int | None, typer.Option(min=1, help="Processor cores to use; all by default.")]
 Tile = Annotated[
     int | None,

@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING, Any
 from hsisr.cli import _shared as shared
 from hsisr.cli._checks import tell_subspace, warn_of_blank, warn_of_noise
 from hsisr.cli._search import endmembers_of
-from hsisr.cli._tiles import journal_of, produce, sized, surveyed, tell
+from hsisr.cli._tiles import faithful, journal_of, produce, sized, surveyed, tell
 from hsisr.cli._unmix_job import names_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from hsisr.cli._tiles import Means
     from hsisr.cli._unmix_job import Job, Unmixer
     from hsisr.scene.survey import Survey
     from hsisr.tiling.journal import Journal, Unkept
+    from hsisr.tiling.operations import Operation
 
 
 @dataclass(frozen=True)
@@ -52,11 +54,11 @@ def unmix(job: Job) -> Done | None:
     from hsisr.tiling.engine import Engine
 
     started, record = time.monotonic(), dict[str, Any]()
-    cube, means = job.cube, job.means
+    cube = job.cube
     with (
         explained("allow more, or use less: --max-memory, --tile, --threads"),
         shared.stoppable(f"what is done is kept; go on with: {shared.again()}") as stopper,
-        journal_of(job.results.journal, job.begun, means, keeps=True) as journal,
+        journal_of(job.results.journal, job.begun, job.means, keeps=True) as journal,
     ):
         seen = surveyed(journal, job.surveyed)
         warn_of_blank(seen, cube.spec)
@@ -64,6 +66,7 @@ def unmix(job: Job) -> Done | None:
         found = _settled(job, seen, journal, stopper)
         target = job.target(names_of(found.unmixer)[1])
         operations = job.operations(found.unmixer, seen)
+        means = _means(job, operations[0], seen, journal)
         sizes = sized(journal, means, target, cube, operations[0])
         engine = Engine(cube, seen, sizes.plan, means.workers(operations, sizes.threads))
 
@@ -74,6 +77,7 @@ def unmix(job: Job) -> Done | None:
                 "library_notes": list(found.notes),
                 "seconds": round(time.monotonic() - started, 2),
                 "tile": sizes.plan.tile,
+                "precision": means.machine.precision_name,
                 "reach": operations[0].reach,
                 **_write_endmembers(job, found.unmixer),
             }
@@ -97,6 +101,15 @@ def _write_endmembers(job: Job, unmixer: Unmixer) -> dict[str, Any]:
         "endmember_files": [path.name for path in files],
         "endmembers": len(names),
     }
+
+
+def _means(job: Job, operation: Operation, seen: Survey, journal: Journal | Unkept) -> Means:
+    """With what the tiles are run, in a precision that does not show in the sharper scene."""
+    from hsisr.tiling.operations import UnmixSharpened
+
+    if isinstance(operation, UnmixSharpened):
+        return faithful(job.means, operation.sharpen, seen, journal)
+    return job.means
 
 
 def _settled(job: Job, seen: Survey, journal: Journal | Unkept, stopper: shared.Stopper) -> Found:
@@ -134,6 +147,8 @@ def preview(job: Job) -> None:
     """Tell what the run would take, by a small part of it."""
     import numpy as np
 
+    from hsisr.tiling.journal import Unkept
+
     tell_plan(job)
     seen, target, unmixer = job.surveyed(hasty=True), job.expected, job.known
     warn_of_blank(seen, job.cube.spec)
@@ -145,7 +160,8 @@ def preview(job: Job) -> None:
         unmixer = job.searching[0].mixture(spectra, spec, maps.band_names or ())
     operations = job.operations(unmixer, seen)
     statistics = job.known is None or seen.subspace is not None
-    job.means.forecast(target, job.cube, seen, operations, statistics=statistics)
+    means = _means(job, operations[0], seen, Unkept())
+    means.forecast(target, job.cube, seen, operations, statistics=statistics)
     if job.known is None:
         shared.say("note: looking for endmembers comes on top of that")
     shared.say("nothing written (--dry-run)")

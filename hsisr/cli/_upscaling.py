@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hsisr.cli import _shared as shared
 from hsisr.cli._checks import consistency, self_check, tell_subspace, warn_of_blank
-from hsisr.cli._tiles import produce, sized, surveyed, tell
+from hsisr.cli._tiles import faithful, produce, sized, surveyed, tell
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Sequence
@@ -59,11 +59,13 @@ def upscale(job: Job) -> dict[str, Any] | None:
         seen = surveyed(journal, lambda: survey(job.cube, job.model.tokens))
         warn_of_blank(seen, job.cube.spec)
         tell_subspace(seen.subspace)
-        operations = job.operations(seen)
+        operations, begun = job.operations(seen), job.begun
+        job = replace(job, means=faithful(job.means, operations[0], seen, journal))
         expected = self_check(job, operations[0], seen, stopper)
         known = {
             **_chosen(job),
             "adaptation": adaptation,
+            "precision": job.means.machine.precision_name,
             "reach": operations[0].reach,
             "variance_covered": seen.subspace and seen.subspace.covered,
             "self_check": expected and asdict(expected),
@@ -73,7 +75,7 @@ def upscale(job: Job) -> dict[str, Any] | None:
         def complete(clipped: int) -> None:
             seconds = round(time.monotonic() - started, 2)
             outcome = {**known, "seconds": seconds, "clipped_samples": clipped, **way.outcome()}
-            record.update(describe(job.begun, outcome))
+            record.update(describe(begun, outcome))
             write_json(job.results.record, shared.finite(record))
 
         made = produce(job.target, way.sizes, way.steps, journal, stopper, "upscaling", complete)
@@ -112,13 +114,15 @@ def tell_plan(job: Job) -> None:
 def preview(job: Job) -> None:
     """Tell what the run would take, by a small part of it."""
     from hsisr.scene.survey import survey
+    from hsisr.tiling.journal import Unkept
 
     tell_plan(job)
     seen = survey(job.cube, job.model.tokens, hasty=True)
     warn_of_blank(seen, job.cube.spec)
     operations = job.operations(seen)
+    means = faithful(job.means, operations[0], seen, Unkept())
     if operations[0].reach is not None:
-        job.means.forecast(job.target, job.cube, seen, operations, statistics=job.model.tokens > 0)
+        means.forecast(job.target, job.cube, seen, operations, statistics=job.model.tokens > 0)
     shared.say("nothing written (--dry-run)")
 
 

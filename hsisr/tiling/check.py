@@ -2,6 +2,7 @@
 
 The self-check degrades blocks of the scene once more, sharpens them and compares with the scene,
 beside bicubic. Consistency degrades the result and compares with the scene it was made from.
+Rounding is what reduced precision changes.
 """
 
 from __future__ import annotations
@@ -26,6 +27,10 @@ from hsisr_models.sr.bicubic import Bicubic
 
 CONSISTENT = 1e-3
 """How far a consistent result may be from the scene, in parts of its range."""
+_FAITHFUL_PSNR, _FAITHFUL_SAM = 60.0, 0.05
+"""In dB and degrees: how near reduced precision has to come to float32."""
+_MIDDLE = 12
+"""Side of what is taken of a sample of the scene to see that."""
 _BLOCKS = 6
 _GRID = (3, 4)
 """Rows and columns of blocks to choose from, at most."""
@@ -55,6 +60,12 @@ class Agreement:
 
     Of values that are all one: infinite, or 0 if nothing differs.
     """
+
+    @property
+    def faithful(self) -> bool:
+        """Whether what was computed in reduced precision may stand for what float32 gives."""
+        # where there is nothing to compare, nothing is lost
+        return not (self.psnr < _FAITHFUL_PSNR or self.sam > _FAITHFUL_SAM)
 
 
 @dataclass(frozen=True)
@@ -122,6 +133,21 @@ def self_check(
             # what follows the bands of the scene is no estimate of them
             comparison.add(truth, apply(method, low, seen, runtime)[: len(truth)])
     return SelfCheck(by_model.result(), by_bicubic.result(), done) if done else None
+
+
+def rounding(operation: Operation, seen: Survey, runtime: Runtime) -> Agreement:
+    """How near `runtime` comes to float32 on the samples of a surveyed scene."""
+    found = _Comparison()
+    for sample in seen.samples:
+        rows, cols = (max(0, side - _MIDDLE) // 2 for side in sample.shape[1:])
+        block = sample[:, rows : rows + _MIDDLE, cols : cols + _MIDDLE]
+        exact, rounded = (
+            # what follows the bands of the scene is no spectrum
+            apply(operation, block, seen, precision)[: len(block)]
+            for precision in (runtime.exact, runtime)
+        )
+        found.add(exact, rounded)
+    return found.result()
 
 
 def consistency_steps(spec: CubeSpec, scale: int) -> tuple[list[Tile], bool]:

@@ -18,9 +18,11 @@ from hsisr.cube import ALL, ArrayCube, Block, CubeSpec
 from hsisr.runtime import Runtime
 from hsisr.scene.survey import survey
 from hsisr.tiling.check import (
+    Agreement,
     abundance_consistency,
     consistency,
     consistency_steps,
+    rounding,
     sample,
     self_check,
 )
@@ -54,6 +56,14 @@ class Repeated:
 
     def held(self, result: NDArray[np.float32]) -> bool:
         return bool(np.isfinite(result).all())
+
+
+class Rounded(Repeated):
+    """The same in the precision of an autocast."""
+
+    def __call__(self, values: Tensor) -> Tensor:
+        reduced = torch.is_autocast_enabled("cpu")
+        return super().__call__(values.bfloat16().float() if reduced else values)
 
 
 def cube_of(block: Block) -> ArrayCube:
@@ -134,6 +144,38 @@ def test_a_model_that_is_worse_than_bicubic_has_lost(scene: Scene, cpu: Runtime)
     )
     assert ensemble is not None
     assert ensemble.model.psnr == pytest.approx(found.model.psnr)
+
+
+def test_rounding_is_what_one_finds_by_hand(scene: Scene, cpu: Runtime) -> None:
+    seen, reduced = survey(cube_of(scene(4, 70, 33))), Runtime(cpu.device, torch.bfloat16)
+    middles = np.stack([sample[:, 10:22, 10:22] for sample in seen.samples], 1)
+    exact = middles.repeat(2, 2).repeat(2, 3)
+    # bfloat16 is the upper half of float32, rounded to the nearest, halves to even
+    bits = exact.view(np.uint32)
+    bits = (bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000
+    estimate = bits.view(np.float32).astype(np.float64)
+    found = rounding(Rounded(2), seen, reduced)
+    assert found.psnr == pytest.approx(psnr(exact, estimate), abs=1e-3)
+    assert found.sam == pytest.approx(sam(exact.astype(np.float64), estimate), abs=1e-3)
+    assert rounding(Rounded(2), seen, cpu).worst == 0
+    # the spread of an ensemble is no band that is compared
+    spread = rounding(Ensemble(Rounded(2), spread=True), seen, reduced)
+    assert spread.sam == pytest.approx(found.sam, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("psnr", "sam", "faithful"),
+    [
+        (60.0, 0.05, True),
+        (59.9, 0.01, False),
+        (80.0, 0.051, False),
+        (math.inf, 0.0, True),
+        (math.nan, 0.2, False),
+        (math.nan, math.nan, True),
+    ],
+)
+def test_what_may_stand_for_float32(psnr: float, sam: float, faithful: bool) -> None:
+    assert Agreement(psnr, sam, worst=0.1).faithful == faithful
 
 
 def test_no_more_blocks_are_read_than_are_needed() -> None:
