@@ -57,44 +57,45 @@ def decode(
 
 
 @np.errstate(over="ignore", invalid="ignore")
-def encode(block: Block, spec: CubeSpec) -> tuple[NDArray[Any], int]:
+def encode(
+    block: Block, spec: CubeSpec, out: NDArray[Any] | None = None
+) -> tuple[NDArray[Any], int]:
     """Physical values (bands, ...) to stored numbers, and how many had to be clipped.
 
     Integers are rounded to the nearest, halves to even; what does not fit the type is clipped to
     its range. NaN becomes the no-data value (0 in an integer cube that has none); a valid sample
     that would land on the no-data value is moved by one step, so that data never turns into a hole.
     In a map of classes that value is a class, and stays.
-    In memory the numbers lie in the order of `block`.
+    They are put into `out`; without it, they lie in memory in the order of `block`.
     """
     order = _memory_order(block)
     source = block.transpose(order)
-    stored = np.empty(source.shape, spec.dtype)
+    stored = np.empty(source.shape, spec.dtype) if out is None else out.transpose(order)
     gain, offset = (
         _per_band(numbers, ALL, block.shape, order) for numbers in (spec.gain, spec.offset)
     )
     precision = _precision(spec)
     clipped = 0
     for piece in _pieces(source.shape):
-        values = source[piece].astype(precision)
+        values = source[piece].astype(precision, copy=False)
         if offset is not None:
-            values -= offset[piece]
+            values = values - offset[piece]
         if gain is not None:
-            values /= gain[piece]
+            values = values / gain[piece]
         clipped += _store(values, stored[piece], spec)
     return stored.transpose(np.argsort(order)), clipped
 
 
 def _store(values: NDArray[Any], stored: NDArray[Any], spec: CubeSpec) -> int:
-    """Round and clip `values`, which are overwritten, into `stored`; how many were clipped."""
+    """Round and clip `values` into `stored`; how many were clipped."""
     if spec.dtype.kind != "f":
-        np.rint(values, out=values)
+        values = np.rint(values)
     (lowest, highest), clipped, missing = _limits(spec.dtype), 0, None
     # nearly always true, and false where there is a NaN
     if not lowest <= values.min(initial=0) <= values.max(initial=0) <= highest:
         missing = np.isnan(values)
         clipped = int(np.count_nonzero((values < lowest) | (values > highest)))
-        np.copyto(values, 0, where=missing)
-        np.clip(values, lowest, highest, out=values)
+        values = np.where(missing, 0, values).clip(lowest, highest)
     np.copyto(stored, values, casting="unsafe")
     fill = stored_nodata(spec.nodata, spec.dtype)
     if fill is not None and spec.classes is None:

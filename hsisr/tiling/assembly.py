@@ -56,16 +56,16 @@ class Assembly:
 
     def take(self, slab: Slab, window: Window, block: Block | None) -> None:
         """See `engine.Take`."""
-        if block is None:
-            # one pixel stands for all
-            block = np.full((self._ends[-1], 1, 1), np.nan, np.float32)
         stored = self._slab(slab)
         place = window.relative_to(slab.write).slices
-        parts = np.split(block, self._ends[:-1])
-        clipped = 0
-        for writer, array, bands in zip(self._writers, stored.arrays, parts, strict=True):
-            array[:, *place], more = encode(bands, writer.spec)
-            clipped += more
+        targets = [array[:, *place] for array in stored.arrays]
+        specs = [writer.spec for writer in self._writers]
+        if block is None:
+            for spec, target in zip(specs, targets, strict=True):
+                target[:] = _no_data(spec)
+            return
+        parts = zip(np.split(block, self._ends[:-1]), specs, targets, strict=True)
+        clipped = sum(encode(*part)[1] for part in parts)
         with self._lock:
             stored.clipped += clipped
 
@@ -192,6 +192,11 @@ class Production:
             _keep(writers, not last)
             stack.close()
         self.published = last
+
+
+def _no_data(spec: CubeSpec) -> NDArray[Any]:
+    """A pixel of it, which stands for all (bands, 1, 1)."""
+    return encode(np.full((spec.bands, 1, 1), np.nan, np.float32), spec)[0]
 
 
 def _keep(writers: list[CubeWriter], kept: bool) -> None:

@@ -71,7 +71,10 @@ def test_a_result_is_as_float32_gives_it(dark, tmp_path, hsisr):
 
 @pytest.mark.parametrize("dark", [False, True])
 def test_what_was_found_is_kept_for_a_run_that_goes_on(dark, tmp_path, capsys):
-    cube, reduced = cube_of(_scene(dark).astype(np.float32)), Runtime(torch.device("cpu"), torch.bfloat16)
+    cube, reduced = (
+        cube_of(_scene(dark).astype(np.float32)),
+        Runtime(torch.device("cpu"), torch.bfloat16),
+    )
     model = load_sr("auto", 2)
     seen = survey(cube, model.tokens)
     operation = model.operation(seen, reduced)
@@ -83,4 +86,3 @@ def test_what_was_found_is_kept_for_a_run_that_goes_on(dark, tmp_path, capsys):
         operation = None  # not asked again
     assert chosen == [reduced.exact if dark else reduced] * 2
     assert capsys.readouterr().err.count("--precision bf16 is faster") == 2 * dark
-

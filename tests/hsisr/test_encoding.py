@@ -294,3 +294,25 @@ def test_encoding_leaves_the_block_alone() -> None:
     before = block.copy()
     encode(block, spec_of("uint8", nodata=2.0, gain=(2.0,), offset=(1.0,)))
     np.testing.assert_array_equal(block, before)
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2), (1, 2, 0)])
+@pytest.mark.parametrize("gain", [None, (0.5,)])
+def test_numbers_are_put_where_they_are_wanted(
+    order: tuple[int, int, int], gain: tuple[float, ...] | None
+) -> None:
+    block = np.random.default_rng(0).normal(0, 300, (5, 40, 700)).astype(np.float32)
+    block[2, 3, 4:9], spec = np.nan, spec_of("int8", nodata=7, gain=gain)
+    # a window of what lies in memory by band, by line or by pixel
+    shape = [(5, 60, 800)[axis] for axis in order]
+    whole = np.full(shape, 99, np.int8).transpose(np.argsort(order))
+    before = block.copy()
+    expected, clipped = encode(block, spec)
+    place = np.s_[:, 10:50, 60:760]
+    found, more = encode(block, spec, whole[place])
+    assert more == clipped > 0
+    np.testing.assert_array_equal(block, before)
+    for result in (found, whole[place]):
+        np.testing.assert_array_equal(result, expected)
+    whole[place] = 99
+    assert (whole == 99).all()
