@@ -80,6 +80,20 @@ def limit_threads(threads: int | None) -> int:
     return count
 
 
+@contextmanager
+def single_threaded() -> Iterator[None]:
+    """Compute with one thread within.
+
+    Several gain little on small images, and wait for each other where the machine is busy.
+    """
+    count = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(count)
+
+
 def _keep_memory() -> None:
     """Ask the C library not to return freed memory to the system.
 

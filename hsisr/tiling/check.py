@@ -8,18 +8,18 @@ Rounding is what reduced precision changes.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from hsisr.cube import Block, Cube, CubeSpec
-from hsisr.runtime import Runtime
+from hsisr.runtime import Runtime, single_threaded
 from hsisr.scene.degraded import SUPPORT, degrade_block
 from hsisr.scene.survey import Survey
 from hsisr.tiling.operations import Operation, Sharpen
-from hsisr.tiling.run import apply
+from hsisr.tiling.run import Chunk, apply, render
 from hsisr.window import Tile, TilePlan, Window
 from hsisr_models.imaging import degrade
 from hsisr_models.metrics import SHELF as METRICS
@@ -30,7 +30,11 @@ CONSISTENT = 1e-3
 _FAITHFUL_PSNR, _FAITHFUL_SAM = 60.0, 0.05
 """In dB and degrees: how near reduced precision has to come to float32."""
 _MIDDLE = 12
-"""Side of what is taken of a sample of the scene to see that."""
+"""Side of what is taken of a sample of the scene to see that, at most."""
+_VALUES = 1 << 25
+"""Of the sharper scene, no more are made for a block, or for all samples."""
+_STRIP = 1 << 19
+"""Values that are compared at a time: few enough for the cache."""
 _BLOCKS = 6
 _GRID = (3, 4)
 """Rows and columns of blocks to choose from, at most."""
@@ -41,7 +45,9 @@ _LEAST = 4
 _STEPS = 64
 """Windows of the result that are compared with the scene, at most."""
 _FINE = 256
-"""Side of the windows of the result that are degraded at a time."""
+"""Side of the windows of the result that are degraded at a time, at most."""
+_DEGRADED = 1 << 23
+"""Values of such a window, at most."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +94,7 @@ def sample(cube: Cube, scale: int) -> list[Window]:
     Their sides are multiples of the scale. Empty if the scene is too small or holds no data.
     """
     missing: dict[Window, float] = {}
-    for block in _candidates(cube.spec.window, scale):
+    for block in _candidates(cube.spec, scale):
         missing[block] = _missing(cube, block)
         if list(missing.values()).count(0) == _BLOCKS:
             break  # none of the others could be better
@@ -100,18 +106,20 @@ def _missing(cube: Cube, window: Window) -> float:
     return float(np.isnan(cube.read(window)).mean())
 
 
-def _candidates(scene: Window, scale: int) -> list[Window]:
+def _candidates(spec: CubeSpec, scale: int) -> list[Window]:
     """Blocks side by side at most, in an order in which every first few are spread out."""
-    height, width = (scale * min(_SIDE, side // scale) for side in (scene.height, scene.width))
+    most = max(_LEAST, min(_SIDE, math.isqrt(_VALUES // spec.bands) // scale))
+    height, width = (scale * min(most, side // scale) for side in (spec.rows, spec.cols))
     if min(height, width) < _LEAST * scale:
         return []
-    down, across = min(scene.height // height, _GRID[0]), min(scene.width // width, _GRID[1])
-    rows = np.linspace(0, scene.height - height, down).astype(int)
-    cols = np.linspace(0, scene.width - width, across).astype(int)
+    down, across = min(spec.rows // height, _GRID[0]), min(spec.cols // width, _GRID[1])
+    rows = np.linspace(0, spec.rows - height, down).astype(int)
+    cols = np.linspace(0, spec.cols - width, across).astype(int)
     places = sorted(np.ndindex(down, across), key=lambda place: sum(place) % 2)
     return [Window(int(rows[i]), int(cols[j]), height, width) for i, j in places]
 
 
+@single_threaded()
 def self_check(
     cube: Cube,
     blocks: Iterable[Window],
@@ -130,24 +138,30 @@ def self_check(
         truth = cube.read(window)
         low = degrade_block(truth, scale, operator)
         for comparison, method in ((by_model, operation), (by_bicubic, bicubic)):
-            # what follows the bands of the scene is no estimate of them
-            comparison.add(truth, apply(method, low, seen, runtime)[: len(truth)])
+            for chunk in _chunks(method, low, seen, runtime):
+                comparison.add(truth[:, *chunk.window.slices], chunk.block)
     return SelfCheck(by_model.result(), by_bicubic.result(), done) if done else None
 
 
+@single_threaded()
 def rounding(operation: Operation, seen: Survey, runtime: Runtime) -> Agreement:
     """How near `runtime` comes to float32 on the samples of a surveyed scene."""
     found = _Comparison()
+    pixels = len(seen.samples) * len(seen.means) * operation.scale**2
+    most = max(_LEAST, min(_MIDDLE, math.isqrt(_VALUES // pixels)))
     for sample in seen.samples:
-        rows, cols = (max(0, side - _MIDDLE) // 2 for side in sample.shape[1:])
-        block = sample[:, rows : rows + _MIDDLE, cols : cols + _MIDDLE]
-        exact, rounded = (
-            # what follows the bands of the scene is no spectrum
-            apply(operation, block, seen, precision)[: len(block)]
-            for precision in (runtime.exact, runtime)
-        )
-        found.add(exact, rounded)
+        rows, cols = (max(0, side - most) // 2 for side in sample.shape[1:])
+        block = sample[:, rows : rows + most, cols : cols + most]
+        both = (_chunks(operation, block, seen, each) for each in (runtime.exact, runtime))
+        for exact, rounded in zip(*both, strict=True):
+            found.add(exact.block[: len(block)], rounded.block)
     return found.result()
+
+
+def _chunks(operation: Operation, block: Block, seen: Survey, runtime: Runtime) -> Iterator[Chunk]:
+    """What an operation makes of a block, a few rows at a time."""
+    _, rows, cols = block.shape
+    return render(operation, block, Window(0, 0, rows, cols), seen, runtime)
 
 
 def consistency_steps(spec: CubeSpec, scale: int) -> tuple[list[Tile], bool]:
@@ -155,7 +169,7 @@ def consistency_steps(spec: CubeSpec, scale: int) -> tuple[list[Tile], bool]:
 
     In a large scene they are spread over it: the check does not take longer the larger it is.
     """
-    side = max(1, _FINE // scale)
+    side = max(1, min(_FINE, math.isqrt(_DEGRADED // spec.bands)) // scale)
     steps = list(TilePlan(spec.rows, spec.cols, (side, side), SUPPORT))
     chosen = np.linspace(0, len(steps) - 1, min(len(steps), _STEPS)).astype(int)
     return [steps[number] for number in chosen], len(chosen) == len(steps)
@@ -184,6 +198,7 @@ class Difference:
     worst: float
 
 
+@single_threaded()
 def abundance_consistency(
     steps: Iterable[Tile],
     output: Cube,
@@ -221,6 +236,13 @@ class _Comparison:
         self._lowest, self._largest, self._worst = math.inf, -math.inf, -math.inf
 
     def add(self, truth: Block, estimate: Block) -> None:
+        # what follows the bands of the truth is no estimate of them
+        estimate = estimate[: len(truth)]
+        count = max(1, _STRIP // truth[:, 0].size)
+        for row in range(0, truth.shape[1], count):
+            self._add(truth[:, row : row + count], estimate[:, row : row + count])
+
+    def _add(self, truth: Block, estimate: Block) -> None:
         for meter in (self._psnr, self._sam):
             meter.update(torch.from_numpy(truth), torch.from_numpy(estimate))
         both = np.isfinite(truth) & np.isfinite(estimate)

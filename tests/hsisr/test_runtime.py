@@ -9,7 +9,15 @@ import pytest
 import torch
 
 from hsisr.errors import OutputError, UsageError
-from hsisr.runtime import PRECISIONS, Runtime, choose, explained, is_out_of_memory, limit_threads
+from hsisr.runtime import (
+    PRECISIONS,
+    Runtime,
+    choose,
+    explained,
+    is_out_of_memory,
+    limit_threads,
+    single_threaded,
+)
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -59,8 +67,11 @@ def test_convolutions_run_in_the_precision_that_was_chosen(dtype: torch.dtype) -
 def test_threads_are_limited_to_what_was_asked() -> None:
     before = torch.get_num_threads()
     try:
-        limit_threads(1)
-        assert torch.get_num_threads() == 1
+        limit_threads(2)
+        assert torch.get_num_threads() == 2
+        with single_threaded():
+            assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 2
         limit_threads(None)
         assert torch.get_num_threads() == len(os.sched_getaffinity(0))
     finally:

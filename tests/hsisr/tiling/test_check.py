@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -218,6 +218,15 @@ def test_blocks_are_spread_over_the_scene(scale: int, size: tuple[int, int]) -> 
             assert half.any()
 
 
+@pytest.mark.parametrize(("bands", "side"), [(10, 48 * 8), (425, 35 * 8), (3000, 13 * 8)])
+def test_of_many_bands_blocks_are_small(bands: int, side: int) -> None:
+    """No block holds more than 2^25 values, 128 MiB."""
+    cube = cube_of(np.broadcast_to(np.float32(1), (bands, 400, 400)))
+    blocks = sample(cube, 8)
+    assert {(block.height, block.width) for block in blocks} == {(side, side)}
+    assert bands * side**2 <= 2**25
+
+
 def test_blocks_avoid_missing_data(scene: Scene, cpu: Runtime) -> None:
     block = scene(2, 300, 400)
     block[:, :100] = np.nan
@@ -306,6 +315,8 @@ def test_of_a_large_scene_windows_spread_over_it_are_compared() -> None:
     assert (steps[-1].write.row_stop, steps[-1].write.col_stop) == (3000, 500)
     rows = sorted(step.write.row for step in steps)
     assert max(after - before for before, after in pairwise(rows)) <= 128
+    many, _ = consistency_steps(replace(spec, bands=425), 4)
+    assert {step.write.width for step in many} <= {35, 500 % 35}
 
 
 @pytest.mark.parametrize("operator", OPERATORS)
