@@ -41,6 +41,10 @@ class Ensemble:
         """All 8 are prepared, and kept."""
         return len(_TURNS) * self.inner.footprint
 
+    def workspace(self, rows: int, cols: int) -> int:
+        """That of the inner operation, and the first, the sums, a difference and its square."""
+        return self.inner.workspace(rows, cols) + 5 * self.scale**2 * rows * cols
+
     def prepare(self, scene: Tensor, *, kept: Area | None = None) -> Renderer:
         """The mean (1, B, scale h, scale w), followed by the spread where asked for."""
         members = [_turned(self.inner, scene, kept, *turn) for turn in _TURNS]

@@ -32,6 +32,9 @@ class Operation(Protocol):
     def footprint(self) -> int:
         """Numbers held for each pixel of a scene that is prepared, beside the scene, about."""
 
+    def workspace(self, rows: int, cols: int) -> int:
+        """Numbers held for each band while so many pixels of the scene are rendered, about."""
+
     def prepare(self, scene: Tensor, *, kept: Area | None = None) -> Renderer:
         """Of a scene (1, B, h, w) that is physical and complete, (1, C, scale h, scale w).
 
@@ -43,6 +46,10 @@ class Operation(Protocol):
 
     def held(self, result: NDArray[np.float32]) -> bool:
         """Whether reduced precision could hold all that was computed for a result (C, h, w)."""
+
+
+_IMAGES = 5
+"""Of what is rendered there are so many at a time, about: in parts, whole, and as it is stored."""
 
 
 class Resolver(Protocol):
@@ -69,6 +76,10 @@ class Sharpen:
     def footprint(self) -> int:
         """That of the network."""
         return self.resolver.footprint
+
+    def workspace(self, rows: int, cols: int) -> int:
+        """Of the sharper scene."""
+        return _IMAGES * self.scale**2 * rows * cols
 
     def prepare(self, scene: Tensor, *, kept: Area | None = None) -> Renderer:
         """The sharper scene, in the units of the input."""
@@ -110,6 +121,11 @@ class Consistent:
         """That of the inner operation."""
         return self.inner.footprint
 
+    def workspace(self, rows: int, cols: int) -> int:
+        """That of the inner operation, on all that a correction sees."""
+        around = 2 * projection_reach(self.scale, self.operator)
+        return self.inner.workspace(rows + around, cols + around)
+
     def prepare(self, scene: Tensor, *, kept: Area | None = None) -> Renderer:
         """The nearest consistent scene, see `imaging.back_project`."""
         reach, size = projection_reach(self.scale, self.operator), scene.shape[2:]
@@ -118,7 +134,8 @@ class Consistent:
         def consistent(rows: slice, cols: slice) -> Tensor:
             seen = grown((rows, cols), reach, size)
             estimate = render(*seen).float()
-            result = back_project(estimate, scene[..., *seen], self.scale, self.operator)
+            low = scene[..., *seen]
+            result = back_project(estimate, low, self.scale, self.operator, out=estimate)
             return result[..., *finer(within((rows, cols), seen), self.scale)]
 
         return consistent
@@ -153,6 +170,10 @@ class Unmix:
     peak: float
     footprint: int = 0
     scale: int = 1
+
+    def workspace(self, rows: int, cols: int) -> int:
+        """Of the maps."""
+        return _IMAGES * rows * cols
 
     def prepare(self, scene: Tensor, *, kept: Area | None = None) -> Renderer:
         """All maps (1, p + 3, h, w)."""
@@ -195,6 +216,10 @@ class UnmixLinearly:
     scale: int = 1
     reach: int = 0
     footprint: int = 0
+
+    def workspace(self, rows: int, cols: int) -> int:
+        """Of the maps."""
+        return _IMAGES * rows * cols
 
     def prepare(self, scene: Tensor, *, kept: Area | None = None) -> Renderer:
         """All maps (1, p + 3, h, w), or p + 4 with the gain."""
@@ -245,6 +270,10 @@ class UnmixSharpened:
     def footprint(self) -> int:
         """That of sharpening."""
         return self.sharpen.footprint
+
+    def workspace(self, rows: int, cols: int) -> int:
+        """Of the maps; of the sharper scene there is little at a time."""
+        return _IMAGES * self.scale**2 * rows * cols
 
     def prepare(self, scene: Tensor, *, kept: Area | None = None) -> Renderer:
         """All maps of `UnmixLinearly` (1, p + 3 or p + 4, scale h, scale w)."""

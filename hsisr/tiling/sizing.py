@@ -140,7 +140,7 @@ class Needs:
         # what is freed layer by layer leaves holes, a quarter of what is held
         # a tile as it is computed: without holes, turned, and where it had holes
         tile = (5 * self._number * operation.footprint // 4 + 10 * spec.bands) * halo
-        tile += 20 * self._bands * operation.scale**2 * min(CHUNK, height) * width
+        tile += 4 * self._bands * operation.workspace(min(CHUNK, height), width)
         span = min(tiles * shape[1], spec.cols)
         slab = self._stored * height * span + 4 * spec.bands * (height + around) * (span + around)
         used = threads * tile + AHEAD * slab

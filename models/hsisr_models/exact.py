@@ -6,7 +6,7 @@ it began with. They round differently, so a tile would differ from the whole sce
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import reduce
 from operator import add
 from typing import cast
@@ -17,6 +17,9 @@ from torch import Tensor
 
 _PIECE = 1 << 14
 """So many values torch does not share out among threads."""
+_WIDE = 64
+"""By matrix instructions (AMX) images with fewer columns, or without padding, are summed up in
+another order."""
 _VECTORS = 64
 """So many values, and multiples of them, torch computes with vector instructions alone."""
 
@@ -33,19 +36,32 @@ def convolve(
 
     Of `inner` pixels only, those that see nothing beyond it, the image becomes that much smaller.
     The kernel's weights lie `dilation` pixels apart. Under autocast in its precision. Exact on a
-    CPU in float32, and in bfloat16 where the CPU has instructions for it; elsewhere torch's own.
+    CPU in float32, and in bfloat16 where the CPU has instructions for it and no gradient is wanted;
+    elsewhere torch's own.
     """
-    padding = [0 if inner else dilation * (size // 2) for size in weight.shape[2:]]
-    apart = (dilation, dilation)
+    around = [dilation * (size // 2) for size in weight.shape[2:]]
+    padding, apart = [0, 0] if inner else around, (dilation, dilation)
     dtype = _dtype(features)
     if not _is_exact(features.device, dtype):
         return F.conv2d(features, weight, bias, padding=padding, dilation=apart)
     if features.shape[1] == 1:
         # a single channel has no channels-last form of its own, and gets other kernels
         features, weight = (F.pad(x, (0, 0, 0, 0, 0, 1)) for x in (features, weight))
-    features = features.to(dtype, memory_format=torch.channels_last)
     bias = None if bias is None else bias.to(dtype)
-    return torch.mkldnn_convolution(features, weight.to(dtype), bias, padding, (1, 1), apart, 1)
+
+    def convolved(image: Tensor, padding: Sequence[int]) -> Tensor:
+        image = image.to(dtype, memory_format=torch.channels_last)
+        return torch.mkldnn_convolution(image, weight.to(dtype), bias, padding, (1, 1), apart, 1)
+
+    if not _is_by_matrices(dtype):
+        return convolved(features, padding)
+    rows, cols = features.shape[2:]
+    if cols < _WIDE:
+        # by zeros, which is what lies beyond the border anyway
+        features = F.pad(features, (0, _WIDE - cols))
+    whole = convolved(features, around)
+    top, left = around if inner else (0, 0)
+    return whole[..., top : rows - top, left : cols - left]
 
 
 def linear(vectors: Tensor, matrix: Tensor) -> Tensor:
@@ -124,6 +140,12 @@ def _is_dense(values: Tensor) -> bool:
 def _dtype(features: Tensor) -> torch.dtype:
     kind = features.device.type
     return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else features.dtype
+
+
+def _is_by_matrices(dtype: torch.dtype) -> bool:
+    """Whether sums depend on the image unless care is taken; in training nobody compares them."""
+    by_matrices = dtype == torch.bfloat16 and torch.cpu._is_amx_tile_supported()
+    return by_matrices and not torch.is_grad_enabled()
 
 
 def _is_exact(device: torch.device, dtype: torch.dtype) -> bool:

@@ -123,7 +123,9 @@ def enlarged(scene: Tensor, scale: int) -> Image:
     return Image.rendered(render, scene, scale)
 
 
-def back_project(estimate: Tensor, scene: Tensor, scale: int, operator: str) -> Tensor:
+def back_project(
+    estimate: Tensor, scene: Tensor, scale: int, operator: str, *, out: Tensor | None = None
+) -> Tensor:
     """The image (N, B, scale h, scale w) nearest to `estimate` that degrades to `scene`.
 
         estimate + K^T (K K^T)^-1 (scene - K estimate)
@@ -132,14 +134,15 @@ def back_project(estimate: Tensor, scene: Tensor, scale: int, operator: str) -> 
     than from the estimate. On a mirrored scene K K^T is a convolution; its inverse is cut off, so
     that the result misses the scene by up to 2e-4 of the estimate's worst miss. An output pixel is
     computed from the `projection_reach` pixels around its own, on which it depends to the last bit
-    as by `upscale_bicubic`. Raises as `weights`.
+    as by `upscale_bicubic`. It is written to `out`, which may be the estimate. Raises as `weights`.
     """
     window = tuple(_window(scale, operator, _MTF).tolist())
     thin = partial(_thinned, scale=scale, window=window)
     undo = partial(_stretched, phases=_inverse(scale, operator))
     spread = partial(_stretched, phases=_adjoint(scale, operator))
-    result = estimate.new_empty(estimate.shape)
-    images = (torch.split(x.flatten(0, 1), _share(result)) for x in (estimate, scene, result))
+    result = estimate.new_empty(estimate.shape) if out is None else out
+    bands = estimate.flatten(0, 1), scene.flatten(0, 1), result.view(-1, *result.shape[2:])
+    images = (torch.split(x, _share(result)) for x in bands)
     for fine, coarse, target in zip(*images, strict=True):
         residual = coarse - _along_both(fine, thin)
         target.copy_(fine + _along_both(_along_both(residual, undo), spread))

@@ -35,6 +35,7 @@ def crop(values: Tensor, rows: slice, cols: slice, margin: int = 0) -> tuple[Ten
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("kernel", [1, 3])
 @pytest.mark.parametrize("inputs", [1, 2, 5, 16, 31, 64, 200])
+@torch.no_grad()
 def test_a_cut_out_is_convolved_to_the_bits_of_the_whole(
     inputs: int, kernel: int, threads: int, dtype: torch.dtype
 ) -> None:
@@ -60,6 +61,7 @@ def test_a_cut_out_is_convolved_to_the_bits_of_the_whole(
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("dilation", [1, 2])
 @pytest.mark.parametrize("inputs", [1, 16, 31, 48, 200])
+@torch.no_grad()
 def test_inner_pixels_are_convolved_to_the_bits_of_the_whole(
     inputs: int, dilation: int, dtype: torch.dtype
 ) -> None:
@@ -75,6 +77,7 @@ def test_inner_pixels_are_convolved_to_the_bits_of_the_whole(
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("dilation", [3, 5])
 @pytest.mark.parametrize("inputs", [1, 8, 31])
+@torch.no_grad()
 def test_a_cut_out_is_convolved_to_the_bits_of_the_whole_by_a_wide_kernel(
     inputs: int, dilation: int, dtype: torch.dtype
 ) -> None:

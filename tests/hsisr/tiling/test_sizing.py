@@ -30,6 +30,9 @@ class Sees:
     reach: int | None = 30
     footprint: int = 300
 
+    def workspace(self, rows: int, cols: int) -> int:
+        return 5 * self.scale**2 * rows * cols
+
     def prepare(self, scene: Tensor, *, kept: Area | None = None) -> Renderer:
         raise NotImplementedError
 
