@@ -62,11 +62,11 @@ def tell_subspace(subspace: Subspace | None) -> None:
     taken = f"{axes} of {counted(bands, 'axis', 'axes')}"
     shared.say(f"subspace   {taken}, {subspace.covered:.2%} of the variance")
     if not axes:
-        shared.say("note: the scene does not vary; it is interpolated")
+        shared.note("the scene does not vary; it is interpolated")
     elif bands == 1:
-        shared.say("note: one band has no spectrum; it is sharpened as a grey image")
+        shared.note("one band has no spectrum; it is sharpened as a grey image")
     elif idle:
-        shared.say(f"note: {counted(idle, 'band')} only interpolated: bad, constant or noise")
+        shared.note(f"{counted(idle, 'band')} only interpolated: bad, constant or noise")
 
 
 def self_check(
@@ -112,7 +112,7 @@ def consistency(job: Job) -> Agreement:
         + ("" if all_of_it else f", in {counted(len(tiles), 'window')} spread over it")
     )
     if job.enforce and check.CONSISTENT < found.worst < math.inf:
-        shared.say("note: samples rounded or clipped to the data type are not consistent any more")
+        shared.note("samples rounded or clipped to the data type are not consistent any more")
     return found
 
 

@@ -103,7 +103,7 @@ def _nearest(job: Job, unmixer: Unmixer) -> list[dict[str, Any]] | None:
     without = int(good_bands(job.cube.spec).sum() - compared.sum())
     if without:
         lacking = f"{job.reference.path.name} lacks {counted(without, 'band')}"
-        shared.say(f"note: {lacking}; compared by the others")
+        shared.note(f"{lacking}; compared by the others")
     found = library.nearest(unmixer.endmembers, compared)
     return [
         {

@@ -26,7 +26,7 @@ def draw(job: Job, unmixer: Unmixer, spectrum: Spectrum | None) -> None:
     try:
         from hsisr.results import plot
     except ImportError:
-        shared.say("note: no names in the picture without matplotlib: pip install 'hsisr[plot]'")
+        shared.note("no names in the picture without matplotlib: pip install 'hsisr[plot]'")
         _draw_plainly(job)
         return
     from hsisr.results.picture import overview, rgb_bands, stretched

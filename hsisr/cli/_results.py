@@ -171,7 +171,7 @@ def _draw(trial: trials.Trial, outcome: trials.Outcome) -> list[Path]:
     try:
         from hsisr.bench import showcase
     except ImportError:
-        shared.say("note: no figures without matplotlib: pip install 'hsisr[plot]'")
+        shared.note("no figures without matplotlib: pip install 'hsisr[plot]'")
         return []
     from hsisr.bench.examination import largest
     from hsisr.data.patches import open_patches
@@ -198,7 +198,7 @@ def _estimates(
         try:
             yield label, estimate(name, patches, runtime)
         except ModelError as error:
-            shared.say(f"note: {label} is left out of the figure: {error}")
+            shared.note(f"{label} is left out of the figure: {error}")
 
 
 def _models(trial: trials.Trial, results: Sequence[Result]) -> dict[str, str]:

@@ -172,7 +172,7 @@ def _in_folder(folder: Path, options: ReadOptions) -> Iterator[Scene]:
             with open_cube(path, options) as cube:
                 files = cube.files
         except HsisrError as error:
-            shared.say(f"note: left out: {path}: {error.what}")
+            shared.note(f"left out: {path}: {error.what}")
             continue
         # scenes may share their metadata, as the two detectors of EnMAP do
         if files[0] not in seen and results.isdisjoint(files):

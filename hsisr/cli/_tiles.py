@@ -98,7 +98,7 @@ class Means:
             return None
         found = done_before(record, begun)
         if found is not None:
-            shared.say(f"note: {files[0]} was made in this very way before; --overwrite repeats it")
+            shared.note(f"{files[0]} was made in this very way before; --overwrite repeats it")
             if not dry_run and not reserved(files):
                 clear(journal, begun)
         return found
@@ -290,8 +290,6 @@ def _tell_lost(target: Target) -> None:
 def tell(engine: Engine, sizes: Sizes) -> None:
     """What a run had to put up with."""
     if engine.side < max(sizes.plan.tile):
-        shared.say(f"note: short of memory: tiles were cut down to {engine.side} pixels")
+        shared.note(f"short of memory: tiles were cut down to {engine.side} pixels")
     if engine.recomputed:
-        shared.say(
-            f"note: {counted(engine.recomputed, 'part')} beyond bfloat16, computed in float32"
-        )
+        shared.note(f"{counted(engine.recomputed, 'part')} beyond bfloat16, computed in float32")

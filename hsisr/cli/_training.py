@@ -86,8 +86,8 @@ def sampler(patches: PatchSet, training: Training, seed: int) -> Sampler:
 
     found = Sampler(patches, patch=training.patch, batch=training.batch, seed=seed)
     if found.patch < training.patch:
-        shared.say(
-            f"note: patches of {found.patch} instead of {training.patch} low-resolution pixels: "
+        shared.note(
+            f"patches of {found.patch} instead of {training.patch} low-resolution pixels: "
             "the smallest prepared block is no larger"
         )
     return found
@@ -226,7 +226,7 @@ def draw_progress(folder: Path) -> None:
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        shared.say("note: no progress.png without matplotlib: pip install 'hsisr[plot]'")
+        shared.note("no progress.png without matplotlib: pip install 'hsisr[plot]'")
         return
     from hsisr.training.fit import read_history
 

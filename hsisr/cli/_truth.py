@@ -109,7 +109,7 @@ class Asked:
         scene = opened(self.scene or self.maps, grid, axes)
         for cube in (maps, scene):
             for note in cube.notes if cube else ():
-                shared.say(f"note: {note}")
+                shared.note(note)
         truth = Truth(maps, spectra, scene and files.enter_context(scene))
         if scene is not None:
             _tell_units(truth)

@@ -125,7 +125,7 @@ def _settled(job: Job, seen: Survey, journal: Journal | Unkept, stopper: shared.
     if isinstance(chosen.source, FromLibrary):
         library = chosen.source.read(spec, seen.means)
         for note in library.notes:
-            shared.say(f"note: {chosen.source.path.name}: {note}")
+            shared.note(f"{chosen.source.path.name}: {note}")
         return Found(chosen.by_library(library, spec), notes=library.notes)
     spectra, estimates = endmembers_of(job.cube, chosen.source, journal, stopper)
     return Found(chosen.mixture(spectra, spec, endmember_names(len(spectra))), estimates)
@@ -163,5 +163,5 @@ def preview(job: Job) -> None:
     means = _means(job, operations[0], seen, Unkept())
     means.forecast(target, job.cube, seen, operations, statistics=statistics)
     if job.known is None:
-        shared.say("note: looking for endmembers comes on top of that")
+        shared.note("looking for endmembers comes on top of that")
     shared.say("nothing written (--dry-run)")

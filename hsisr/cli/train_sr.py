@@ -95,7 +95,7 @@ def command(
     scores = (f"{key} {best[key]:.4g} (bicubic {reference[key]:.4g})" for key in best)
     shared.say(f"best on the validation blocks: {', '.join(scores)}")
     if best["psnr"] <= reference["psnr"]:
-        shared.say("note: this model is no better than bicubic; train it longer or on more pixels")
+        shared.note("this model is no better than bicubic; train it longer or on more pixels")
     model = run if name == "sr" else folder
     truth = run if work.has_test else "SCENE"
     shared.say(f"Next: hsisr evaluate {truth} --model {model}")

@@ -98,8 +98,8 @@ def command(
     )
     _tell_movement(model, numbers.unmix.initialise)
     if best["rarest"] < _DEAD and count > 2:
-        shared.say(
-            f"note: the rarest endmember makes up {best['rarest']:.2%} of the validation blocks; "
+        shared.note(
+            f"the rarest endmember makes up {best['rarest']:.2%} of the validation blocks; "
             f"{count - 1} may do: --endmembers {count - 1} --overwrite"
         )
     shared.say(f"Next: hsisr train-sr {run}")
@@ -128,4 +128,4 @@ def _tell_movement(model: UnmixModel, initialise: str) -> None:
         f"{moved.max():.2g} at most"
     )
     if moved.mean() > _FAR and initialise != "random":
-        shared.say("note: that is far; to hold them: --set unmix.loss.anchor=0.1 --overwrite")
+        shared.note("that is far; to hold them: --set unmix.loss.anchor=0.1 --overwrite")

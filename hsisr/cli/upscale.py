@@ -249,10 +249,10 @@ def _finish(job: Job, record: dict[str, Any], quicklook: bool) -> None:
     write_json(results.record, shared.finite(record))
     shared.say(f"wrote {results.path} in {shared.duration(record['seconds'])}")
     if clipped := record["clipped_samples"]:
-        shared.say(f"note: {counted(clipped, 'sample')} clipped to the data type")
+        shared.note(f"{counted(clipped, 'sample')} clipped to the data type")
     if record["seam"] is not None:
-        shared.say(
-            f"note: tiles see only themselves; where they overlap they differ by "
+        shared.note(
+            f"tiles see only themselves; where they overlap they differ by "
             f"{record['seam']['rms']:.4g} (rms), {record['seam']['worst']:.4g} at worst"
         )
     shared.say_next(results.path, results.format)
