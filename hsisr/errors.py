@@ -13,6 +13,7 @@ HsisrError             1   the base; raised as itself only for a bug
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -82,3 +83,10 @@ class Interrupted(HsisrError):  # noqa: N818 - a state, not a mistake
     def __init__(self, what: str, *, signal: int = 2, hint: str | None = None) -> None:
         super().__init__(what, hint=hint)
         self.exit_code = 128 + signal
+
+
+def require_known(what: str, name: str, known: Iterable[str]) -> None:
+    """Raise `UsageError` unless `name` is one of the `known` names of a `what`."""
+    names = list(known)
+    if name not in names:
+        raise UsageError(f"no {what} '{name}'", hint=f"one of {', '.join(names)}")

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from hsisr.cube import Block, Cube
-from hsisr.errors import InputError, UsageError
+from hsisr.errors import InputError, require_known
 from hsisr.window import Window
 from hsisr_models.metrics import PRESETS as PRESETS
 from hsisr_models.metrics import SHELF as METRICS
@@ -29,8 +29,7 @@ class Row:
 
 def known_preset(name: str) -> Preset:
     """The measures that a user named; raises `UsageError` for an unknown name."""
-    if name not in PRESETS:
-        raise UsageError(f"no metrics '{name}'", hint=f"one of {', '.join(PRESETS)}")
+    require_known("metrics", name, PRESETS)
     return PRESETS[name]
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from hsisr.errors import OutputError, UsageError
+from hsisr.errors import OutputError, UsageError, require_known
 
 PRECISIONS = ("auto", "fp32", "bf16")
 
@@ -61,8 +61,7 @@ def choose(device: str, precision: str) -> Runtime:
     `UsageError` for a device that is not there.
     """
     chosen = _device(device)
-    if precision not in PRECISIONS:
-        raise UsageError(f"no precision '{precision}'", hint=f"one of {', '.join(PRECISIONS)}")
+    require_known("precision", precision, PRECISIONS)
     reduced = precision == "bf16" or (precision == "auto" and _native_bf16(chosen))
     return Runtime(chosen, torch.bfloat16 if reduced else torch.float32)
 

@@ -9,7 +9,7 @@ from itertools import product
 from math import isfinite
 
 from hsisr.bench.trial import Variant
-from hsisr.errors import UsageError
+from hsisr.errors import UsageError, require_known
 from hsisr.recipe import Recipe
 from hsisr_models.relation import KINDS
 from hsisr_models.sr import SHELF as NETWORKS
@@ -33,10 +33,7 @@ class Plan:
 
     def __post_init__(self) -> None:
         for relation in self.relations:
-            if relation not in KINDS:
-                raise UsageError(
-                    f"no relation of abundances '{relation}'", hint=f"one of {', '.join(KINDS)}"
-                )
+            require_known("relation of abundances", relation, KINDS)
         for beta in self.betas:
             if not (isfinite(beta) and beta > 0):
                 raise UsageError(

@@ -19,7 +19,7 @@ import typer
 from hsisr.cli._progress import PROGRESS as PROGRESS
 from hsisr.cli._progress import duration as duration
 from hsisr.cli._progress import show
-from hsisr.errors import HsisrError, Interrupted, OutputError, UsageError
+from hsisr.errors import HsisrError, Interrupted, OutputError, require_known
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,8 +48,8 @@ _manner = _Manner()
 
 def choose_manner(quiet: bool, progress: str | None) -> None:
     """Settle how much is said from now on; raises `UsageError`."""
-    if progress not in (None, *PROGRESS):
-        raise UsageError(f"no progress '{progress}'", hint=f"one of {', '.join(PROGRESS)}")
+    if progress is not None:
+        require_known("progress", progress, PROGRESS)
     _manner.quiet = quiet
     _manner.progress = progress or ("none" if quiet else PROGRESS[0])
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hsisr.cli import _shared as shared
-from hsisr.errors import InputError, UsageError
+from hsisr.errors import InputError, UsageError, require_known
 from hsisr.wording import counted
 
 if TYPE_CHECKING:
@@ -63,9 +63,10 @@ Convention = Annotated[
 
 def chosen(convention: str | None) -> list[str]:
     """The conventions to tell of; raises `UsageError`."""
-    if convention not in (None, *_conventions()):
-        raise UsageError(f"no convention '{convention}'", hint="physical, max or l2")
-    return [convention] if convention else _conventions()
+    if convention is None:
+        return _conventions()
+    require_known("convention", convention, _conventions())
+    return [convention]
 
 
 @dataclass(frozen=True)

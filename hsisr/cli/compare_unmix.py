@@ -12,7 +12,7 @@ import typer
 from hsisr.cli import _options as options
 from hsisr.cli import _shared as shared
 from hsisr.cli import _truth
-from hsisr.errors import UsageError
+from hsisr.errors import UsageError, require_known
 
 if TYPE_CHECKING:
     from hsisr.unmixing.comparison import Plan, Row
@@ -107,8 +107,7 @@ def _plan(
         (methods, abundances), known, ("method", "abundances"), strict=True
     ):
         for name in chosen or []:
-            if name not in names:
-                raise UsageError(f"no {what} '{name}'", hint=f"one of: {', '.join(names)}")
+            require_known(what, name, names)
     first, many = seeds
     return Plan(
         count,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from hsisr.errors import UsageError
+from hsisr.errors import require_known
 
 SHELLS = ("bash", "zsh", "fish")
 
@@ -27,6 +27,5 @@ def script(shell: str) -> str:
     """The completion script of `shell`; raises `UsageError` for an unknown one."""
     from typer._completion_shared import get_completion_script
 
-    if shell not in SHELLS:
-        raise UsageError(f"no completion for '{shell}'", hint=f"one of {', '.join(SHELLS)}")
+    require_known("completion for", shell, SHELLS)
     return get_completion_script(prog_name="hsisr", complete_var="_HSISR_COMPLETE", shell=shell)

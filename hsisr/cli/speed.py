@@ -11,7 +11,7 @@ import typer
 
 from hsisr.cli import _options as options
 from hsisr.cli import _shared as shared
-from hsisr.errors import UsageError
+from hsisr.errors import require_known
 from hsisr.wording import counted
 
 if TYPE_CHECKING:
@@ -84,8 +84,8 @@ def command(
     from hsisr.speed.ceiling import model_of, tile_of
     from hsisr.speed.throughput import Plan, Row, measure
 
-    _require_known("interleave", interleave, _INTERLEAVES)
-    _require_known("format", format_name, _FORMATS)
+    require_known("interleave", interleave, _INTERLEAVES)
+    require_known("format", format_name, _FORMATS)
     chosen, count = runtime.choose(device, precision), runtime.limit_threads(threads)
     plan = Plan(repeats, seconds, chosen, count)
     with explained("a smaller --tile, fewer --threads or --bands"), shared.stoppable() as stopper:
@@ -105,11 +105,6 @@ def command(
         shared.print_json(_facts(plan, rows, stage, scale, bands, tile))
     else:
         shared.print_lines(_words(rows, stage))
-
-
-def _require_known(option: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise UsageError(f"no {option} '{value}'", hint=" or ".join(known))
 
 
 def _stage(

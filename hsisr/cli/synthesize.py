@@ -11,7 +11,7 @@ import typer
 
 from hsisr.cli import _options as options
 from hsisr.cli import _shared as shared
-from hsisr.errors import UsageError
+from hsisr.errors import UsageError, require_known
 from hsisr.wording import counted
 
 if TYPE_CHECKING:
@@ -98,8 +98,7 @@ def command(
     """
     from hsisr.files import explained, require_new
 
-    if kind not in KINDS:
-        raise UsageError(f"no kind '{kind}'", hint=f"one of: {', '.join(KINDS)}")
+    require_known("kind", kind, KINDS)
     own = (endmembers, library, fields, purity, snr, gain, scale, degradation)
     if kind == KINDS[0] and any(value is not None for value in own):
         raise UsageError("only mixtures have such options", hint="--kind mixtures")

@@ -14,7 +14,7 @@ from hsisr.cli._adapting import Adaptation
 from hsisr.cli._tiles import Means
 from hsisr.cli._upscale_job import Job, Results
 from hsisr.cli._upscaling import checked, preview, tell_plan, upscale
-from hsisr.errors import UsageError
+from hsisr.errors import UsageError, require_known
 from hsisr.wording import counted
 
 if TYPE_CHECKING:
@@ -196,19 +196,14 @@ def _require_writable(job: Job, written: Sequence[Path], lists: Sequence[Path]) 
 
 def _chosen(attention: str, consistency: str) -> tuple[bool, bool]:
     """Whether tiles are blended, and whether they are made consistent; raises `UsageError`."""
-    _require_known("attention", attention, _ATTENTION)
-    _require_known("consistency", consistency, _CONSISTENCY)
+    require_known("attention", attention, _ATTENTION)
+    require_known("consistency", consistency, _CONSISTENCY)
     dynamic, enforce = attention == "dynamic", consistency == "enforce"
     if dynamic and enforce:
         raise UsageError(
             "blended tiles cannot be consistent", hint="--attention surveyed, or without enforce"
         )
     return dynamic, enforce
-
-
-def _require_known(option: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise UsageError(f"no {option} '{value}'", hint=" or ".join(known))
 
 
 def _adaptation(minutes: float | None, keep: Path | None, operator: str) -> Adaptation | None:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from hsisr.cube import ALL, Block, Cube, CubeSpec, Geo
-from hsisr.errors import InputError, UsageError
+from hsisr.errors import InputError, require_known
 from hsisr.scene import gaps
 from hsisr.window import Window
 from hsisr_models.imaging import OPERATORS, degrade
@@ -22,8 +22,7 @@ SUPPORT = 3
 
 def known_operator(name: str) -> str:
     """The name of an operator as a user gave it; raises `UsageError` for an unknown one."""
-    if name not in OPERATORS:
-        raise UsageError(f"no degradation '{name}'", hint=f"one of {', '.join(OPERATORS)}")
+    require_known("degradation", name, OPERATORS)
     return name
 
 
