@@ -84,6 +84,14 @@ class SrModel:
         core = self.network.network
         return core.tokens if isinstance(core, TokenNetwork) else 0
 
+    @property
+    def degradation(self) -> str:
+        """The operator that it learned to undo, the first of several; `bicubic` if none."""
+        if self.checkpoint is None:
+            return "bicubic"
+        # a model that was trained on several names them all
+        return self.checkpoint.card.degradation.partition(",")[0]
+
     def require_fit(self, spec: CubeSpec) -> None:
         """Raise `ModelError` unless the scene has the bands this model was trained for."""
         if self.checkpoint is not None and not self.tokens:

@@ -78,7 +78,7 @@ class Sharper:
             steps = shared.progress(stopper.heeded(tiles), len(tiles), "checking")
             found = check.abundance_consistency(
                 *(steps, output, cube, unmixer.operation(seen, machine), seen),
-                operator=self._operator,
+                operator=self.model.degradation,
                 runtime=machine,
             )
         told = "there are no abundances to compare with those of the scene"
@@ -88,14 +88,7 @@ class Sharper:
                 f"{found.mean:.2g} on average, {found.worst:.2g} at most"
             )
         shared.say(
-            f"consistency degraded ({self._operator}), {told}"
+            f"consistency degraded ({self.model.degradation}), {told}"
             + ("" if all_of_it else f", in {counted(len(tiles), 'window')} spread over it")
         )
-        return {"degradation": self._operator, **asdict(found)}
-
-    @property
-    def _operator(self) -> str:
-        """The degradation that the model was trained to undo."""
-        checkpoint = self.model.checkpoint
-        # a model that was trained on several names them all
-        return checkpoint.card.degradation.partition(",")[0] if checkpoint else "bicubic"
+        return {"degradation": self.model.degradation, **asdict(found)}

@@ -103,11 +103,25 @@ class Means:
                 clear(journal, begun)
         return found
 
-    def may_replace(self, journal: Path, begun: dict[str, Any]) -> bool:
-        """Whether files may be written that exist: asked for, or left by a kill of this run."""
+    def require_writable(
+        self,
+        files: Sequence[Path],
+        inputs: Sequence[Path],
+        target: Target,
+        journal: Path,
+        begun: dict[str, Any],
+    ) -> None:
+        """Raise `OutputError` or `UsageError` before any work if `files` cannot be written.
+
+        Existing ones may be replaced if the user said so, or if a kill of this very run left them;
+        `inputs` never may.
+        """
+        from hsisr.results.export import require_writable, room_of
         from hsisr.tiling.journal import is_of
 
-        return self.overwrite or is_of(journal, begun)
+        needed = room_of(target.cubes, target.format)
+        replace = self.overwrite or is_of(journal, begun)
+        require_writable(files, inputs, needed, overwrite=replace)
 
     @property
     def machine(self) -> Runtime:

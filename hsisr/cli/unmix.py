@@ -220,11 +220,7 @@ def _finish_if_needed(
         finish(job, unmixed_before(job, made), quicklook=quicklook, strict=strict)
 
 
-def _require_writable(job: Job, lists: Sequence[Path], quicklook: bool) -> None:
-    from hsisr.results.export import require_writable, room_of
-
-    needed = room_of(job.expected.cubes, job.expected.format)
-    inputs = [*lists, *inputs_of(job)]
-    files = job.results.files(quicklook)
-    replace = job.means.may_replace(job.results.journal, job.begun)
-    require_writable(files, inputs, needed, overwrite=replace)
+def _require_writable(job: Job, batch: Sequence[Path], quicklook: bool) -> None:
+    """Raise `OutputError` or `UsageError`; `batch` are the files of all scenes of the command."""
+    files, inputs = job.results.files(quicklook), [*batch, *inputs_of(job)]
+    job.means.require_writable(files, inputs, job.expected, job.results.journal, job.begun)

@@ -20,8 +20,6 @@ from hsisr.wording import counted
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hsisr.model import SrModel
-
 _ATTENTION = ("surveyed", "dynamic")
 _CONSISTENCY = ("report", "enforce")
 
@@ -125,6 +123,7 @@ def command(
     """
     from hsisr.formats import ReadOptions
     from hsisr.model import load_sr
+    from hsisr.scene.degraded import known_operator
 
     dynamic, enforce = _chosen(attention, consistency)
     batch = _scenes.collect(scene, ReadOptions(var, axes), output)
@@ -146,7 +145,7 @@ def command(
     if chosen.network.reach is None:
         # no halo makes its tiles the whole
         dynamic, enforce = _chosen("dynamic", consistency)
-    operator = _operator(degradation, chosen)
+    operator = known_operator(degradation or chosen.degradation)
     adaptation = _adaptation(adapt, keep, operator)
 
     def step(path: Path) -> None:
@@ -184,14 +183,11 @@ def command(
     batch.work(step)
 
 
-def _require_writable(job: Job, written: Sequence[Path], lists: Sequence[Path]) -> None:
-    from hsisr.results.export import require_writable, room_of
-
+def _require_writable(job: Job, files: Sequence[Path], batch: Sequence[Path]) -> None:
+    """Raise `OutputError` or `UsageError`; `batch` are the files of all scenes of the command."""
     trained = [job.model.checkpoint.path] if job.model.checkpoint else []
-    needed = room_of(job.target.cubes, job.target.format)
-    inputs = [*job.cube.files, *lists, *trained]
-    replace = job.means.may_replace(job.results.journal, job.begun)
-    require_writable(written, inputs, needed, overwrite=replace)
+    inputs = [*job.cube.files, *batch, *trained]
+    job.means.require_writable(files, inputs, job.target, job.results.journal, job.begun)
 
 
 def _chosen(attention: str, consistency: str) -> tuple[bool, bool]:
@@ -212,15 +208,6 @@ def _adaptation(minutes: float | None, keep: Path | None, operator: str) -> Adap
     if keep is not None:
         raise UsageError("--keep has nothing to keep", hint="--adapt MINUTES")
     return None
-
-
-def _operator(wanted: str | None, model: SrModel) -> str:
-    """The degradation to assume: what was asked for, else what the model was trained on."""
-    from hsisr.scene.degraded import known_operator
-
-    trained = model.checkpoint.card.degradation if model.checkpoint else "bicubic"
-    # a model that was trained on several names them all
-    return known_operator(wanted or trained.partition(",")[0])
 
 
 def _check_if_needed(job: Job, made: dict[str, Any], quicklook: bool, dry_run: bool) -> None:

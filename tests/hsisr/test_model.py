@@ -56,6 +56,15 @@ def test_a_model_knows_its_scale(trained: Path) -> None:
     assert "--scale 2" in str(caught.value.hint)
 
 
+def test_a_model_trained_on_several_degradations_assumes_the_first(trained: Path) -> None:
+    model = load_sr(str(trained), None)
+    assert model.checkpoint is not None
+    card = replace(model.checkpoint.card, degradation="area, gaussian")
+    several = replace(model, checkpoint=replace(model.checkpoint, card=card))
+    assert several.degradation == "area"
+    assert load_sr("bicubic", 2).degradation == "bicubic"
+
+
 def test_an_unmixing_model_cannot_sharpen(trained: Path) -> None:
     with pytest.raises(ModelError, match="is an unmixing model"):
         load_sr(str(trained / "unmix" / MODEL), None)
