@@ -16,7 +16,7 @@ from hsisr_models.unmix import SHELF as METHODS
 
 def build_network(numbers: SrRecipe, *, bands: int, scale: int, endmembers: int) -> SrNetwork:
     """The network of a recipe; raises `UsageError` for numbers or terms that it does not know."""
-    with told(numbers.network):
+    with explained(numbers.network):
         _require_terms(numbers.loss)
         return NETWORKS[numbers.network].build(
             bands=bands, scale=scale, endmembers=endmembers, **numbers.numbers
@@ -25,7 +25,7 @@ def build_network(numbers: SrRecipe, *, bands: int, scale: int, endmembers: int)
 
 def build_unmixing(numbers: UnmixRecipe, *, bands: int) -> UnmixNetwork:
     """The unmixing network of a recipe; raises `UsageError` as `build_network` does."""
-    with told(numbers.method):
+    with explained(numbers.method):
         network = METHODS[numbers.method].build(
             bands=bands, endmembers=numbers.endmembers, **numbers.numbers
         )
@@ -35,12 +35,12 @@ def build_unmixing(numbers: UnmixRecipe, *, bands: int) -> UnmixNetwork:
 
 def build_relation(numbers: SrRecipe, *, scale: int, endmembers: int) -> AbundanceRelation:
     """What abundances are compared by; raises `UsageError` for a kind that is not known."""
-    with told(numbers.relation):
+    with explained(numbers.relation):
         return AbundanceRelation(numbers.relation, endmembers, scale)
 
 
 @contextmanager
-def told(name: str) -> Iterator[None]:
+def explained(name: str, doing: str = "build") -> Iterator[None]:
     """Turn a refusal of the recipe's numbers into a `UsageError`."""
     try:
         yield
@@ -48,7 +48,7 @@ def told(name: str) -> Iterator[None]:
         # a keyword that is not known is often a number of the method of another recipe
         own = isinstance(error, TypeError) and name in names()
         hint = f"the numbers of '{name}' are those of --recipe {name}" if own else None
-        raise UsageError(f"cannot build '{name}': {error.args[0]}", hint=hint) from error
+        raise UsageError(f"cannot {doing} '{name}': {error.args[0]}", hint=hint) from error
 
 
 def _require_terms(loss: dict[str, float], own: Sequence[str] = ()) -> None:

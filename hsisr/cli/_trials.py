@@ -1,4 +1,4 @@
-"""What the commands share that train networks side by side: their options, and the work shown."""
+"""Options and progress of the commands that train networks side by side."""
 
 from __future__ import annotations
 

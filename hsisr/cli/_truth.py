@@ -131,7 +131,7 @@ def spectra_of(given: Path | None, maps: Path, count: int) -> Matrix:
     import numpy as np
 
     from hsisr.unmixing.library import read_library
-    from hsisr.unmixing.matrices import read_spectra
+    from hsisr.unmixing.mat_files import read_spectra
 
     source = given or (maps if maps.suffix.lower() == ".mat" else _beside(maps, _TABLE))
     if source.suffix.lower() == ".mat":

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hsisr.cli import _shared as shared
 from hsisr.cli._checks import tell_subspace, warn_of_blank, warn_of_noise
-from hsisr.cli._search import endmembers_of
+from hsisr.cli._endmember_search import endmembers_of
 from hsisr.cli._tiles import faithful, journal_of, produce, sized, surveyed, tell
 from hsisr.cli._unmix_job import names_of
 

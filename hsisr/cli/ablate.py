@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hsisr.cli import _options as options
-from hsisr.cli import _results as results
+from hsisr.cli import _trial_tables as tables
 from hsisr.cli import _trials as trials
 from hsisr.errors import UsageError
 
@@ -95,9 +95,9 @@ def command(
         return
     outcome = trials.conduct(trial)
     what = f"network {ablation.recipe.sr.network} by the recipe {ablation.recipe.name}"
-    notes = [*results.notes(trial, chosen.name), what, *ablation.legend]
+    notes = [*tables.notes(trial, chosen.name), what, *ablation.legend]
     made = list(_tables(ablation, trial, outcome, notes))
-    results.publish(trial, outcome, made, "hsisr/ablate/1" if json else None)
+    tables.publish(trial, outcome, made, "hsisr/ablate/1" if json else None)
     outcome.require_whole()
 
 
@@ -125,12 +125,12 @@ def _tables(
 
     done = outcome.finished(trial.cells)
     cells = {
-        results.titled(*place): [c for c in done if (c.dataset, c.scale) == place]
+        tables.titled(*place): [c for c in done if (c.dataset, c.scale) == place]
         for place in trial.places
     }
-    for title, rows, told in results.ranked(trial, outcome):
+    for title, rows, told in tables.ranked(trial, outcome):
         chosen = validated(cells.get(title, []), trial.terms)
-        yield results.table(trial, title, rows, [*notes, *chosen, *told])
+        yield tables.table(trial, title, rows, [*notes, *chosen, *told])
         yield differences(title, rows, ablation.pairs)
     for title, some in cells.items():
         yield commutations(title, some, trial.terms)

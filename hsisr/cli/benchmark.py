@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hsisr.cli import _options as options
-from hsisr.cli import _results as results
+from hsisr.cli import _trial_tables as tables
 from hsisr.cli import _trials as trials
 from hsisr.errors import UsageError
 
@@ -72,8 +72,8 @@ def command(
     if dry_run:
         return
     outcome = trials.conduct(trial)
-    made = results.tables(trial, outcome, results.notes(trial, chosen.name))
-    results.publish(trial, outcome, made, "hsisr/benchmark/1" if json else None)
+    made = tables.build(trial, outcome, tables.notes(trial, chosen.name))
+    tables.publish(trial, outcome, made, "hsisr/benchmark/1" if json else None)
     outcome.require_whole()
 
 

@@ -15,8 +15,8 @@ from hsisr.cli._findings import finish, require_sound, unmixed_before
 from hsisr.cli._sharper import Sharper
 from hsisr.cli._tiles import Means
 from hsisr.cli._unmix_job import Job, Results, inputs_of
+from hsisr.cli._unmix_options import ABUNDANCES, AUTO, METHOD, Wanted
 from hsisr.cli._unmixing import preview, tell_plan, unmix
-from hsisr.cli._wanted import ABUNDANCES, AUTO, METHOD, Wanted
 
 if TYPE_CHECKING:
     from hsisr.unmixing.classical import FromLibrary

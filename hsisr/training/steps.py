@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from hsisr.checkpoints import checkpoint
-from hsisr.checkpoints.building import build_network, build_relation, build_unmixing, told
+from hsisr.checkpoints.building import build_network, build_relation, build_unmixing, explained
 from hsisr.checkpoints.checkpoint import Card, Checkpoint, Part
 from hsisr.cube import Block
 from hsisr.data.patches import PatchSet
@@ -57,7 +57,7 @@ class UnmixStep:
         self._which = RESOLUTIONS.index(resolution)
         self.network = build_unmixing(numbers, bands=patches.bands)
         if numbers.initialise != RANDOM:
-            with told(numbers.initialise):
+            with explained(numbers.initialise, "start from"):
                 spectra = initial_endmembers(patches, self._which, numbers, seed)
             self.network.set_endmembers(spectra.clamp_min(0))
         self.trainable: nn.Module = self.network

@@ -58,8 +58,8 @@ class Solver:
         """Of what spectra (B, N) are made, see `AbundanceFile.solve`."""
         return SOLVERS[self.name].solve(spectra, endmembers, **self.numbers)
 
-    def told(self, endmembers: NDArray[np.float32], classes: Sequence[str]) -> Solver:
-        """The same, knowing what it has to of endmembers (p, B) and the class of each."""
+    def fitted(self, endmembers: NDArray[np.float32], classes: Sequence[str]) -> Solver:
+        """The same for endmembers (p, B) of these classes, which `mesma` has to know."""
         if self.name != _BY_CLASS:
             return self
         places = {kind: place for place, kind in enumerate(dict.fromkeys(classes))}
@@ -223,7 +223,7 @@ class LinearUnmixing:
         """How the pixels of a scene are made of endmembers (p, B)."""
         good, kinds = good_bands(spec), classes or names
         known = np.where(good, endmembers, 0).astype(np.float32)
-        return LinearMixture(known, names, kinds, self.solver.told(known, kinds), good)
+        return LinearMixture(known, names, kinds, self.solver.fitted(known, kinds), good)
 
 
 @dataclass(frozen=True)

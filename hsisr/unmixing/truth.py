@@ -15,7 +15,7 @@ from hsisr.errors import InputError
 from hsisr.evaluate import strips_of
 from hsisr.formats import ReadOptions, open_cube
 from hsisr.scene.spectra import good_bands
-from hsisr.unmixing import matrices
+from hsisr.unmixing import mat_files
 from hsisr.unmixing.agreement import Agreement, Comparison, Matrix, Residual
 from hsisr.window import Window
 from hsisr.wording import counted
@@ -119,8 +119,8 @@ def solved(scene: Cube, spectra: Matrix, solver: str) -> Iterator[Part]:
 
 def grid_of(path: Path, options: ReadOptions) -> tuple[int, int] | None:
     """The rows and columns of the maps or the scene in a file, None where it does not tell."""
-    if matrices.is_mat(path) and options.var is None:
-        found = matrices.grids(path)
+    if mat_files.is_mat(path) and options.var is None:
+        found = mat_files.grids(path)
         return found.pop() if len(found) == 1 else None
     with open_cube(path, options) as cube:
         return cube.spec.rows, cube.spec.cols
@@ -131,9 +131,9 @@ def open_maps(path: Path, grid: tuple[int, int], options: ReadOptions) -> Cube:
 
     Those of a MAT file may be a matrix of maps, whose pixels run down the columns.
     """
-    found = _opened(path, grid, options, matrices.MAPS)
-    if found is None and options.var is None and matrices.is_mat(path):
-        _require_no_other(matrices.grids(path), grid, path)
+    found = _opened(path, grid, options, mat_files.MAPS)
+    if found is None and options.var is None and mat_files.is_mat(path):
+        _require_no_other(mat_files.grids(path), grid, path)
     return found or open_cube(path, options)
 
 
@@ -147,15 +147,15 @@ def _require_no_other(grids: set[tuple[int, int]], wanted: tuple[int, int], path
 
 def open_pixels(path: Path, grid: tuple[int, int], options: ReadOptions) -> Cube:
     """A scene of `grid` (rows, columns), in a MAT file as a matrix too; raises `InputError`."""
-    return _opened(path, grid, options, matrices.SCENES) or open_cube(path, options)
+    return _opened(path, grid, options, mat_files.SCENES) or open_cube(path, options)
 
 
 def scene_within(path: Path, grid: tuple[int, int], options: ReadOptions) -> Cube | None:
     """The scene that a MAT file holds beside true abundances, if any."""
-    return _opened(path, grid, options, matrices.SCENES)
+    return _opened(path, grid, options, mat_files.SCENES)
 
 
 def _opened(
     path: Path, grid: tuple[int, int], options: ReadOptions, names: frozenset[str]
 ) -> Cube | None:
-    return matrices.read_unfolded(path, options, grid, names) if matrices.is_mat(path) else None
+    return mat_files.read_unfolded(path, options, grid, names) if mat_files.is_mat(path) else None

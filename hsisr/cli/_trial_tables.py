@@ -1,4 +1,4 @@
-"""What the commands share that train networks side by side: tables and figures of the outcome."""
+"""Tables and figures of the outcome, for the commands that train networks side by side."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from hsisr.runtime import Runtime
 
 
-def tables(trial: trials.Trial, outcome: trials.Outcome, notes: Sequence[str]) -> list[Table]:
+def build(trial: trials.Trial, outcome: trials.Outcome, notes: Sequence[str]) -> list[Table]:
     """One for each of `ranked`, and those of differences."""
     made = []
     for title, rows, told in ranked(trial, outcome):

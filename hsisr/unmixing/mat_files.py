@@ -1,7 +1,7 @@
-"""What MAT files of unmixing hold: spectra as a matrix, maps and scenes as a cube or a matrix.
+"""The truth of an unmixing in MAT files: spectra as a matrix, maps and scene as cubes or matrices.
 
-Of any version: v7.3 is HDF5 that MATLAB announces. In a matrix the pixels of a scene stand one
-after the other, column by column, as MATLAB's `reshape` puts them there.
+Files may be of any MATLAB version; v7.3 is HDF5 with a header of its own. The pixels of a matrix
+stand column by column, as MATLAB's `reshape` leaves them.
 """
 
 from __future__ import annotations
@@ -33,7 +33,6 @@ MAPS = frozenset({"a", "a_true", "s_gt", "abf", "abundance", "abundances"})
 """What their abundances are called."""
 SCENES = frozenset({"y", "y_clean", "x", "mixed"})
 """What the scene is called that they belong to."""
-
 
 _ANNOUNCED = b"MATLAB 7.3 MAT-file"
 

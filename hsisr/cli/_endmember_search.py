@@ -1,4 +1,4 @@
-"""Endmembers looked for in a scene: once for a run, shown, and stopped when a user says so."""
+"""The search for endmembers in a scene: done once per run, with progress, and interruptible."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ def _estimates(cube: Cube, journal: Journal | Unkept, stopper: shared.Stopper) -
 
     from hsisr.unmixing.classical import estimates, settled
 
-    def counted() -> dict[str, torch.Tensor]:
+    def count() -> dict[str, torch.Tensor]:
         told = estimates(cube, _strips(cube, stopper))
-        return {name: torch.tensor(count) for name, count in told.items()}
+        return {name: torch.tensor(number) for name, number in told.items()}
 
-    found = {name: int(count) for name, count in journal.once("counts", counted).items()}
+    found = {name: int(count) for name, count in journal.once("counts", count).items()}
     told = ", ".join(f"{count} by {name}" for name, count in sorted(found.items()))
     shared.say(f"endmembers {told}; {settled(found, cube.spec)} are looked for")
     return found

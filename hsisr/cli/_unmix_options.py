@@ -1,4 +1,4 @@
-"""What `hsisr unmix` is asked for: which options go together, and what they come to."""
+"""The options of `hsisr unmix`: which of them go together, and the method they amount to."""
 
 from __future__ import annotations
 
