@@ -14,6 +14,7 @@ HsisrError             1   the base; raised as itself only for a bug
 from __future__ import annotations
 
 from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
 
 
@@ -86,7 +87,10 @@ class Interrupted(HsisrError):  # noqa: N818 - a state, not a mistake
 
 
 def require_known(what: str, name: str, known: Iterable[str]) -> None:
-    """Raise `UsageError` unless `name` is one of the `known` names of a `what`."""
+    """Raise `UsageError`, with the nearest name as a hint, unless `name` is one of the `known`."""
     names = list(known)
-    if name not in names:
-        raise UsageError(f"no {what} '{name}'", hint=f"one of {', '.join(names)}")
+    if name in names:
+        return
+    close = get_close_matches(name, names, n=1)
+    meant = f"; did you mean '{close[0]}'?" if close else ""
+    raise UsageError(f"no {what} '{name}'", hint=f"one of {', '.join(names)}{meant}")

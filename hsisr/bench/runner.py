@@ -31,7 +31,7 @@ from hsisr.errors import UsageError
 from hsisr.files import write_json
 from hsisr.model import load_sr
 from hsisr.training.fit import METRICS, STATE
-from hsisr.training.initial import require_known as require_known_start
+from hsisr.training.initial import require_known_start
 from hsisr_models.networks import TokenNetwork
 from hsisr_models.sr import SHELF as NETWORKS
 
@@ -121,7 +121,7 @@ def prepare(dataset: Dataset, scale: int, terms: Terms) -> Generator[None, None,
     return (yield from once(home / "data", find, make))
 
 
-def require_known(variants: Sequence[Variant], scales: Sequence[int]) -> None:
+def require_trainable(variants: Sequence[Variant], scales: Sequence[int]) -> None:
     """Raise `UsageError` for a network that is not for one of the scales, or not to be trained."""
     for variant in variants:
         name = variant.recipe.sr.network
@@ -152,7 +152,7 @@ def require_buildable(cells: Sequence[Cell], terms: Terms) -> None:
 
 def require_sound(variants: Sequence[Variant], scales: Sequence[int]) -> None:
     """Raise `UsageError` for a network that cannot be built, whatever the data."""
-    require_known(variants, scales)
+    require_trainable(variants, scales)
     for variant in variants:
         for scale in scales:
             _require_buildable(variant, _BANDS, scale)

@@ -30,14 +30,14 @@ def initial_endmembers(patches: PatchSet, which: int, numbers: UnmixRecipe, seed
     does not fit, and what the method raises.
     """
     name = numbers.initialise
-    require_known(name)
+    require_known_start(name)
     pixels = _pooled_pixels(patches, which, seed)
     if name in METHODS:
         return METHODS[name].extract(pixels, numbers.endmembers, seed=seed)
     return _read(Path(name), patches, pixels, numbers.endmembers)
 
 
-def require_known(name: str) -> None:
+def require_known_start(name: str) -> None:
     """Raise `UsageError` if no network can start from what is called `name`."""
     if name in METHODS or name == RANDOM or Path(name).suffix:
         return

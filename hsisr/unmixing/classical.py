@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hsisr.cube import Cube, CubeSpec
-from hsisr.errors import InputError, UsageError
+from hsisr.errors import InputError, UsageError, require_known
 from hsisr.runtime import Runtime
 from hsisr.scene.spectra import SPECTRA, good_bands, sample_pixels, statistics_of
 from hsisr.scene.survey import Survey
@@ -27,7 +27,6 @@ from hsisr_models.contract import Solution
 from hsisr_models.counts import FEWEST, MOST, capped
 from hsisr_models.counts import SHELF as COUNTS
 from hsisr_models.endmembers import SHELF as METHODS
-from hsisr_models.shelf import Shelf
 
 _FLAT = 1e-6
 """Pixels that differ by less, in parts of their brightness, are all the same."""
@@ -52,7 +51,7 @@ class Solver:
 
     def __post_init__(self) -> None:
         """Raises `UsageError` if there is none of that name."""
-        _require(SOLVERS, self.name)
+        require_known("abundances", self.name, SOLVERS)
 
     def __call__(self, spectra: Tensor, endmembers: Tensor) -> Solution:
         """Of what spectra (B, N) are made, see `AbundanceFile.solve`."""
@@ -93,7 +92,7 @@ class InScene:
 
     def __post_init__(self) -> None:
         """Raises `UsageError` if there is no such method."""
-        _require(METHODS, self.method)
+        require_known("method", self.method, METHODS)
 
     @property
     def words(self) -> str:
@@ -277,13 +276,6 @@ def estimates(cube: Cube, windows: Iterable[Window] | None = None) -> dict[str, 
 def settled(found: Mapping[str, int], spec: CubeSpec) -> int:
     """The number of endmembers to look for: the smallest estimate, within bounds."""
     return min(capped(found.values()), int(good_bands(spec).sum()))
-
-
-def _require(shelf: Shelf[Any], name: str) -> None:
-    try:
-        shelf[name]
-    except LookupError as error:
-        raise UsageError(str(error)) from None
 
 
 def _require_variety(pixels: NDArray[np.float32], where: Path) -> None:

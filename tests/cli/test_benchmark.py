@@ -271,9 +271,9 @@ def test_a_pretrained_model_of_one_scale_does_not_stop_a_new_beginning_at_two(be
     ("options", "code", "told"),
     [
         (["--models", "nobody"], 4, "nobody"),
-        (["--set", "unmix.numbers.widht=3"], 2, "cannot build 'gram_autoencoder'"),
-        (["--set", "unmix.method=nobody"], 2, "cannot build 'nobody'"),
-        (["--set", "unmix.loss.nothing=1"], 2, "no losses called 'nothing'"),
+        (["--set", "unmix.numbers.widht=3"], 2, "'gram_autoencoder' has no number 'widht'"),
+        (["--set", "unmix.method=nobody"], 2, "no unmixing method 'nobody'"),
+        (["--set", "unmix.loss.nothing=1"], 2, "no loss term 'nothing'"),
         (["--set", "unmix.initialise=nobody"], 2, "no initialisation 'nobody'"),
         (["--set", "sr.relation=nobody"], 2, "no relation of abundances 'nobody'"),
     ],

@@ -84,10 +84,11 @@ def test_a_name_that_would_harm_the_run_is_refused(name, run_copy, hsisr):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--network", "unmixing_srr"], "did you mean 'unmixing_sr'"),
+        (["--network", "unmixing_srr"], "no network 'unmixing_srr'"),
+        (["--set", "sr.numbers.widht=3"], "'unmixing_sr' has no number 'widht'"),
         (["--set", "sr.relation=sum"], "no relation of abundances 'sum'"),
         (["--set", "sr.numbers.material=wood"], "no material-aware module 'wood'"),
-        (["--set", "sr.loss.l7=1.0"], "no losses called 'l7'"),
+        (["--set", "sr.loss.l7=1.0"], "no loss term 'l7'"),
         (["--set", "sr.training.betas=[0.9]"], "betas"),
         (["--set", "sr.training.learning_rate=1e38"], "beyond single precision"),
     ],

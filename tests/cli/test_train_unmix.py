@@ -120,9 +120,9 @@ def test_max_time_stops_it_and_says_how_to_go_on(run_copy, hsisr):
         (["--set", "unmix.metod=vca"], "unknown key 'metod'"),
         (["--set", "unmix.training.batch=many"], "should be int"),
         (["--set", "nothing"], "sets nothing"),
-        (["--set", "unmix.method=pca"], "no unmix called 'pca'"),
+        (["--set", "unmix.method=pca"], "no unmixing method 'pca'"),
         (["--set", "unmix.initialise=corners"], "no initialisation 'corners'"),
-        (["--set", "unmix.loss.l7=1.0"], "no losses called 'l7'"),
+        (["--set", "unmix.loss.l7=1.0"], "no loss term 'l7'"),
         (["--set", "unmix.numbers.colour=3"], "colour"),
         (["--set", "unmix.numbers.width=-1"], "negative"),
         (["--set", "unmix.training.batch=0"], "batch"),
@@ -147,7 +147,8 @@ def test_a_method_with_numbers_of_its_own_is_found_by_its_recipe(run_copy, hsisr
     command = ("train-unmix", run_copy, "--overwrite", "--epochs", "1")
     ended = hsisr(*command, "--set", "unmix.method=cnnaeu")
     assert ended.code == 2
-    assert "hint: the numbers of 'cnnaeu' are those of --recipe cnnaeu" in ended.err
+    assert "'cnnaeu' has no number 'depth'" in ended.first
+    assert "numbers are width, window, dropout, positivity; --recipe cnnaeu sets them" in ended.err
     few = ("--set", "unmix.training.steps=1", "--threads", "1")
     assert main([*map(str, command), "--recipe", "cnnaeu", *few]) == 0
 

@@ -231,8 +231,8 @@ def test_bands_marked_bad_have_no_part(make_scene, hsisr, tmp_path, world):
 @pytest.mark.parametrize(
     ("options", "code", "what"),
     [
-        (("--endmembers", 3, "--method", "vac"), 2, "did you mean 'vca'"),
-        (("--endmembers", 3, "--abundances", "fclsu"), 2, "did you mean 'fcls'"),
+        (("--endmembers", 3, "--method", "vac"), 2, "no method 'vac'"),
+        (("--endmembers", 3, "--abundances", "fclsu"), 2, "no abundances 'fclsu'"),
         (("--endmembers", 25), 2, "25 endmembers cannot be told apart by 24 bands"),
     ],
     ids=str,

@@ -318,11 +318,11 @@ def test_a_model_that_was_replaced_is_tested_again_and_one_of_the_same_name_is_a
 
 def test_only_networks_that_can_be_trained_are_known():
     known = Variant("one", own_recipe("sspsr"), "none")
-    runner.require_known([known], [2, 8])
+    runner.require_trainable([known], [2, 8])
     with pytest.raises(UsageError, match="'sspsr' is not made for scale 5"):
-        runner.require_known([known], [4, 5])
+        runner.require_trainable([known], [4, 5])
     with pytest.raises(UsageError, match="no network 'bicubic' to train"):
-        runner.require_known([Variant("two", own_recipe("bicubic"), "none")], [4])
+        runner.require_trainable([Variant("two", own_recipe("bicubic"), "none")], [4])
 
 
 def test_a_network_for_any_sensor_is_not_trained_on_one(terms):

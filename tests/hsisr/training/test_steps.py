@@ -355,42 +355,44 @@ def test_an_unmixer_of_other_bands_is_refused(
 
 
 @pytest.mark.parametrize(
-    "mistake",
+    ("mistake", "told"),
     [
-        "sr.network=unmixing_rs",
-        "sr.network=bicubic",
-        "sr.numbers.widht=3",
-        "sr.numbers.width=wide",
-        "sr.numbers.material=fiml",
-        "sr.numbers.skip=none",
-        "sr.numbers.kernel=4",
-        "sr.numbers.reduction=0",
-        "sr.relation=pooled",
-        "sr.loss.l2=1.0",
+        ("sr.network=unmixing_rs", "no network 'unmixing_rs'"),
+        ("sr.network=bicubic", "'bicubic' has no number '"),
+        ("sr.numbers.widht=3", "'unmixing_sr' has no number 'widht'"),
+        ("sr.numbers.width=wide", "cannot build 'unmixing_sr'"),
+        ("sr.numbers.material=fiml", "no material-aware module 'fiml'"),
+        ("sr.numbers.skip=none", "no skip connection 'none'"),
+        ("sr.numbers.kernel=4", "a kernel of 4 has no middle"),
+        ("sr.numbers.reduction=0", "cannot build 'unmixing_sr'"),
+        ("sr.relation=pooled", "no relation of abundances 'pooled'"),
+        ("sr.loss.l2=1.0", "no loss term 'l2'"),
     ],
 )
 def test_a_mistake_in_the_recipe_of_sharpening_is_explained(
-    prepared: PatchSet, unmix: Checkpoint, cpu: Runtime, mistake: str
+    prepared: PatchSet, unmix: Checkpoint, cpu: Runtime, mistake: str, told: str
 ) -> None:
-    with pytest.raises(UsageError):
+    with pytest.raises(UsageError, match=told):
         SrStep(prepared, small("default", mistake), unmix, cpu.device)
 
 
 @pytest.mark.parametrize(
-    "mistake",
+    ("mistake", "told"),
     [
-        "unmix.method=gram",
-        "unmix.numbers.dept=3",
-        "unmix.numbers.positivity=exp",
-        "unmix.initialise=pca",
-        "unmix.endmembers=9",
-        "unmix.loss.l2=1.0",
-        "unmix.loss.edge=1.0",
-        "unmix.initialise=missing.csv",
+        ("unmix.method=gram", "no unmixing method 'gram'"),
+        ("unmix.numbers.dept=3", "'gram_autoencoder' has no number 'dept'"),
+        ("unmix.numbers.positivity=exp", "no positivity 'exp'"),
+        ("unmix.initialise=pca", "no initialisation 'pca'"),
+        ("unmix.endmembers=9", "cannot start from 'vca': 9 endmembers from 160 pixels of 5 bands"),
+        ("unmix.loss.l2=1.0", "no loss term 'l2'"),
+        ("unmix.loss.edge=1.0", "no loss term 'edge'"),
+        ("unmix.initialise=missing.csv", "No such file"),
     ],
 )
-def test_a_mistake_in_the_recipe_of_unmixing_is_explained(prepared: PatchSet, mistake: str) -> None:
-    with pytest.raises((UsageError, InputError)):
+def test_a_mistake_in_the_recipe_of_unmixing_is_explained(
+    prepared: PatchSet, mistake: str, told: str
+) -> None:
+    with pytest.raises((UsageError, InputError), match=told):
         UnmixStep(prepared, small("default", mistake), seed=0)
 
 
