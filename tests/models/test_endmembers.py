@@ -159,6 +159,16 @@ def test_sisal_needs_no_pure_pixel(endmembers: int, purest: float, shade: bool) 
         assert angles(nfindr.extract(pixels, endmembers, seed=0), truth).max() > 0.05
 
 
+@pytest.mark.parametrize("space", [sisal._flat, sisal._cone])
+def test_noise_of_one_leaves_one_unexplained_however_few_the_bands(
+    space: Callable[[Tensor, int], sisal._Space],
+) -> None:
+    rng = np.random.default_rng(0)
+    clean = rng.dirichlet(np.ones(4), 20_000) @ rng.uniform(5, 50, (4, 7))
+    white = torch.from_numpy(clean + rng.standard_normal(clean.shape))
+    assert space(white, 4).unexplained == pytest.approx(1, abs=0.02)
+
+
 def test_sisal_tells_how_bright_materials_are_beside_each_other() -> None:
     truth = spectra(3, 80) * [[1.0], [0.4], [0.7]]
     found = sisal.fit(impure(truth, 0.9, 0.001, shade=True), 3).endmembers.numpy()

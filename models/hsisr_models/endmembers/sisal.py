@@ -133,7 +133,8 @@ def _flat(white: Tensor, endmembers: int) -> _Space:
     noise = torch.ones_like(points[0])
     noise[-1] = 0
     left = (white - mean).square().sum() - inside.square().sum()
-    return _Space(points, noise.diag(), torch.vstack((axes.T, mean)), _rms(left, white, endmembers))
+    unexplained = _rms(left, white, endmembers - 1)
+    return _Space(points, noise.diag(), torch.vstack((axes.T, mean)), unexplained)
 
 
 def _cone(white: Tensor, endmembers: int) -> _Space:
@@ -152,10 +153,10 @@ def _cone(white: Tensor, endmembers: int) -> _Space:
     return _Space(points, noise.diag(), lift, _rms(left, white, endmembers))
 
 
-def _rms(left: Tensor, white: Tensor, endmembers: int) -> float:
-    """Of what is `left` of all pixels, over the bands that vary less those that are fitted."""
+def _rms(left: Tensor, white: Tensor, fitted: int) -> float:
+    """Of what is `left` of all pixels once `fitted` of the dimensions that vary are taken out."""
     bands = int((white.std(0) > 0).sum())
-    return sqrt(max(float(left), 0) / len(white) / max(bands - endmembers, 1))
+    return sqrt(max(float(left), 0) / len(white) / max(bands - fitted, 1))
 
 
 def _likeliest(space: _Space, progress: Callable[[float], None]) -> Tensor:
