@@ -1,4 +1,4 @@
-"""What `hsisr synthesize --kind mixtures` does: scenes, and the truth about them in files."""
+"""Files of `hsisr synthesize --kind mixtures`: scenes, and the truth about each."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _BANDS = 200
 _RANGE_NM = (400.0, 2500.0)
-"""Where the bands of made-up spectra lie."""
+"""The wavelengths that made-up spectra span."""
 _COARSE = "_coarse"
 
 
@@ -38,8 +38,12 @@ class Mixtures:
         known_operator(self.degradation)
         if self.library and self.bands:
             raise UsageError("a library has bands of its own", hint="leave out --bands")
-        if self.scale and (self.plan.rows % self.scale or self.plan.cols % self.scale):
-            raise UsageError(f"{self.plan.rows} pixels cannot be divided by {self.scale}")
+        side = self.plan.rows
+        if self.scale and side % self.scale:
+            raise UsageError(
+                f"{side} x {side} pixels cannot be made {self.scale} times coarser",
+                hint=f"--side {side // self.scale * self.scale}",
+            )
 
     def files(self, stem: Path) -> list[Path]:
         """Everything that `make` writes of one scene."""

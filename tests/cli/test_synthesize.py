@@ -116,7 +116,7 @@ def test_endmembers_are_drawn_from_a_library(hsisr, tmp_path):
         (("--gain", "1.2,0.7"), "gains from 1.2 to 0.7"),
         (("--fields", "flat"), "no fields 'flat'"),
         (("--snr", "nan"), "nan is no finite number"),
-        (("--scale", 3), "16 pixels cannot be divided by 3"),
+        (("--scale", 3), "16 x 16 pixels cannot be made 3 times coarser"),
         (("--degradation", "mean"), "no degradation 'mean'"),
         (("--kind", "leaves"), "only mixtures have such options"),
         (("--kind", "clouds"), "no kind 'clouds'"),
