@@ -1,1 +1,1 @@
-"""Networks side by side: trained on equal terms, tested once, and told apart in tables."""
+"""Networks compared: trained on equal terms, tested once, and ranked in tables."""

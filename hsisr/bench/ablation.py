@@ -1,4 +1,4 @@
-"""What unmixing is worth to a network: the trainings that tell it, each with one switch changed."""
+"""The variants of a recipe that tell what unmixing is worth, one switch changed in each."""
 
 from __future__ import annotations
 

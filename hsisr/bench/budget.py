@@ -1,4 +1,4 @@
-"""How long networks are trained that are compared: all alike, whatever their recipes say."""
+"""How long compared networks are trained: all alike, whatever their recipes say."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What bicubic interpolation scores on the test images of a protocol, as others published it."""
+"""Bicubic interpolation scored on a protocol's test images, beside its published row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who works on what, where several processes share the parts of one task."""
+"""Locks by which several processes divide the parts of one task among them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether an encoder and the degradation can change places, as the loss on abundances presumes.
+"""Whether encoder and degradation commute, as the loss on abundances presumes.
 
 Only if the abundances of a coarse scene are the means of those of the fine one (Eq. 4 of the paper)
 can what an encoder makes of one resolution be held against the other.
@@ -21,7 +21,7 @@ from hsisr_models.networks import UnmixNetwork
 
 @dataclass(frozen=True)
 class Commutation:
-    """How far an encoder is from changing places with the degradation."""
+    """How far an encoder is from commuting with the degradation."""
 
     error: float
     """Mean of |pool(Enc(HR)) - Enc(LR)| over pixels and endmembers."""

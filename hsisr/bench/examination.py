@@ -1,4 +1,4 @@
-"""A model tested on the blocks of a run that were kept for it: how good, and at what cost."""
+"""A model tested on the test blocks of a run: its quality and its costs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _COUNTED = 32
 
 @dataclass(frozen=True)
 class Examined:
-    """What a test has told of a model."""
+    """The outcome of a test."""
 
     measures: dict[str, float]
     """The mean over the test blocks."""

@@ -1,4 +1,4 @@
-"""What a folder was begun for, and what has come of it, as JSON beside its other files."""
+"""JSON records in a folder: what it was begun for, and what has come of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A model scored on a truth: what it makes of the degraded truth is compared with the truth."""
+"""A model scored on a truth, which is degraded, upscaled and compared with itself."""
 
 from __future__ import annotations
 

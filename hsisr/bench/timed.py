@@ -1,4 +1,4 @@
-"""Trainings whose time is taken: what `fit` does, without its validations."""
+"""Timed trainings: how long the steps of `fit` take, without its validations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is compared on equal terms: data sets, variants of networks, and what came of them.
+"""A comparison on equal terms: its data sets, variants of networks, and results.
 
 A cell of the comparison is one variant, trained on one data set at one scale from one seed; it has
 a folder of its own, in which its training and, in the end, its result are kept.

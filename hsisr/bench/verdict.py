@@ -1,4 +1,4 @@
-"""What a comparison shows, and what it does not."""
+"""What the differences in a comparison show, and what is within the scatter of the seeds."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Model files: written, checked, listed, described, and made into networks again."""
+"""Model files: written, read and checked, listed, described, and turned into networks."""

@@ -1,4 +1,4 @@
-"""Networks and what belongs to them, built by the numbers of a recipe."""
+"""Networks built by the numbers of a recipe."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The head of a model file: what the model says of itself, read without its tensors."""
+"""The header of a model file: its card and sizes, read without the tensors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _REFUSALS = (LookupError, TypeError, ValueError, RecursionError)
 
 @dataclass(frozen=True)
 class Header:
-    """What a model says of itself; whether it is true is known when the whole file is read."""
+    """The card of a model as its file states it; only reading the whole file verifies it."""
 
     about: dict[str, Any]
     """The card (`checkpoint.Card`) as JSON."""

@@ -44,12 +44,12 @@ class Entry:
 
     @property
     def card(self) -> Path:
-        """What it is, in words."""
+        """Its description in Markdown."""
         return self.folder / CARD
 
     @cached_property
     def header(self) -> Header:
-        """What the file says of itself; raises `ModelError`."""
+        """The header of the model file; raises `ModelError`."""
         return read_header(self.path)
 
     @property

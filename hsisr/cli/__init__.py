@@ -1,4 +1,4 @@
-"""The command line: every file parses one command, calls the library and shows what it yields.
+"""The command line: each file parses one command, calls the library and shows the outcome.
 
 Nothing else in hsisr prints, exits or reads the environment. Heavy modules are imported inside the
 commands, so that `--help` and completion answer at once.
@@ -104,7 +104,7 @@ def invoke(arguments: Sequence[str]) -> int:
 
 
 def _interrupted(error: BaseException | None) -> bool:
-    """Whether it came of Ctrl-C, which a library may turn into an error of its own."""
+    """Whether Ctrl-C is behind an error; a library may have wrapped it in one of its own."""
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__cause__ or error.__context__
     return error is not None
@@ -112,8 +112,8 @@ def _interrupted(error: BaseException | None) -> bool:
 
 def main(arguments: Sequence[str]) -> int:
     """Run one command line and tell its errors on stderr in a few lines; returns the exit code."""
-    # threads that spin while they wait bring a machine with other work on it to a standstill;
-    # it has to be said before torch is loaded
+    # threads that spin while they wait would starve other processes; OpenMP reads this only once,
+    # when torch is loaded
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         code = invoke(arguments)

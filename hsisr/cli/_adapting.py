@@ -34,7 +34,10 @@ class Adaptation:
 def adapted(
     model: SrModel, cube: Cube, wanted: Adaptation, machine: Runtime, stopper: shared.Stopper
 ) -> tuple[SrModel, dict[str, Any]]:
-    """The better of the model and its form adapted to the scene, and the record of both."""
+    """The model adapted to the scene if that is better, else the model itself; and the record.
+
+    Raises `UsageError` for a model that cannot be adapted.
+    """
     from hsisr.training.adapt import prepare
 
     if not model.tokens or model.checkpoint is None:
@@ -65,7 +68,7 @@ def _trained(
     machine: Runtime,
     stopper: shared.Stopper,
 ) -> tuple[Checkpoint, Verdict]:
-    """Train with the time left shown."""
+    """Train for the time that was asked for, showing how much of it is left."""
     from hsisr.training.adapt import Adapting
 
     started, seconds = time.monotonic(), 60 * wanted.minutes

@@ -1,4 +1,4 @@
-"""What is told of a scene, of the model on it, and of the result."""
+"""Checks whose findings the user is told: of the scene, the model on it, and the result."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from hsisr_models.subspace import Subspace
 
 _FEW = 0.001
-"""Of the pixels: fewer are single dead ones, not a border."""
+"""Share of the pixels; fewer are single dead ones, not a border."""
 
 
 def warn_of_noise(seen: Survey, spec: CubeSpec) -> None:
-    """Tell which bands are noise, as all bands count alike in what follows."""
+    """Warn of bands that are mostly noise, since unmixing weighs all bands alike."""
     from hsisr.scene.spectra import good_bands
     from hsisr.unmixing.library import stretches
 
@@ -36,7 +36,7 @@ def warn_of_noise(seen: Survey, spec: CubeSpec) -> None:
 
 
 def warn_of_blank(seen: Survey, spec: CubeSpec) -> None:
-    """Tell of pixels that look like a border, and are taken for data."""
+    """Warn of pixels that look like a border but are not declared as no data."""
     import numpy as np
 
     from hsisr.encoding import encode
@@ -54,7 +54,7 @@ def warn_of_blank(seen: Survey, spec: CubeSpec) -> None:
 
 
 def tell_subspace(subspace: Subspace | None) -> None:
-    """What the model can work on, where it works on the scene's own axes."""
+    """Say how much of the scene its subspace covers, for a model that works on one."""
     if subspace is None:
         return
     axes, bands = len(subspace.spread), len(subspace.mean)
@@ -72,7 +72,10 @@ def tell_subspace(subspace: Subspace | None) -> None:
 def self_check(
     job: Job, operation: Operation, seen: Survey, stopper: shared.Stopper
 ) -> SelfCheck | None:
-    """Compare the model with bicubic on the scene itself, and tell."""
+    """Compare the model with bicubic on the scene degraded once more, and report it.
+
+    None where that is switched off, falls to another share, or the scene is too small.
+    """
     from hsisr.tiling import check
 
     if not job.self_check or job.means.share.index > 1:
@@ -97,7 +100,7 @@ def self_check(
 
 
 def consistency(job: Job) -> Agreement:
-    """Compare the degraded result, as it was written, with the scene, and tell."""
+    """Degrade the written result, compare it with the scene, and report the difference."""
     from hsisr.formats import open_cube
     from hsisr.tiling import check
 
@@ -117,7 +120,7 @@ def consistency(job: Job) -> Agreement:
 
 
 def _deviation(worst: float) -> str:
-    """Of a degraded result from its scene."""
+    """How far a degraded result is from its scene, in words."""
     if math.isnan(worst):
         return "the result has no sample to compare with the scene"
     if worst == 0:

@@ -1,4 +1,4 @@
-"""One command as shares on the workers of a Dask cluster, which all see the same files."""
+"""Run one command as shares on the workers of a Dask cluster that see the same files."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def _work(client: Client, arguments: Sequence[str], workers: Sequence[str]) -> N
 
 
 def _share(arguments: Sequence[str], folder: Path) -> int:
-    """What a worker does."""
+    """Run one share in a worker; returns its exit code."""
     from hsisr.cli import main
 
     # relative paths mean what they meant where the command was given

@@ -1,4 +1,4 @@
-"""What `hsisr unmix` has found: written beside the maps, and told."""
+"""What `hsisr unmix` reports once its maps are written, on the terminal and in the record."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def unmixed_before(job: Job, record: dict[str, Any]) -> Done:
-    """What an earlier run has written, by its record and its endmembers; raises `InputError`."""
+    """The outcome of an earlier run, from its record and endmember files; raises `InputError`."""
     from hsisr.model import UnmixModel
     from hsisr.results.export import endmember_names, library_files
     from hsisr.unmixing.library import read_library
@@ -36,7 +36,7 @@ def unmixed_before(job: Job, record: dict[str, Any]) -> Done:
 
 
 def finish(job: Job, done: Done, *, quicklook: bool, strict: bool) -> None:
-    """Write what goes with the maps, and tell; raises `CheckError` for a fault, if `strict`."""
+    """Write what goes with the maps and report it; if `strict`, raises `CheckError` for a fault."""
     from hsisr.files import write_json
 
     results, unmixer = job.results, done.unmixer
@@ -57,7 +57,7 @@ def finish(job: Job, done: Done, *, quicklook: bool, strict: bool) -> None:
 
 
 def _consistency(job: Job, done: Done) -> dict[str, Any] | None:
-    """How far abundances of the sharper scene are from those of the scene itself."""
+    """How far the abundances of the sharper scene, degraded, are from those of the scene."""
     from hsisr.unmixing.classical import LinearMixture
 
     if job.sharper is None:
@@ -75,7 +75,7 @@ def require_sound(faults: Sequence[str]) -> None:
 
 
 def _diagnosed(unmixer: Unmixer, abundance: Path) -> Diagnosis:
-    """What the written abundances are like."""
+    """The faults of the written abundances and of their endmembers."""
     from hsisr.formats import open_cube
     from hsisr.scene.spectra import strips
     from hsisr.unmixing.classical import LinearMixture
@@ -94,7 +94,7 @@ def _diagnosed(unmixer: Unmixer, abundance: Path) -> Diagnosis:
 
 
 def _nearest(job: Job, unmixer: Unmixer) -> list[dict[str, Any]] | None:
-    """For each endmember the spectra of the reference that are most like it."""
+    """For each endmember the most similar spectra of the reference library, if there is one."""
     from hsisr.scene.spectra import good_bands
 
     if job.reference is None:

@@ -1,4 +1,4 @@
-"""One scene or many: what a user names, found and worked off one after another."""
+"""The scenes that a user names: found, checked against each other, processed one by one."""
 
 from __future__ import annotations
 

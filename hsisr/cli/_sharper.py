@@ -1,4 +1,4 @@
-"""Of `hsisr unmix --scale`: the sharper scene, which is unmixed but not written."""
+"""`hsisr unmix --scale`: the scene is sharpened tile by tile and unmixed, but not written."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sharper:
-    """By what a scene is sharpened before it is unmixed."""
+    """The model that sharpens a scene before it is unmixed."""
 
     model: SrModel
 
@@ -32,7 +32,7 @@ class Sharper:
     def wanted(
         cls, scale: int | None, sr_model: str | None, unmix_model: str | None
     ) -> Sharper | None:
-        """By the options as a user writes them; raises `UsageError`, and as `load_sr`."""
+        """From the options as a user writes them, None without them; raises as `load_sr`."""
         from hsisr.checkpoints.zoo import AUTO
         from hsisr.model import load_sr
 
@@ -49,7 +49,7 @@ class Sharper:
 
     @property
     def record(self) -> dict[str, Any]:
-        """What the result depends on."""
+        """What the result depends on, for the record."""
         return {"model": self.model.name, "scale": self.model.scale}
 
     def operations(
@@ -67,7 +67,7 @@ class Sharper:
     def consistency(
         self, abundance: Path, cube: Cube, unmixer: LinearMixture, seen: Survey, machine: Runtime
     ) -> dict[str, Any]:
-        """Compare the degraded abundances, as they were written, with the scene's own, and tell."""
+        """Degrade the written abundances, compare them with the scene's own, and report it."""
         from hsisr.formats import open_cube
         from hsisr.tiling import check
 

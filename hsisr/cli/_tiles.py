@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Means:
-    """With what a run is done; the result depends on none of it but the precision."""
+    """The resources of a run; the result depends on none of them but the precision."""
 
     machines: Sequence[Runtime]
     """One for each device."""
@@ -54,7 +54,7 @@ class Means:
         shard: str | None,
         overwrite: bool,
     ) -> Means:
-        """By the options as a user writes them; raises `UsageError`."""
+        """From the options as a user writes them; raises `UsageError`."""
         from hsisr import runtime
         from hsisr.tiling.journal import Share
         from hsisr.tiling.sizing import parse_size
@@ -80,10 +80,10 @@ class Means:
         *,
         dry_run: bool,
     ) -> dict[str, Any] | None:
-        """The record of the output, if that is there, made in the same way; tells if so.
+        """The record of an output that exists and was made in the very same way, else None.
 
-        A command for many scenes, or a share of a run, can be repeated until all is well. What a
-        kill has left of a run that was over is put in order, but not in a `dry_run`.
+        So a command for many scenes, or a share of a run, can be repeated until all of it is done.
+        Also tidies up after a run that was killed when it had finished, but not in a `dry_run`.
         """
         from hsisr.files import reserved, settle
         from hsisr.results.export import outputs_of
@@ -125,7 +125,7 @@ class Means:
 
     @property
     def machine(self) -> Runtime:
-        """The device for what is done once."""
+        """The device for work that is not divided into tiles."""
         return self.machines[0]
 
     @property
@@ -136,7 +136,7 @@ class Means:
     def sizes(
         self, target: Target, cube: Cube, operation: Operation, tile: Shape | None = None
     ) -> Sizes:
-        """How a scene is cut, into tiles of that shape if they were begun.
+        """How a scene is cut into tiles, of the shape `tile` if an earlier run began with it.
 
         Raises `OutputError` if memory does not allow it.
         """
@@ -160,7 +160,7 @@ class Means:
         *,
         statistics: bool,
     ) -> None:
-        """Say what a run would take: tiles, memory, disk and time.
+        """Report what a run would need: tiles, memory, disk and time.
 
         `statistics` says whether the whole scene is read beforehand.
         """
@@ -182,7 +182,7 @@ class Means:
         shared.say(f"time       about {shared.duration(seconds)}")
 
     def workers(self, operations: Sequence[Operation], count: int) -> list[Worker]:
-        """Who shares the tiles: `count` threads on processors, two for each GPU."""
+        """The workers that share the tiles: `count` threads on a processor, two for each GPU."""
         from hsisr.tiling.engine import Worker
 
         return [
@@ -195,7 +195,7 @@ class Means:
 def journal_of(
     folder: Path, begun: dict[str, Any], means: Means, *, keeps: bool
 ) -> Journal | Unkept:
-    """Where the run notes what is done; raises as `Journal`."""
+    """The journal of a run, or a stand-in where it keeps none; raises as `Journal`."""
     from hsisr.errors import UsageError
     from hsisr.tiling.journal import Journal, Unkept
 
@@ -210,7 +210,7 @@ def journal_of(
 
 
 def surveyed(journal: Journal | Unkept, make: Callable[[], Survey]) -> Survey:
-    """What is known of the scene: found out once, the same for all shares and when resumed."""
+    """The survey of the scene, made once and then the same for every share and resumption."""
     from hsisr.scene.survey import Survey
 
     return Survey.of(journal.once("survey", lambda: make().tensors()))
@@ -245,7 +245,7 @@ def faithful(means: Means, operation: Operation, seen: Survey, journal: Journal 
 def sized(
     journal: Journal | Unkept, means: Means, target: Target, cube: Cube, operation: Operation
 ) -> Sizes:
-    """How the run is cut: tiles that were begun stay as they are."""
+    """How the run is cut into tiles; a run that is resumed keeps its shape of tiles."""
     import torch
 
     def chosen() -> dict[str, torch.Tensor]:
@@ -264,7 +264,7 @@ def produce(
     label: str,
     complete: Callable[[int], None],
 ) -> bool:
-    """Compute and write, with progress shown; tells whether all is there, see `Production`."""
+    """Compute and write the tiles with progress; returns whether the output is complete."""
     from hsisr.tiling.assembly import Production
 
     production = Production(target, sizes.plan, journal, complete)
@@ -282,7 +282,7 @@ def produce(
 
 
 def _tell_lost(target: Target) -> None:
-    """What the written format cannot say of the scene."""
+    """Note which metadata of the scene the written format cannot hold."""
     from hsisr.formats import open_cube
 
     path, spec = target.cubes[0]
@@ -302,7 +302,7 @@ def _tell_lost(target: Target) -> None:
 
 
 def tell(engine: Engine, sizes: Sizes) -> None:
-    """What a run had to put up with."""
+    """Note tiles that had to be cut down, or computed in another precision."""
     if engine.side < max(sizes.plan.tile):
         shared.note(f"short of memory: tiles were cut down to {engine.side} pixels")
     if engine.recomputed:

@@ -1,4 +1,4 @@
-"""Several processes of one command, started by torchrun: which this one is, what it may use."""
+"""This process among those that torchrun started: its rank, its share, its device."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ _VARIABLES = {"RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "WORLD_SIZE", "MASTER_AD
 
 
 def launched() -> bool:
-    """Whether torchrun started this process, and others."""
+    """Whether torchrun started this process as one of several."""
     return os.environ.keys() >= _VARIABLES and os.environ["WORLD_SIZE"] != "1"
 
 
 def share() -> str | None:
-    """The part of the work that falls to this process, as `--shard` takes it."""
+    """The share of this process as `--shard` writes it; None without torchrun."""
     if not launched():
         return None
     return f"{int(os.environ['RANK']) + 1}/{os.environ['WORLD_SIZE']}"
 
 
 def placed(device: str, threads: int | None) -> tuple[str, int | None]:
-    """The device and the threads of this process: they take a GPU each, or share the cores.
+    """The device and threads of this process: each takes a GPU, or its part of the cores.
 
-    Raises `UsageError` for one GPU for all of them.
+    Raises `UsageError` if `device` names a single GPU for all of them.
     """
     if not launched():
         return device, threads

@@ -1,4 +1,4 @@
-"""What the two training commands share: options to a recipe, and the loop that is shown."""
+"""What the two training commands share: their set-up, and the training loop with its reports."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 
 
 _ENDED = 143
-"""Exit code of a process that ends, without a word, because another one did."""
+"""Exit code of a process that ends silently because another one failed."""
 
 
 @contextmanager
 def together() -> Iterator[World]:
-    """Join the other processes, where torchrun started several; only the first of them is heard.
+    """Join the processes that torchrun started, if it did; only the first of them prints.
 
-    Of an error, the one that it happens to first tells it.
+    An error is reported once, by the process in which it occurs first.
     """
     from hsisr.training.distributed import ALONE, joined
 
@@ -61,14 +61,14 @@ def _hushed(wanted: bool) -> Iterator[None]:
 
 
 def with_epochs(training: Training, epochs: int | None) -> Training:
-    """The same training for another number of epochs, where one is given."""
+    """The training for `epochs` instead of its own number, if that is given."""
     return training if epochs is None else replace(training, epochs=epochs)
 
 
 def runtime_for(device: str, precision: str, threads: int | None, seed: int) -> Runtime:
-    """Choose the machine's part and seed torch.
+    """Choose device, precision and threads, and seed torch.
 
-    The processes that torchrun starts on a machine take a GPU each, or share its cores.
+    Processes that torchrun starts on one machine take a GPU each, or share its cores.
     """
     import torch
 
@@ -81,7 +81,7 @@ def runtime_for(device: str, precision: str, threads: int | None, seed: int) -> 
 
 
 def sampler(patches: PatchSet, training: Training, seed: int) -> Sampler:
-    """Where batches come from; says so where patches are smaller than they were asked for."""
+    """The sampler of a training; notes if patches have to be smaller than its recipe asks for."""
     from hsisr.data.sampler import Sampler
 
     found = Sampler(patches, patch=training.patch, batch=training.batch, seed=seed)
@@ -94,7 +94,7 @@ def sampler(patches: PatchSet, training: Training, seed: int) -> Sampler:
 
 
 def clear(folder: Path, world: World, *, overwrite: bool) -> None:
-    """Remove an earlier training where asked to; otherwise it will be continued."""
+    """Remove an earlier training if `overwrite`; otherwise it will be continued."""
     from hsisr.checkpoints.header import MODEL
     from hsisr.training.fit import METRICS, STATE
 
@@ -116,7 +116,7 @@ def train(
     world: World,
     minutes: float | None,
 ) -> dict[str, float] | None:
-    """Train with progress shown; returns the best validation scores, but only in the first process.
+    """Train and show progress; returns the best validation scores, None in all but one process.
 
     `identity` says what the outcome depends on beside the task: data and seed. Ends early after
     `minutes` or by a signal, and tells the command that continues.
@@ -179,7 +179,7 @@ def _scores(row: dict[str, float], keys: list[str]) -> dict[str, float]:
 
 @contextmanager
 def _together_to_the_end(world: World) -> Iterator[None]:
-    """Let no process end before the state is saved: torchrun would end the others."""
+    """Hold every process back until the state is saved: torchrun ends all when one ends."""
     try:
         yield
     except Interrupted:
@@ -195,7 +195,7 @@ def _follow(
     minutes: float | None,
     world: World,
 ) -> bool:
-    """Tell every validation; returns whether the training was stopped by the clock.
+    """Print every validation; returns whether the time limit ended the training.
 
     A signal to any process stops all of them after the same step, as does the first one's clock.
     """

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def build(trial: trials.Trial, outcome: trials.Outcome, notes: Sequence[str]) -> list[Table]:
-    """One for each of `ranked`, and those of differences."""
+    """All tables of a comparison: scores, each followed by what unmixing changes in them."""
     made = []
     for title, rows, told in ranked(trial, outcome):
         made.append(table(trial, title, rows, [*notes, *told]))
@@ -33,9 +33,9 @@ def build(trial: trials.Trial, outcome: trials.Outcome, notes: Sequence[str]) ->
 def ranked(
     trial: trials.Trial, outcome: trials.Outcome
 ) -> Iterator[tuple[str, list[Standing], list[str]]]:
-    """A title, rows, and what was measured on what, for every data set at every scale.
+    """Title, rows and notes of every table of scores: one per data set and scale.
 
-    Then the same for the mean over data sets.
+    At each scale the mean over data sets follows, if there are several.
     """
     from hsisr.bench.standings import averaged, standings
 
@@ -53,7 +53,7 @@ def ranked(
 
 
 def _data(trial: trials.Trial, dataset: str, scale: int) -> str:
-    """How a data set was made coarse, and by what its values are divided."""
+    """How a data set was degraded, and what its values are divided by."""
     from hsisr.data.patches import open_patches
 
     patches = open_patches(trial.terms.home(dataset, scale))
@@ -62,19 +62,19 @@ def _data(trial: trials.Trial, dataset: str, scale: int) -> str:
 
 
 def _measures(trial: trials.Trial, scale: int) -> list[str]:
-    """What exactly is measured."""
+    """The definitions of the measures."""
     from hsisr.evaluate import definitions
 
     return definitions(peak="the peak of the data", ratio=scale, preset=trial.terms.metrics)
 
 
 def titled(dataset: str, scale: int) -> str:
-    """What the tables of a data set at one scale are called."""
+    """The title of the table of a data set at one scale."""
     return f"{dataset}, scale {scale}"
 
 
 def _ordered(trial: trials.Trial, results: Sequence[Result]) -> list[Result]:
-    """Rows as they were asked for, whatever was done first."""
+    """Results in the order of the options, whichever was finished first."""
     order = [*trial.references, *(variant.name for variant in trial.variants)]
     return sorted(results, key=lambda one: (order.index(one.variant), one.seed or 0))
 
@@ -202,7 +202,7 @@ def _estimates(
 
 
 def _models(trial: trials.Trial, results: Sequence[Result]) -> dict[str, str]:
-    """By the name of a row, the model of its first seed that is done."""
+    """For each row the model of the first seed that is done."""
     from hsisr.bench.trial import Cell
 
     variants = {variant.name: variant for variant in trial.variants}

@@ -116,7 +116,7 @@ class Outcome:
 
 
 def rehearse(trial: Trial) -> None:
-    """Say what would be trained; raises `UsageError` and `ModelError` for what cannot be."""
+    """Print what would be trained; raises `UsageError` or `ModelError` if that cannot be done."""
     from hsisr.bench import runner
 
     runner.require_sound(trial.variants, list(trial.datasets))
@@ -127,9 +127,9 @@ def rehearse(trial: Trial) -> None:
 
 
 def _require_references(trial: Trial) -> None:
-    """Tell where a pretrained model is left out.
+    """Note at which scales a pretrained model is left out, as it was trained for another.
 
-    Raises `ModelError` if that is everywhere, or if there is no such model.
+    Raises `ModelError` if that is all of them, or if there is no such model.
     """
     from hsisr.model import load_sr
 
@@ -149,8 +149,8 @@ def _require_references(trial: Trial) -> None:
 def conduct(trial: Trial) -> Outcome:
     """Prepare, train and test, with progress shown; a signal ends it after the present step.
 
-    Raises what stands in the way of all cells; the errors of single ones are told and kept, and so
-    is the signal, once there is something that training can have come to.
+    An error that concerns all cells is raised; that of a single cell is reported and kept in the
+    outcome, as is a signal that comes while cells are trained.
     """
     from hsisr.bench import runner
 
@@ -184,7 +184,7 @@ def _kept(trial: Trial) -> list[tuple[Cell, Result | None]]:
 
 
 def _awaited(stopper: shared.Stopper, work: Any) -> Any:
-    """What work comes to, unless a signal comes."""
+    """The result of a generator, unless a signal comes first."""
     with closing(work):
         while True:
             stopper.check()
@@ -214,7 +214,7 @@ def _train(trial: Trial, outcome: Outcome, stopper: shared.Stopper) -> None:
 
 
 def _told(event: Finished | Failed, outcome: Outcome) -> str:
-    """How a cell has ended, in a line; `outcome` takes it in."""
+    """How a cell ended, in one line; adds it to `outcome`."""
     from hsisr.bench.runner import Failed
 
     label = event.cell.label
@@ -238,7 +238,7 @@ def _told(event: Finished | Failed, outcome: Outcome) -> str:
 
 
 def listed(text: str) -> list[str]:
-    """What stands between the commas, each once."""
+    """The items between commas, each once."""
     return list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
 
 
@@ -256,7 +256,7 @@ def published_patch(protocol: Protocol) -> list[str]:
 
 
 def datasets(name: str, paths: Sequence[Path], scales: Sequence[int]) -> dict[int, list[Dataset]]:
-    """What a protocol finds there at each scale; raises `UsageError` and `InputError`."""
+    """The data sets of a protocol at each scale; raises `UsageError` or `InputError`."""
     told: set[str] = set()
 
     def tell_once(note: str) -> None:

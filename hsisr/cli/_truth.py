@@ -1,4 +1,4 @@
-"""What the commands share that judge an unmixing by a truth."""
+"""The truth that commands judge an unmixing by: its options, files and scores."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from hsisr.unmixing.truth import Score, Truth
 
 ORACLES = ("fcls", "nnls")
-"""How the true endmembers are unmixed with, for comparison."""
+"""Solvers that are run with the true endmembers, for comparison."""
 
 _MAPS, _TABLE, _GAIN = "_abundance", "_endmembers.csv", "_gain"
-"""What the names of the files end with that `hsisr unmix` writes."""
+"""Endings of the names of files that `hsisr unmix` writes."""
 _ODD = 10
-"""A scene that is so many times brighter or darker than its mixture is in other units."""
+"""A scene this many times brighter or darker than its mixture must be in other units."""
 
 
 def _conventions() -> list[str]:
@@ -62,7 +62,7 @@ Convention = Annotated[
 
 
 def chosen(convention: str | None) -> list[str]:
-    """The conventions to tell of; raises `UsageError`."""
+    """The conventions to report: the one that is named, or all; raises `UsageError`."""
     if convention is None:
         return _conventions()
     require_known("convention", convention, _conventions())
@@ -71,7 +71,7 @@ def chosen(convention: str | None) -> list[str]:
 
 @dataclass(frozen=True)
 class Asked:
-    """Which truth a user named."""
+    """The truth that a user named."""
 
     maps: Path
     spectra: Path | None
@@ -81,7 +81,7 @@ class Asked:
     axes: str | None
 
     def grid(self, *others: Path) -> tuple[int, int]:
-        """Rows and columns, by whichever of the files tells them; raises `InputError`."""
+        """Rows and columns of the scene, from the first file that says; raises `InputError`."""
         from hsisr.formats import ReadOptions
         from hsisr.unmixing.truth import grid_of
 
@@ -164,12 +164,12 @@ def _beside(abundances: Path, ending: str) -> Path:
 
 
 def oracle(solver: str) -> str:
-    """What the score of the true endmembers is called."""
+    """The name of the row that scores the true endmembers."""
     return f"true endmembers, {solver}"
 
 
 def overall(score: Score, conventions: list[str]) -> dict[str, Any]:
-    """What a score is on the whole, for JSON."""
+    """The summary of a score, for JSON."""
     result = score.agreement
     return {
         "pooled_rmse": {name: result.error(name) for name in conventions},

@@ -1,4 +1,4 @@
-"""A scene to be unmixed: what was chosen for it, and the names of what comes of it."""
+"""A scene to be unmixed, the method that was chosen, and the files that will be written."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hsisr.unmixing.classical import FromLibrary, InScene, LinearMixture, LinearUnmixing
 
     Unmixer = UnmixModel | LinearMixture
-    """What can be done to tiles."""
+    """What turns the pixels of a tile into abundances."""
 
 
 def trained(chosen: UnmixModel | LinearUnmixing) -> Checkpoint | None:
@@ -33,7 +33,7 @@ def trained(chosen: UnmixModel | LinearUnmixing) -> Checkpoint | None:
 
 
 def names_of(unmixer: Unmixer) -> tuple[Sequence[str], Sequence[str]]:
-    """Of the endmembers, and of the materials that there are maps of."""
+    """The names of the endmembers, and of the materials that get a map each."""
     from hsisr.results.export import endmember_names
     from hsisr.unmixing.classical import LinearMixture
 
@@ -44,7 +44,7 @@ def names_of(unmixer: Unmixer) -> tuple[Sequence[str], Sequence[str]]:
 
 
 def kinds_of(unmixer: Unmixer) -> Sequence[str]:
-    """Of which material each endmember is."""
+    """The material of each endmember."""
     from hsisr.unmixing.classical import LinearMixture
 
     return unmixer.classes if isinstance(unmixer, LinearMixture) else names_of(unmixer)[0]
@@ -69,7 +69,7 @@ class Results:
         if not asked and self.format not in shared.FOR_MAPS:
             self.format = shared.FOR_MAPS[0]
         self.gain = isinstance(chosen, LinearUnmixing) and chosen.solver.tells_gain
-        """Whether there is a map of it."""
+        """Whether a map of the gain is written."""
         stem = export.stem_of(cube, output)
         if scale > 1:
             stem = stem.with_name(f"{stem.name}_x{scale}")
@@ -146,7 +146,7 @@ class Job:
 
     @property
     def expected(self) -> Target:
-        """The same, with as many materials as there can be."""
+        """What is written at most: a map for as many materials as may be found."""
         from hsisr.results.export import endmember_names
 
         if self.known is not None:
@@ -155,7 +155,7 @@ class Job:
 
     @property
     def searching(self) -> tuple[LinearUnmixing, InScene]:
-        """What is chosen where endmembers have yet to be looked for."""
+        """The choice, and its search, where endmembers have yet to be found."""
         from hsisr.unmixing.classical import InScene, LinearUnmixing
 
         assert isinstance(self.chosen, LinearUnmixing)
@@ -164,7 +164,7 @@ class Job:
 
     @property
     def spectrum(self) -> Spectrum | None:
-        """Where the bands lie: as the scene tells, or else the model."""
+        """The wavelengths of the scene, or else those the model was trained on."""
         from hsisr.cube import Spectrum
 
         model, spectrum = trained(self.chosen), self.cube.spec.spectrum
@@ -174,7 +174,7 @@ class Job:
 
     @property
     def settled(self) -> bool:
-        """Whether it is known of how many materials there will be maps."""
+        """Whether the number of materials is known already."""
         return self.known is not None or self.searching[1].count is not None
 
     @property
@@ -193,13 +193,13 @@ class Job:
         return begun("unmix", self.cube, self.means.machine, model, options)
 
     def surveyed(self, *, hasty: bool = False) -> Survey:
-        """What has to be known of the scene."""
+        """The survey of the scene that its method needs."""
         from hsisr.scene.survey import survey
 
         return survey(self.cube, self.sharper.model.tokens if self.sharper else 0, hasty=hasty)
 
     def operations(self, unmixer: Unmixer, seen: Survey) -> Sequence[Operation]:
-        """What is done to tiles, for each device."""
+        """The operation on tiles, one per device."""
         from hsisr.unmixing.classical import LinearMixture
 
         machines = self.means.machines
@@ -226,7 +226,7 @@ def inputs_of(job: Job) -> list[Path]:
 
 
 def _described(chosen: UnmixModel | LinearUnmixing) -> dict[str, Any] | None:
-    """How endmembers and abundances are come by; None where a model tells."""
+    """How endmembers and abundances are computed; None for a model, which has its own record."""
     from hsisr.results.provenance import identity
     from hsisr.unmixing.classical import FromLibrary, LinearUnmixing
 

@@ -1,4 +1,4 @@
-"""What `hsisr unmix` does: endmembers, tiles, and the record of it all."""
+"""The run of `hsisr unmix` on one scene: endmembers, tiles, and the record of both."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Found:
-    """What a scene is unmixed by, and how that was come by."""
+    """What a scene is unmixed by, and how that was found."""
 
     unmixer: Unmixer
     estimates: Mapping[str, int] = field(default_factory=dict)
@@ -34,13 +34,13 @@ class Found:
 
 @dataclass(frozen=True)
 class Done:
-    """Maps that are written and have yet to be looked at."""
+    """Maps that are written and have yet to be checked."""
 
     unmixer: Unmixer
     record: dict[str, Any]
     """How they were made."""
     seen: Survey | None = None
-    """What is known of the scene, if that was found out just now."""
+    """The survey of the scene, if it was made in this run."""
 
 
 def unmix(job: Job) -> Done | None:
@@ -90,7 +90,7 @@ def unmix(job: Job) -> Done | None:
 
 
 def _write_endmembers(job: Job, unmixer: Unmixer) -> dict[str, Any]:
-    """Write them; returns what is written, maps and all, for the record."""
+    """Write the endmembers; returns the names of all files of the result, for the record."""
     from hsisr.results.export import write_endmembers
 
     results, names = job.results, names_of(unmixer)[0]
@@ -113,7 +113,7 @@ def _means(job: Job, operation: Operation, seen: Survey, journal: Journal | Unke
 
 
 def _settled(job: Job, seen: Survey, journal: Journal | Unkept, stopper: shared.Stopper) -> Found:
-    """What is done to the tiles, once all of the scene is known that has to be."""
+    """The method for the tiles: endmembers from the model, the library or the scene itself."""
     from hsisr.model import UnmixModel
     from hsisr.results.export import endmember_names
     from hsisr.unmixing.classical import FromLibrary
@@ -132,7 +132,7 @@ def _settled(job: Job, seen: Survey, journal: Journal | Unkept, stopper: shared.
 
 
 def tell_plan(job: Job) -> None:
-    """Tell what is made, by what."""
+    """Print device, method and output."""
     from hsisr.results.export import size_in_words
 
     shared.say(f"device     {job.means.machine.description}")
@@ -144,7 +144,7 @@ def tell_plan(job: Job) -> None:
 
 
 def preview(job: Job) -> None:
-    """Tell what the run would take, by a small part of it."""
+    """Print what the run would need, measured on a small part of it."""
     import numpy as np
 
     from hsisr.tiling.journal import Unkept

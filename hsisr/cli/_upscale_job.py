@@ -1,4 +1,4 @@
-"""A scene to be upscaled: what was chosen for it, and the names of what comes of it."""
+"""A scene to be upscaled, the options that were chosen, and the files that will be written."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Results:
     def named(
         cls, cube: Cube, output: Path | None, format_name: str | None, scale: int, spread: bool
     ) -> Results:
-        """By the scene and what the user said; `spread` asks for the map of the uncertainty."""
+        """From the scene and the options; `spread` asks for a map of the uncertainty, too."""
         from hsisr.results import export
 
         written = export.format_of(cube, format_name, output)
@@ -46,7 +46,7 @@ class Results:
 
     @property
     def record(self) -> Path:
-        """What was made from what."""
+        """The record of the run."""
         from hsisr.results.export import beside
 
         return beside(self.path, ".run.json")
@@ -104,7 +104,7 @@ class Job:
         return Target(cubes, self.results.format)
 
     def operations(self, seen: Survey) -> list[Operation]:
-        """The model for the surveyed scene, with all that was asked for around it, per device."""
+        """The model with consistency and averaging around it as asked for, one per device."""
         machines = self.means.machines
         models = [self.model, *(self.model.copied() for _ in machines[1:])]
         return [
@@ -144,6 +144,6 @@ class Job:
         return begun("upscale", self.cube, self.means.machine, model.checkpoint, options)
 
     def journal(self) -> Journal | Unkept:
-        """Where this run notes what is done."""
+        """The journal of this run, see `journal_of`."""
         keeps = self.adaptation is None and not self.dynamic
         return journal_of(self.results.journal, self.begun, self.means, keeps=keeps)

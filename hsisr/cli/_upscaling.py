@@ -1,4 +1,4 @@
-"""What `hsisr upscale` does: tiles, checks, and the record of it all."""
+"""The run of `hsisr upscale` on one scene: survey, self-check, tiles, and the record."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ _TILE, _OVERLAP = 64, 16
 
 @dataclass(frozen=True)
 class _Way:
-    """How the scene is cut and computed."""
+    """One way to cut and compute the scene: exact tiles, or blended ones."""
 
     sizes: Sizes
     steps: Steps
     outcome: Callable[[], dict[str, Any]]
-    """How that went, for the record, once all is computed."""
+    """The facts of the finished run, for its record."""
     tell: Callable[[], None] = lambda: None
-    """Say what it had to put up with."""
+    """Notes on the finished run, for the terminal."""
 
 
 def upscale(job: Job) -> dict[str, Any] | None:
@@ -84,7 +84,7 @@ def upscale(job: Job) -> dict[str, Any] | None:
 
 
 def _chosen(job: Job) -> dict[str, Any]:
-    """What is made, for the record."""
+    """The options of the run, for the record."""
     spread = job.results.uncertainty
     return {
         "output": job.results.path.name,
@@ -97,12 +97,12 @@ def _chosen(job: Job) -> dict[str, Any]:
 
 
 def checked(job: Job, record: dict[str, Any]) -> dict[str, Any]:
-    """The record of a run with how consistent the result is, as it was written; tells that."""
+    """The record of a run, extended by the consistency of its written result."""
     return {**record, "consistency": {"enforced": job.enforce, **asdict(consistency(job))}}
 
 
 def tell_plan(job: Job) -> None:
-    """Tell what is made, by what."""
+    """Print device, model and outputs."""
     from hsisr.results.export import size_in_words
 
     shared.say(f"device     {job.means.machine.description}")
@@ -112,7 +112,7 @@ def tell_plan(job: Job) -> None:
 
 
 def preview(job: Job) -> None:
-    """Tell what the run would take, by a small part of it."""
+    """Print what the run would need, measured on a small part of it."""
     from hsisr.scene.survey import survey
     from hsisr.tiling.journal import Unkept
 
@@ -145,7 +145,7 @@ def _adapted(job: Job, stopper: shared.Stopper) -> tuple[Job, dict[str, Any] | N
 def _tiled(
     job: Job, operations: Sequence[Operation], seen: Survey, journal: Journal | Unkept
 ) -> _Way:
-    """Tiles that are exact, many at a time."""
+    """Exact tiles, many at a time."""
     from hsisr.tiling.engine import Engine
 
     means = job.means
@@ -166,7 +166,7 @@ def _tiled(
 def _blended(
     job: Job, operations: Sequence[Operation], seen: Survey, journal: Journal | Unkept
 ) -> _Way:
-    """Tiles that fade into one another, for what is not local."""
+    """Overlapping tiles that fade into one another, for a network that is not local."""
     from hsisr.tiling.engine import handed_over
     from hsisr.tiling.run import Seam, run_blended
     from hsisr.tiling.sizing import Sizes

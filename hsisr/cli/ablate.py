@@ -120,7 +120,7 @@ def _weight(text: str) -> float:
 def _tables(
     ablation: Ablation, trial: trials.Trial, outcome: trials.Outcome, notes: Sequence[str]
 ) -> Iterator[Table]:
-    """Scores and differences of every data set and their mean, then how good the encoders are."""
+    """Scores and differences of each data set and of their mean, then how good the encoders are."""
     from hsisr.bench.verdict import commutations, differences, validated
 
     done = outcome.finished(trial.cells)

@@ -91,7 +91,7 @@ class _Row:
 
     @property
     def difference(self) -> dict[str, float]:
-        """Of the measures that the protocol's preset has."""
+        """Measured minus published, for the measures that were published."""
         known = self.measured.items()
         return {key: value - self.published[key] for key, value in known if key in self.published}
 

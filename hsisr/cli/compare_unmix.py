@@ -20,9 +20,12 @@ if TYPE_CHECKING:
 
     Rows = Mapping[tuple[str | None, str], Row]
 
-
+_FOOT = (
+    "  mean ± standard deviation over seeds; SAD: spectral angle, mean over endmembers; RMSE: of "
+    "abundances"
+)
 _NEEDS_CLASSES = "mesma"
-"""Chooses among several spectra of a material, of which a scene gives one each."""
+"""A solver that chooses among several spectra of a material; a scene gives one of each."""
 
 
 def _solvers() -> list[str]:
@@ -85,12 +88,6 @@ def command(
     shared.print_lines(
         _markdown(lines) if markdown else [*shared.table(lines[0], lines[1:]), _FOOT]
     )
-
-
-_FOOT = (
-    "  mean ± standard deviation over seeds; SAD: spectral angle, mean over endmembers; RMSE: of "
-    "abundances"
-)
 
 
 def _plan(

@@ -113,7 +113,7 @@ def command(
 
 @dataclass(frozen=True)
 class _Truth:
-    """The images to score against, and what is known about them."""
+    """The images to score against, and how they were prepared."""
 
     images: Sequence[Cube]
     peak: float
@@ -125,7 +125,7 @@ class _Truth:
     """The preset that the protocol is scored by."""
 
     def settled_metrics(self) -> str:
-        """The preset where none is asked for; tells if it is the protocol's."""
+        """The preset where none is asked for; notes if it is the protocol's."""
         from hsisr.evaluate import DEFAULT
 
         if self.metrics is None:
@@ -212,7 +212,7 @@ def _cell(value: float) -> str:
 
 @dataclass(frozen=True)
 class _Bound:
-    """The worst value of a measure that is good enough."""
+    """A condition of --fail-under: the worst value of a measure that passes."""
 
     measure: str
     value: float

@@ -1,4 +1,4 @@
-"""`hsisr info`: what was understood of a file."""
+"""`hsisr info`: how a file was understood."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hsisr.unmixing.library import Library
 
 _NAMES = 5
-"""Of the spectra of a library, that are told in words."""
+"""Names of spectra that are printed of a library."""
 
 
 def command(

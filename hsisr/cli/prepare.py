@@ -111,7 +111,7 @@ def command(
 
 
 def _require_apart(training: Sequence[Cube], validating: Sequence[Cube]) -> None:
-    """A scene that a network has seen says nothing of how it does on others."""
+    """Raise `UsageError` if a scene is to train and to validate: it would prove nothing."""
     seen, known = (
         {file.resolve() for cube in cubes for file in cube.files}
         for cubes in (training, validating)

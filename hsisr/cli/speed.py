@@ -1,4 +1,4 @@
-"""`hsisr speed`: what models take on this machine, and what the machine could do."""
+"""`hsisr speed`: how fast models are on this machine, against what the machine could do."""
 
 from __future__ import annotations
 

@@ -104,7 +104,7 @@ def command(
 
 @dataclass(frozen=True)
 class _Work:
-    """What a training consists of, besides its numbers."""
+    """What a training consists of besides the numbers of its recipe."""
 
     task: Task
     loss: dict[str, float]
@@ -151,7 +151,7 @@ def _on_tokens(
 
 
 def _set_here(numbers: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
-    """The numbers given by --set: those of the recipe are of its own network."""
+    """The numbers given by --set; those of the recipe belong to its own network."""
     asked = {setting.partition("=")[0].strip() for setting in settings}
     return {name: value for name, value in numbers.items() if f"sr.numbers.{name}" in asked}
 

@@ -116,7 +116,7 @@ def _require_alone(network: UnmixNetwork, world: World, method: str) -> None:
 
 
 def _tell_movement(model: UnmixModel, initialise: str) -> None:
-    """How far training took the endmembers from where they began: too far is off the data."""
+    """Report how far training moved the endmembers; those that move far leave the data."""
     import numpy as np
 
     from hsisr.unmixing.agreement import angles

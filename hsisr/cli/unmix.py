@@ -213,7 +213,7 @@ def _reference(identify: Path | None) -> FromLibrary | None:
 def _finish_if_needed(
     job: Job, made: dict[str, Any], quicklook: bool, strict: bool, dry_run: bool
 ) -> None:
-    """Finish what an earlier run wrote, if that was stopped while it looked at its maps."""
+    """Finish an earlier run that was stopped while it checked its maps."""
     if "faults" in made:
         require_sound(made["faults"] if strict else [])
     elif not dry_run:

@@ -211,13 +211,13 @@ def _adaptation(minutes: float | None, keep: Path | None, operator: str) -> Adap
 
 
 def _check_if_needed(job: Job, made: dict[str, Any], quicklook: bool, dry_run: bool) -> None:
-    """Finish what an earlier run wrote, if that was stopped while it checked its result."""
+    """Finish an earlier run that was stopped while it checked its result."""
     if "consistency" not in made and not dry_run:
         _finish(job, made, quicklook)
 
 
 def _finish(job: Job, record: dict[str, Any], quicklook: bool) -> None:
-    """Check what was written, write what goes with it, and tell."""
+    """Check the written result, write picture and record, and report."""
     from hsisr.files import write_json
     from hsisr.formats import open_cube
     from hsisr.results.picture import overview, rgb_bands, stretched, write_png

@@ -1,7 +1,7 @@
-"""Dead leaves: made-up scenes of things that lie on one another, in endless supply.
+"""Dead leaves: synthetic scenes of overlapping objects, in endless supply.
 
-What matters for super-resolution is in them: sharp edges of every direction and contrast, objects
-of every size, thin lines, textures, and spectra that change where the edges are. Sources: Lee,
+They have what matters for super-resolution: sharp edges of every direction and contrast, objects
+of every size, thin lines, textures, and spectra that change at the edges. Sources: Lee,
 Mumford, Huang, IJCV 41, 2001 (the model); Achddou, Gousseau, Ladjal, SSVM 2021 (networks trained on
 it restore photographs).
 """
@@ -64,7 +64,7 @@ def _leaves(rng: np.random.Generator, size: int) -> tuple[NDArray[np.int64], Ima
 
 
 def _radii(rng: np.random.Generator, count: int, largest: float) -> NDArray[np.float64]:
-    """Radii of leaves from the lowest to the topmost, by a power law: there is no own scale."""
+    """Radii of leaves from the lowest to the topmost, by a power law, which has no scale."""
     power = 1 - rng.uniform(2.2, 3.2)
     ends = _SMALLEST**power, largest**power
     radii = (ends[0] + rng.uniform(size=count) * (ends[1] - ends[0])) ** (1 / power)

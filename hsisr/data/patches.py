@@ -85,7 +85,7 @@ def open_patches(run: Path) -> PatchSet:
 
 
 def read_manifest(run: Path) -> dict[str, Any]:
-    """What `prepare` wrote down about a run folder's data; raises `InputError`."""
+    """The manifest that `prepare` wrote into a run folder; raises `InputError`."""
     path = run / "data" / MANIFEST
     try:
         manifest: dict[str, Any] = json.loads(path.read_text())
@@ -109,11 +109,11 @@ def load_block(path: Path) -> Block:
 
 @dataclass(frozen=True)
 class Source:
-    """A scene that is opened when its turn comes, and the parts of it that are prepared."""
+    """A scene, opened only when it is prepared, and the parts of it to prepare."""
 
     opened: Callable[[], AbstractContextManager[Cube]]
     parts: Sequence[tuple[str, Window]]
-    """The split and the place of each."""
+    """The split and the window of each part."""
 
 
 class Peak(Protocol):

@@ -31,7 +31,7 @@ _ASIDE = "move it out of the folder, or name the scenes one by one: --data SCENE
 Rows = Mapping[int, Mapping[str, Mapping[str, float]]]
 
 _WORDS = ("protocol", "title", "get")
-"""What a protocol says of its scenes that does not touch a pixel."""
+"""Keys of a plan that have no effect on pixels."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Dataset:
     """The file of every scene by its name."""
 
     def identity(self) -> dict[str, Any]:
-        """Everything that what is prepared depends on; raises `InputError`."""
+        """Everything that the prepared data depend on; raises `InputError`."""
         operator, plan = self.protocol.operator, self.protocol.plan
         cut = asdict(plan) if plan else asdict(Layout(self.scale, operator))
         return {
@@ -78,7 +78,7 @@ class Dataset:
         }
 
     def _stamps(self, path: Path) -> dict[str, list[int]]:
-        """By what is known that the files of a scene have changed."""
+        """Size and time of each file of a scene, by which changes are noticed."""
         with self._opened(path) as cube:
             abouts = {file.name: file.stat() for file in cube.files}
         return {

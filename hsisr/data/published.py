@@ -1,4 +1,4 @@
-"""The scenes of a published protocol: where they lie, what they must be, how they are cut."""
+"""The scenes of a published protocol: found in a folder, checked, and cut as published."""
 
 from __future__ import annotations
 

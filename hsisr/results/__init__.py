@@ -1,1 +1,1 @@
-"""What people open and look at: maps and spectra for other programs, pictures, a record."""
+"""Results for people: maps and spectra for other programs, pictures, and the record of a run."""

@@ -1,4 +1,4 @@
-"""Colours for materials, told apart by all eyes."""
+"""Colours for materials that colour-blind eyes can tell apart, too."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TURN = (5**0.5 - 1) / 2
 
 
 def colours(count: int) -> list[Colour]:
-    """As many colours, the first 12 distinct to colour-blind eyes too, the others by their hue."""
+    """`count` colours: the first 12 are distinct to colour-blind eyes, the others by their hue."""
     return [*_DISTINCT, *(_hue(i * _TURN) for i in range(count - len(_DISTINCT)))][:count]
 
 

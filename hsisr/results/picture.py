@@ -73,7 +73,7 @@ def dominant(abundances: NDArray[np.float32]) -> NDArray[np.intp]:
 
 
 def classified(classes: NDArray[np.intp], colours: Sequence[Colour]) -> Image:
-    """Numbers (h, w) as a picture: 1 in the first of `colours`, and so on; 0 black."""
+    """A class map (h, w) as a picture: 1 in the first of `colours`, and so on; 0 black."""
     return np.array([(0, 0, 0), *colours], np.uint8)[classes]
 
 

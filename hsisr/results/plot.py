@@ -23,11 +23,11 @@ from hsisr.results.picture import Image, classified, dominant
 
 _DPI = 120
 _ACROSS, _MOST = 4, 34
-"""Maps in a row, and of materials."""
+"""Maps in a row, and materials that are shown at most."""
 _LINES, _COLUMNS = 20, 3
-"""Of a legend; it names no more."""
+"""Entries and columns of a legend, which names no more."""
 _LONGEST = 32
-"""Of a name, in characters."""
+"""Characters of a name that are shown."""
 _WIDTH = 2.6
 """Of a map, in inches; of one that is much wider than high, twice that."""
 _SHAPES = (0.1, 2.5)
@@ -78,7 +78,7 @@ def curves(
 
 
 def over_bands(axes: Axes, spectrum: Spectrum | None) -> None:
-    """Let lines stand out, and say what they are over."""
+    """Label the spectral axis, and draw a light grid."""
     axes.set_xlabel("band" if spectrum is None else "wavelength [nm]")
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25)
@@ -111,9 +111,9 @@ def maps(
     names: Sequence[str],
     others: Mapping[str, NDArray[np.float32]],
 ) -> Figure:
-    """A sheet of the scene, what it is made of, pixel by pixel (p, h, w), and other maps (h, w).
+    """A sheet of maps: the scene, its abundances (p, h, w), and other maps (h, w).
 
-    Of very many materials it shows those that the scene holds most of.
+    Of very many materials only the most abundant are shown.
     """
     palette = colours(len(names))
     shown = np.sort(np.argsort(-np.nan_to_num(abundances).mean((1, 2)), kind="stable")[:_MOST])
@@ -166,7 +166,7 @@ def _draw(axes: Axes, values: NDArray[np.float32], name: str, low: float, high: 
 
 
 def _frame(axes: Axes, colour: str) -> None:
-    """Show the colour that a material has elsewhere."""
+    """Frame a map in the colour that its material has in other pictures."""
     for side in axes.spines.values():
         side.set(color=colour, linewidth=4)
 

@@ -1,4 +1,4 @@
-"""What a result was made from and by, as stored beside it in run.json."""
+"""The provenance of a result, stored beside it in run.json."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def begun(
     model: Checkpoint | None,
     options: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """How a run was begun: everything that its result depends on."""
+    """Everything that the result of a run depends on, known when it begins."""
     import torch
 
     return {
@@ -59,6 +59,6 @@ def done_before(record: Path, beginning: Mapping[str, Any]) -> dict[str, Any] | 
 
 
 def identity(path: Path) -> dict[str, Any]:
-    """What tells a file from another one of its name."""
+    """What distinguishes a file from another of the same name."""
     state = path.stat()
     return {"file": path.name, "bytes": state.st_size, "modified_ns": state.st_mtime_ns}

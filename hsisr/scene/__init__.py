@@ -1,1 +1,1 @@
-"""A scene seen otherwise: in part, filled, coarser, on other bands, or as a whole by statistics."""
+"""Views of a scene: parts, filled, degraded, on other bands, and statistics of the whole."""

@@ -1,9 +1,9 @@
 """Spectra on the bands of another sensor.
 
-A spectrum is taken to be linear between its samples. A band that is wider than these sees it
-through a Gaussian of its full width at half maximum; of that the width of the samples themselves
-is taken off, by squares, as it has widened the spectrum already. Where nothing is left of it, or
-the width is not known, the spectrum is interpolated.
+A spectrum is taken to be linear between its samples. A band that is wider than the samples sees it
+through a Gaussian whose full width at half maximum is that of the band, less, in squares, that of
+the samples, by which the spectrum is blurred already. A band that is no wider, or whose width is
+not known, interpolates.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from hsisr.cube import Spectrum
 Matrix = NDArray[np.float64]
 
 _SIGMA = (8 * np.log(2)) ** -0.5
-"""Of a Gaussian whose full width at half maximum is 1."""
+"""Standard deviation of a Gaussian whose full width at half maximum is 1."""
 
 
 def covered(have: Spectrum, want: Spectrum) -> NDArray[np.bool_]:

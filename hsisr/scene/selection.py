@@ -1,4 +1,4 @@
-"""What people call parts of a scene: bands by number or wavelength, windows, boxes on the map."""
+"""Parts of a scene as users name them: bands by number or wavelength, windows, map boxes."""
 
 from __future__ import annotations
 

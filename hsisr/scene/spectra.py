@@ -1,7 +1,7 @@
-"""The spectra of a scene as a whole: their statistics, a sample, and which bands and pixels count.
+"""The spectra of a whole scene: statistics, samples, and which bands and pixels count.
 
-A scene is read once, from top to bottom. What comes out depends neither on how it is cut for that,
-but for rounding, nor on how many threads there are.
+A scene is read once, from top to bottom. The result does not depend on the number of threads, nor,
+but for rounding, on the size of the pieces.
 """
 
 from __future__ import annotations
@@ -54,15 +54,16 @@ def _blocks(cube: Cube, windows: Iterable[Window]) -> Iterator[Block]:
 
 
 def _crew() -> ThreadPoolExecutor:
-    """As many threads as may be used, each of which computes by itself.
+    """All threads that may be used, each computing on its own piece.
 
-    Sums would depend on how many share a product, and be late where one of them is.
+    If threads shared one product, its rounding would depend on their number, and the slowest of
+    them would delay the others.
     """
     return ThreadPoolExecutor(torch.get_num_threads(), "survey", torch.set_num_threads, (1,))
 
 
 class Statistics:
-    """What is gathered of a scene's spectra by reading it once, in pieces."""
+    """Statistics of the spectra of a scene, gathered in one pass, piece by piece."""
 
     def __init__(self, bands: int) -> None:
         self.moments = Moments(bands)

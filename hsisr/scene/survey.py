@@ -1,6 +1,6 @@
-"""What has to be known of a scene as a whole before its tiles are run.
+"""The survey: what is learned of a whole scene before its tiles are run.
 
-Nothing of it depends on the tile size, or on how many threads there are.
+It depends neither on the size of the tiles nor on the number of threads.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _SAMPLE_SIDE = 32
 
 @dataclass(frozen=True)
 class Survey:
-    """What is known about a scene before its tiles are run."""
+    """Facts about a scene that all of its tiles share."""
 
     means: NDArray[np.float32]
     """Of each band, over the samples (B,)."""

@@ -18,7 +18,7 @@ from hsisr.wording import counted
 from hsisr_models.endmembers import SHELF as METHODS
 
 RANDOM = "random"
-"""What says that a network starts from its own random weights."""
+"""The initialisation that leaves a network its own random weights."""
 
 
 def initial_endmembers(patches: PatchSet, which: int, numbers: UnmixRecipe, seed: int) -> Tensor:

@@ -34,12 +34,12 @@ from hsisr_models.resolver import SuperResolver
 from hsisr_models.sr import bicubic
 
 RESOLUTIONS = ("low", "high")
-"""Of the two that are prepared, those that can be unmixed."""
+"""The two prepared resolutions, either of which can be unmixed."""
 Scores = dict[str, float]
 _TOLD = ("scenes", "protocol", "shares", "gap", "peak_is")
-"""What a model says of the data it was trained on."""
+"""Keys of the manifest that a model keeps."""
 _CHOSEN = ("seed", "resolution")
-"""What the unmixing network inside says besides."""
+"""Options of the unmixing network inside that a model keeps as well."""
 
 
 class UnmixStep:
@@ -313,7 +313,7 @@ def _without_unmixing(recipe: Recipe) -> Recipe:
 def _provenance(
     patches: PatchSet, recipe: Recipe, unmix: Checkpoint | None = None
 ) -> dict[str, Any]:
-    """What a model came of; an unmixing network that was there before tells its own recipe."""
+    """The provenance fields of a card; the recipe of `unmix` is that it was trained by."""
     manifest = patches.manifest
     known = {"unmix": unmix.card.recipe["unmix"]} if unmix and unmix.card.recipe else {}
     return {

@@ -1,1 +1,1 @@
-"""Unmixing without a trained model; libraries of spectra; what any unmixing is worth."""
+"""Unmixing without a trained model, spectral libraries, and the quality of any unmixing."""

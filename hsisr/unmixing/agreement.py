@@ -1,9 +1,9 @@
-"""How well an unmixing agrees with a truth: one matching of materials, for spectra and maps alike.
+"""How well an unmixing agrees with a truth, by one matching of materials for spectra and maps.
 
-Abundances of the same scene differ by what is taken for the whole of a pixel, and published truths
-do not say which it is. In the `physical` convention an endmember has the brightness it has; in
-`max` each is scaled to a largest value of 1, in `l2` to a length of 1. With endmembers at hand
-abundances of the first are turned into those of the others: a_j w_j / sum_k a_k w_k.
+Abundances depend on how endmembers are scaled, and published truths do not say how theirs are. In
+the `physical` convention an endmember keeps its brightness; in `max` each is scaled to a largest
+value of 1, in `l2` to a length of 1. With w_j the largest value or the length of endmember j,
+physical abundances a_j are a_j w_j / sum_k a_k w_k in the other conventions.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def converted(abundances: Block, endmembers: Matrix, convention: str) -> Matrix:
 
 @dataclass(frozen=True)
 class Agreement:
-    """What an unmixing is worth, for each true endmember and on the whole."""
+    """The agreement of an unmixing with a truth, for each true endmember and overall."""
 
     matched: list[int | None]
     """By true endmember: the found one it is matched to."""
@@ -143,7 +143,7 @@ class Comparison:
 
 
 class Residual:
-    """What mixtures of endmembers (p, B) leave of a scene, piece by piece."""
+    """The reconstruction error of a scene by endmembers (p, B), piece by piece."""
 
     def __init__(self, endmembers: Matrix) -> None:
         self._endmembers = endmembers

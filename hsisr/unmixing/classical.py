@@ -1,4 +1,4 @@
-"""Unmixing without a trained model: endmembers of the scene or of a library, then algebra."""
+"""Unmixing without a trained model: endmembers from the scene or a library, then algebra."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class InScene:
         return f"{up_to}{counted(self.count or MOST, 'endmember')} by {self.method}"
 
     def most(self, spec: CubeSpec) -> int:
-        """How many can come out for a scene."""
+        """The largest number that can be found in a scene."""
         return self.count or min(MOST, int(good_bands(spec).sum()))
 
     def require_fit(self, spec: CubeSpec) -> None:
@@ -175,7 +175,7 @@ class FromLibrary:
 
 @dataclass(frozen=True)
 class LinearUnmixing:
-    """What pixels are made of, and how that is computed."""
+    """Where endmembers come from, and how abundances are computed from them."""
 
     source: InScene | FromLibrary
     solver: Solver
@@ -191,7 +191,7 @@ class LinearUnmixing:
             self.source.require_fit(spec)
 
     def known(self, spec: CubeSpec) -> LinearMixture | None:
-        """What can be told before the scene is read; None if endmembers have yet to be found.
+        """The mixture, where the scene need not be read for it; None if endmembers must be found.
 
         Raises as `FromLibrary.read` and `by_library`.
         """
@@ -200,7 +200,7 @@ class LinearUnmixing:
         return self.by_library(self.source.read(spec), spec)
 
     def by_library(self, library: Library, spec: CubeSpec) -> LinearMixture:
-        """How the pixels of a scene are made of a library that is on its bands.
+        """The mixture by a library that is on the bands of the scene.
 
         Raises `UsageError` if the solver cannot tell as many spectra apart.
         """
@@ -219,7 +219,7 @@ class LinearUnmixing:
         names: tuple[str, ...],
         classes: tuple[str, ...] = (),
     ) -> LinearMixture:
-        """How the pixels of a scene are made of endmembers (p, B)."""
+        """The mixture by endmembers (p, B) on the bands of the scene."""
         good, kinds = good_bands(spec), classes or names
         known = np.where(good, endmembers, 0).astype(np.float32)
         return LinearMixture(known, names, kinds, self.solver.fitted(known, kinds), good)
@@ -227,7 +227,7 @@ class LinearUnmixing:
 
 @dataclass(frozen=True)
 class LinearMixture:
-    """A scene's endmembers, and how pixels are made of them."""
+    """The endmembers of a scene, with the solver for abundances."""
 
     endmembers: NDArray[np.float32]
     """(p, B), in the units of the scene; 0 in bands that are marked bad."""
@@ -241,7 +241,7 @@ class LinearMixture:
 
     @property
     def materials(self) -> tuple[str, ...]:
-        """Of what there are maps: every class once."""
+        """The materials that get a map each: every class once."""
         return tuple(dict.fromkeys(self.classes))
 
     def operation(self, seen: Survey, runtime: Runtime) -> UnmixLinearly:
@@ -258,7 +258,7 @@ class LinearMixture:
 
 
 def estimates(cube: Cube, windows: Iterable[Window] | None = None) -> dict[str, int]:
-    """How many endmembers a scene has, by every method there is.
+    """The number of endmembers of a scene, as estimated by every method.
 
     It is read once, in `windows` that are its `strips`. Raises `InputError` if it has too few
     pixels to tell.

@@ -1,6 +1,6 @@
-"""Methods of unmixing side by side: the same settings, several seeds, judged by one truth.
+"""Unmixing methods compared: the same settings, several seeds, judged by one truth.
 
-Nothing is chosen by the truth: what a method makes of a seed is what counts.
+The truth selects nothing: every seed of every method counts.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Plan:
 
 @dataclass
 class Row:
-    """What a method with a solver came to, seed by seed."""
+    """The scores of a method with a solver, one per seed."""
 
     method: str | None
     """None: the true endmembers."""
@@ -58,10 +58,10 @@ class Row:
 def compare(
     truth: Truth, plan: Plan, progress: Callable[[float], None]
 ) -> Iterator[Mapping[tuple[str | None, str], Row]]:
-    """All rows by method and solver, again each time a method is through with a seed.
+    """Yield all rows, by method and solver, whenever a method is done with a seed.
 
-    `truth` has a scene. `progress` is told the share of a search that is done; what it raises ends
-    it. Raises `InputError` if no endmembers can be looked for in the scene.
+    `truth` has a scene. `progress` is given the share of a search that is done; what it raises ends
+    the search. Raises `InputError` if no endmembers can be looked for in the scene.
     """
     named: list[tuple[str | None, str]] = [(None, name) for name in plan.oracles]
     named += [(method, name) for method in plan.methods for name in plan.solvers]

@@ -1,4 +1,4 @@
-"""What there is to say against an unmixing, by its own endmembers and abundances."""
+"""Faults of an unmixing that show without a truth: in its own endmembers and abundances."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SLACK = 1e-5
 
 @dataclass
 class Tally:
-    """What abundances are like, over a scene that comes in pieces."""
+    """Statistics of abundances, over a scene that comes in pieces."""
 
     maps: int
     worst_sum_error: float = 0.0
@@ -80,7 +80,7 @@ def twins(endmembers: NDArray[np.floating], classes: Sequence[str]) -> list[Twin
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What is said of an unmixing, in its record and to the reader."""
+    """The faults of an unmixing, for its record and for the reader."""
 
     names: Sequence[str]
     """Of the endmembers."""
@@ -111,7 +111,7 @@ class Diagnosis:
 
     @property
     def summary(self) -> str:
-        """How well the abundances keep to what they mean."""
+        """How well abundances sum to one and stay non-negative, in a sentence."""
         return (
             f"abundances sum to one within {self.tally.worst_sum_error:.1g}, the lowest is "
             f"{self.tally.lowest:.2g}, negative in {self.tally.negative:.1%} of the pixels"

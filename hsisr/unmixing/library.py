@@ -1,6 +1,6 @@
-"""Libraries of spectra: reading them, bringing them to a scene's bands and units, naming materials.
+"""Spectral libraries: read, brought to the bands and units of a scene, and searched by angle.
 
-In a library file a spectrum has a name, and belongs to a class of materials.
+Every spectrum of a library has a name and belongs to a class of materials.
 """
 
 from __future__ import annotations

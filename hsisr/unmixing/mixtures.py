@@ -1,7 +1,7 @@
-"""Made-up scenes of linear mixtures, of which everything is known: a truth to judge unmixing by.
+"""Synthetic scenes of linear mixtures, whose truth is known: to judge unmixing by.
 
 Every pixel is a sum of endmembers, weighted by abundances that are non-negative and sum to one,
-times a gain that is as light and shade make it; what a sensor adds is white noise. Source: the
+times a gain for light and shade; a sensor adds white noise. Source: the
 linear mixing model as Bioucas-Dias et al., IEEE JSTARS 5(2), 2012, II-A have it; abundances as in
 their simulated scenes, or smooth as those of Eches, Dobigeon, Tourneret, IEEE TGRS 49(11), 2011.
 """
@@ -37,7 +37,7 @@ _CONTRAST = 3.0
 
 @dataclass(frozen=True)
 class Plan:
-    """What a scene shall be like."""
+    """The properties of a scene to be made."""
 
     rows: int
     cols: int

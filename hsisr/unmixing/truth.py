@@ -1,4 +1,4 @@
-"""What a scene is known to be made of, and what an unmixing of it is worth."""
+"""The known endmembers and abundances of a scene, and the score of an unmixing by them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Part(NamedTuple):
 
 
 class Score(NamedTuple):
-    """What an unmixing is worth."""
+    """How good an unmixing is."""
 
     agreement: Agreement
     residual: float | None
@@ -42,7 +42,7 @@ class Score(NamedTuple):
 
 @dataclass(frozen=True)
 class Truth:
-    """What a scene is known to be made of."""
+    """The true endmembers and abundances of a scene."""
 
     maps: Cube
     """Abundances."""
@@ -69,7 +69,7 @@ class Truth:
             )
 
     def score(self, spectra: Matrix, parts: Iterable[Part]) -> Score:
-        """What endmembers (p, B) and their abundances are worth."""
+        """The score of endmembers (p, B) and their abundances."""
         good = slice(None) if self.scene is None else good_bands(self.scene.spec)
         comparison = Comparison(self.spectra[:, good], spectra[:, good])
         residual = Residual(spectra[:, good])

@@ -1,4 +1,4 @@
-"""What a file on each shelf provides, and `Outcome`, the one thing every loss is a function of."""
+"""The protocol that the files of each shelf keep, and `Outcome`, the argument of every loss."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class Outcome:
     endmembers: Tensor | None = None
     """(p, B), the spectra the abundances refer to."""
     start: Tensor | None = None
-    """(p, B), the spectra they were before training."""
+    """(p, B), the endmembers before training."""
     abundances: Tensor | None = None
     """(N, p, h, w), on the simplex."""
     expected: Tensor | None = None
-    """(N, p, h, w), what the abundances should be by the low-resolution scene."""
+    """(N, p, h, w), what the abundances should be according to the low-resolution scene."""
     own: Mapping[str, Tensor] = field(default_factory=dict)
     """Loss terms that a network computes by itself, as scalars by their name."""
     auxiliary: Tensor | None = None
@@ -65,12 +65,12 @@ class UnmixFile(Protocol):
 
 
 class Solution(NamedTuple):
-    """Of what every pixel is made: `gain * abundances` of the endmembers mix to its spectrum."""
+    """The abundances of every pixel: with `gain * abundances`, endmembers mix to its spectrum."""
 
     abundances: Tensor
     """(p, N), float64."""
     gain: Tensor
-    """(N,), how bright a pixel is; 1 where the method does not tell it from the abundances."""
+    """(N,), the brightness of a pixel; 1 where the method does not separate it from abundances."""
 
 
 class AbundanceFile(Protocol):
@@ -78,11 +78,11 @@ class AbundanceFile(Protocol):
 
     SOURCE: str
     SUM_TO_ONE: bool
-    """Whether the abundances of a pixel do, by default (ASC)."""
+    """Whether the abundances of a pixel sum to one by default (ASC)."""
     NON_NEGATIVE: bool
-    """Whether the abundances are, by default (ANC)."""
+    """Whether abundances are non-negative by default (ANC)."""
     TELLS_GAIN: bool
-    """Whether the gain is told apart from the abundances; it is 1 everywhere if not."""
+    """Whether the gain is separated from the abundances; if not, it is 1 everywhere."""
 
     def solve(self, spectra: Tensor, endmembers: Tensor, **numbers: Any) -> Solution:
         """Unmix `spectra` (B, N) into `endmembers` (p, B), every pixel by itself.
@@ -92,7 +92,7 @@ class AbundanceFile(Protocol):
 
 
 def unwatched(done: float) -> None:
-    """Let a search go on that nobody watches."""
+    """The `progress` of a search that nobody watches: does nothing."""
 
 
 class EndmemberFile(Protocol):
@@ -121,9 +121,9 @@ class CountFile(Protocol):
     SOURCE: str
 
     def count(self, mean: Tensor, covariance: Tensor, pixels: int) -> int:
-        """How many, by the statistics of a scene's `pixels`: mean (B,), covariance (B, B).
+        """The number, from the statistics of so many `pixels`: mean (B,) and covariance (B, B).
 
-        Both are float64; at least 0, at most B.
+        Both are float64; the result is at least 0 and at most B.
         """
 
 

@@ -1,6 +1,6 @@
-"""How the abundances of two resolutions are compared (AbunLoss, Eq. 11, read in four ways).
+"""How the abundances of two resolutions are compared: AbunLoss, Eq. 11, read in four ways.
 
-Paper: A_SR should equal Deconv(A_LR), where Deconv is not defined and Fig. 2 replicates.
+By the paper A_SR should equal Deconv(A_LR); it does not define Deconv, and its Fig. 2 replicates.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ KINDS = ("pool", "nearest", "hr", "deconv")
 class AbundanceRelation(nn.Module):
     """Pairs the abundances of an estimate with what they should be.
 
-    `pool` compares their mean over n x n pixels with the low resolution; it alone is zero at the
-    truth without knowing it. `nearest` compares them with the replicated low resolution, `deconv`
-    with a learned interpolation of it, `hr` with the abundances of the true scene.
+    `pool` compares their mean over n x n pixels with the low resolution; at the truth the two agree
+    if a coarse pixel is the mean of the fine ones. `nearest` compares them with the replicated low
+    resolution, `deconv` with a learned interpolation of it, `hr` with the abundances of the true
+    scene, which training knows.
     Raises `ValueError` for an unknown kind.
     """
 

@@ -1,11 +1,12 @@
 """Least squares on the simplex or on the positive orthant, for many pixels at a time.
 
-Of a spectrum y a pixel needs only f = E y, and of the endmembers E (p, B) the Gram matrix E E^T.
-Its passive set is those endmembers that it may contain; on it the minimum is a linear function of
-f, the same for all pixels with that set. From a feasible start, the endmember that lowers the error
-fastest joins the set; where the new minimum is not feasible, the pixel goes towards it as far as it
-may, and what reaches zero leaves the set. The error falls with every step, so the method ends.
-All of it is done element by element, so no pixel depends on those beside it.
+A spectrum y enters only through f = E y, the endmembers E (p, B) only through the Gram matrix
+E E^T. The passive set of a pixel holds the endmembers that may be in it; on that set the minimum is
+a linear function of f, the same for all pixels with the same set. From a feasible start, the
+endmember that lowers the error fastest joins the set. Where the new minimum is not feasible, the
+pixel moves towards it until an abundance reaches zero, and that endmember leaves the set. The error
+falls with every step, so the method ends. Everything is computed element by element, so that no
+pixel depends on its neighbours.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from hsisr_models import exact
 SOURCE = "Lawson and Hanson 1974, ch. 23; grouped by set after Van Benthem and Keenan 2004"
 
 _FEW = 14
-"""Endmembers of which there are so few sets that many pixels share one."""
+"""Up to so many endmembers there are few enough sets that many pixels share one."""
 _PIXELS = 1 << 14
 """Worked on at a time."""
 _VALUES = 1 << 18
@@ -29,7 +30,7 @@ _VALUES = 1 << 18
 _RIDGE = 1e-12
 """Added to all energies, in parts of the largest: endmembers that are equal share alike."""
 _FLAT = 1e-10
-"""What a gradient may be above zero at the minimum, in parts of the largest."""
+"""A gradient passes for zero if it is no larger than this, in parts of the largest f."""
 
 
 def minimise(

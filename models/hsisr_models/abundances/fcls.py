@@ -1,4 +1,4 @@
-"""Fully constrained least squares: non-negative, summing to one; exact, not by a penalty."""
+"""Fully constrained least squares: non-negative and summing to one, exactly, not by a penalty."""
 
 from __future__ import annotations
 

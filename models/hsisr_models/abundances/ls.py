@@ -1,4 +1,4 @@
-"""Least squares without constraints: negative abundances tell of endmembers that do not fit."""
+"""Unconstrained least squares: negative abundances reveal endmembers that do not fit."""
 
 from __future__ import annotations
 

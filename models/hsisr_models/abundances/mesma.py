@@ -1,9 +1,9 @@
-"""Multiple endmember spectral mixture analysis: every pixel by the few endmembers that suit it.
+"""Multiple endmember spectral mixture analysis: each pixel by the few endmembers that suit it.
 
-A model is one endmember of each of some classes, and shade, which is black. Of all models with the
-same number of endmembers the one with the least error is taken, among those whose fractions make
-sense; one endmember more has to lower the error noticeably. Fractions are those of what is not
-shade.
+A model consists of one endmember from each of some classes, and of shade, which is black. Among the
+models with the same number of endmembers and plausible fractions, the one with the least error is
+taken; a model with one endmember more has to lower the error noticeably. Fractions are those of the
+part that is not shade.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _ALIKE = 1e-10
 
 @dataclass(frozen=True)
 class _Limits:
-    """What makes sense; errors are sums of squares."""
+    """Bounds of a plausible model; errors are sums of squares."""
 
     fractions: tuple[float, float]
     shades: tuple[float, float]

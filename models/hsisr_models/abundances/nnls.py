@@ -1,4 +1,4 @@
-"""Non-negative least squares: what a pixel holds of each endmember, whatever the sum."""
+"""Non-negative least squares: how much of each endmember a pixel holds, whatever the sum."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sum-to-one constrained least squares: negative abundances tell of endmembers that do not fit."""
+"""Sum-to-one constrained least squares: negative abundances reveal endmembers that do not fit."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def solve(spectra: Tensor, endmembers: Tensor) -> Solution:
     """
     known = endmembers.double()
     mean = known.mean(0)
-    # sums of differences from the mean are free of the constraint
+    # weights of differences from the mean spectrum are unconstrained
     inverse = torch.linalg.pinv((known - mean).T)
     x = products(inverse, spectra) + (1 / len(known) - inverse @ mean)[:, None]
     return Solution(x, torch.ones_like(x[0]))

@@ -1,4 +1,4 @@
-"""Scaled constrained least squares: shares of a pixel whose brightness is free."""
+"""Scaled constrained least squares: non-negative shares that sum to one, and a free brightness."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """Sparse unmixing: few spectra of a large library explain a pixel.
 
-Minimised is |y - E^T x|^2 / 2 + sparsity |x|_1, where the mean square length of the endmembers is
-taken for 1: an abundance that stands alone is lowered by the sparsity. SUnSAL does so by splitting
-variables (ADMM), which comes near to the minimum after thousands of steps where spectra are alike;
-an active set of the few that are used ends at it.
+It minimises |y - E^T x|^2 / 2 + sparsity |x|_1 with endmembers scaled to a mean square length of 1,
+so the abundance of a lone endmember is lowered by the sparsity. SUnSAL does this by variable
+splitting (ADMM), which needs thousands of steps where spectra are alike; here an active set of the
+few spectra that are used reaches the exact minimum.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What several extractions have in common."""
+"""Parts that several extraction methods share."""
 
 from __future__ import annotations
 

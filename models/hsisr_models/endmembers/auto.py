@@ -1,10 +1,10 @@
-"""The endmembers that the scene itself calls for.
+"""The method that suits the scene: `sisal` where pixels are linear mixtures, else `edaa`.
 
-Where spectra mix linearly down to the noise, the likeliest simplex is found by `sisal`, whether or
-not a pixel is pure. No real scene seen so far is so simple: its materials vary, and a simplex
-around all pixels would enclose what is no mixture. There, archetypes are found by `edaa`, within
-the pixels; as one is set by the few most extreme of its kind, the mean of those that are nearest to
-it, in spectral angle, is taken for the endmember.
+Where spectra mix linearly down to the noise, `sisal` finds the likeliest simplex, whether or not
+any pixel is pure. No real scene seen so far is that simple: materials vary, and a simplex around
+all pixels would enclose what is no mixture. There `edaa` finds archetypes among the pixels. Since
+an archetype is determined by a few extreme pixels, the endmember is the mean of the pixels nearest
+to it in spectral angle.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SOURCE = "sisal where linear mixing explains the scene down to its noise, else e
 _REGION = 0.01
 """The share of the pixels that an archetype is replaced by."""
 _TRIAL = 0.1
-"""The share of the time that the simplex takes, about."""
+"""The share of the time that `sisal` takes, roughly."""
 
 
 def extract(

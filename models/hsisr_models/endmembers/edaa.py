@@ -1,9 +1,9 @@
-"""Entropic archetypal analysis: endmembers that are mixtures of pixels which mix to all others.
+"""Entropic archetypal analysis: endmembers are mixtures of pixels that mix to all other pixels.
 
-With pixels y_n scaled to length one, weights B of pixels and abundances A, both on simplices, are
-sought in turns that minimise |Y - A B Y|^2. Their steps are multiplicative, which keeps them on
-the simplex. Because weights sum to one the mean of the pixels may be subtracted, and the steps are
-the larger for it; so may what lies outside of their leading axes, and there is less to compute.
+With the rows of Y scaled to length one, |Y - A B Y|^2 is minimised over abundances A and weights B
+of the pixels in turn. Rows of both lie on the simplex, where multiplicative steps keep them. As
+weights sum to one, the mean of the pixels can be subtracted, which allows longer steps, and all
+but the leading axes can be dropped, which saves time.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _ROUNDS = 100
 _STEPS = 5
 """In a round, with the abundances and then with the weights."""
 _SHARPNESS = (1.0, 2.0, 4.0)
-"""How long a step is; every restart draws one. They differ in what they converge to."""
+"""Lengths of a step, one drawn for each restart: they converge to different solutions."""
 _EAGER = 50.0
 """The step of the weights, times how many pixels there are for an endmember."""
 _AXES = 3
-"""For every endmember."""
+"""Leading axes that are kept, for every endmember."""
 _AS_GOOD = 0.05
 """A restart may fit worse than the best by this share, and still be chosen."""
 _FAR = 0.99
@@ -38,7 +38,7 @@ _FAR = 0.99
 
 @dataclass(frozen=True)
 class _Fit:
-    """What one restart came to."""
+    """The solution of one restart."""
 
     endmembers: Tensor
     """(p, B)."""

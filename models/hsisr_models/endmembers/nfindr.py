@@ -1,7 +1,7 @@
 """N-FINDR: the pixels whose simplex cannot be made larger by exchanging one of them.
 
-A pixel in place of a vertex multiplies the volume by its barycentric coordinate for that vertex,
-so one product tells the volumes of all simplices that an exchange leads to.
+Putting a pixel in place of a vertex multiplies the volume by the pixel's barycentric coordinate for
+that vertex, so one matrix product gives the volumes after every possible exchange.
 """
 
 from __future__ import annotations

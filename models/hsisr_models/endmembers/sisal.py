@@ -1,13 +1,13 @@
-"""The likeliest simplex: as small as the noise of its pixels lets it be.
+"""SISAL: the likeliest simplex around the pixels, which is as small as their noise allows.
 
-If pixels are spread evenly over a simplex and blurred by Gaussian noise, the likelihood of one is
-about 1 / volume, times for every facet the chance that the noise has not moved it across. The
+If pixels are spread evenly over a simplex and blurred by Gaussian noise, the likelihood of a pixel
+is about 1 / volume, times the probability for every facet that noise has not moved it across. The
 maximum is a simplex of minimum volume with borders as soft as the noise, and needs no pure pixel.
-Bands are divided by their noise before, so that it is one in all directions.
+Bands are first divided by their noise, so that it is one in all directions.
 
 Where pixels are equally bright, the simplex is flat: it lies in an affine space of p - 1
-dimensions. Where they are not, the rays to its vertices span a cone in p dimensions; then what is
-made small is the simplex that a plane cuts from the cone, whatever the brightness of a pixel.
+dimensions. Where they are not, its vertices span a cone in p dimensions; then the simplex that a
+plane cuts from the cone is minimised, whatever the brightness of a pixel.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ SOURCE = "Huang, Shao, Ma and So, SISAL Revisited, SIAM J. Imaging Sci. 15(2), 2
 _FAINTEST = 1e-4
 """The noise of a band is no less than this, in parts of the scene's brightness."""
 _AS_NOISE = 1.05
-"""What is left unexplained may be larger than the noise by this factor, and still pass for it."""
+"""What is left unexplained passes for noise if it is larger by at most this factor."""
 _BELOW_ZERO = 0.05
 """The share of a spectrum that may be negative by chance."""
 _DARK = 0.1
-"""Of the median brightness: the direction of what is darker is mostly noise."""
+"""Share of the median brightness; the direction of darker pixels is mostly noise."""
 _STEPS = 300
 """At most."""
 
@@ -50,7 +50,7 @@ class Fit:
     endmembers: Tensor
     """(p, B), float64."""
     unexplained: float
-    """What the pixels are off the space of the simplex, root mean square, in units of the noise."""
+    """Root mean square distance of pixels from the space of the simplex, in units of the noise."""
 
     @property
     def holds(self) -> bool:

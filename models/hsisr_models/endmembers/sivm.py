@@ -1,4 +1,4 @@
-"""Simplex volume maximisation: every endmember is the pixel farthest from those before.
+"""Simplex volume maximisation: each endmember is the pixel farthest from those before it.
 
 The volume of a simplex is that of a face times the height above it, so the pixel that makes it
 largest is the one farthest from the affine hull of the vertices so far.

@@ -1,4 +1,4 @@
-"""Vertex component analysis: the pixels that span the largest simplex are taken for pure."""
+"""Vertex component analysis: extreme pixels along random directions are taken for pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a term needs of an outcome."""
+"""Fields of an outcome that a term requires."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Abundances of the estimate against those that the low resolution demands (AbunLoss)."""
+"""AbunLoss: the abundances of the estimate against those expected from the low resolution."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The length of the gradient along rows, columns and bands, that of the estimate against the true.
+"""Gradient magnitude along rows, columns and bands: that of the estimate against the truth's.
 
-In front of the first value of a line there is no difference, so it counts as zero.
+The difference before the first value of a line counts as zero.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which measures are taken together, with which settings."""
+"""Presets: sets of measures with the settings that parts of the field use."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class Preset:
     """Measures as one part of the field takes them."""
 
     source: str
-    """Who does."""
+    """Who measures so."""
     measures: Mapping[str, Mapping[str, Any]]
     """The settings of each measure, by its name on the shelf, in the order of the columns."""
     clipped: bool = False

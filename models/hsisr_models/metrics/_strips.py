@@ -1,4 +1,4 @@
-"""What meters share: strips with missing samples, in double precision."""
+"""Parts that meters share: strips with missing samples, in double precision."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ class BandErrors:
 class Variation:
     """Which bands of the truth vary.
 
-    A dead one is restored exactly by interpolation, and all but exactly by a network: a measure
-    that is relative to the error or to the variation would say more of it than of all the others.
+    A dead band is restored exactly by interpolation, and almost exactly by a network. In a measure
+    relative to the error or the variation it would outweigh all other bands.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Likeness within windows that slide over strips, each strip continuing the one above."""
+"""Similarity within sliding windows, over strips each of which continues the one above."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Moments(NamedTuple):
 
 
 class Windows:
-    """The mean over bands of what is alike in windows that lie wholly inside the scene.
+    """The mean over bands of a similarity in windows that lie wholly inside the scene.
 
     `weights` (k,) are those of a window's rows and of its columns, with a sum of 1; windows that
     hold a NaN are left out.

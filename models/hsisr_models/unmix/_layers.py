@@ -9,6 +9,9 @@ from torch import Tensor, nn
 from hsisr_models.blocks import Conv
 from hsisr_models.exact import linear
 
+_EPSILON = 1e-5
+"""Added to the variance in batch normalisation."""
+
 
 class BatchNorm(nn.Module):
     """Batch normalisation (Ioffe and Szegedy 2015); `momentum` is the share of the newest batch.
@@ -35,9 +38,6 @@ class BatchNorm(nn.Module):
         gain = self.weight * (self.variance + _EPSILON).rsqrt()
         shift = self.bias - self.mean * gain
         return features * gain[:, None, None] + shift[:, None, None]
-
-
-_EPSILON = 1e-5
 
 
 class Linear(nn.Linear):

@@ -1,4 +1,4 @@
-"""The half that the methods of this shelf have in common: endmembers that mix linearly."""
+"""The decoder that the methods of this shelf share: endmembers that mix linearly."""
 
 from __future__ import annotations
 

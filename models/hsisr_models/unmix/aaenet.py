@@ -1,4 +1,4 @@
-"""AAENet: an autoencoder of single pixels whose abundances have to pass for a prior's."""
+"""AAENet: a per-pixel autoencoder with an adversary that compares abundances with a prior's."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ SOURCE = "Jin, Ma, Fan, Huang, Mei and Ma, IEEE TNNLS 34(8), 2023: AAENet"
 _DEPTHS = (9, 6, 3, 1)
 """Widths of the encoder, times the endmembers."""
 _NOTHING = 1e-6
-"""A share of every endmember, for pixels in which no other is left."""
+"""A trace of every endmember, for pixels in which the threshold leaves none."""
 
 
 class AaeNet(LinearMixing):
     """Four dense layers, a learned threshold and a division by the sum encode, pixel by pixel.
 
-    Its term is `adversary`: a second network learns to tell its abundances from those of a prior,
-    it learns to be taken for the prior. Both losses are published; here both fall in one step, as
-    neither is seen by the other's weights. The prior, which the published code reads from a file it
-    does not contain, is FCLS by the endmembers of the start.
+    Its term is `adversary`: a critic learns to tell its abundances from those of a prior, and the
+    encoder learns to pass for the prior. Both published losses are minimised in one step, as each
+    reaches the weights of one side only. The prior, which the published code reads from a file that
+    it does not contain, is FCLS with the starting endmembers.
     """
 
     terms = ("adversary",)
@@ -66,7 +66,7 @@ class AaeNet(LinearMixing):
         return amounts / total(amounts.unbind(1))[:, None]
 
     def encode_with_terms(self, scene: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """The abundances, and the losses of both sides of their trial."""
+        """The abundances, and the losses of encoder and critic."""
         abundances = self.encode(scene)
         found = abundances.movedim(1, -1).flatten(0, -2)
         with torch.no_grad():

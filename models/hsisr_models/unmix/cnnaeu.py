@@ -1,4 +1,4 @@
-"""CNNAEU: a convolutional autoencoder whose decoder mixes the neighbours, too."""
+"""CNNAEU: a convolutional autoencoder whose decoder also mixes neighbouring pixels."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SOURCE = "Palsson, Ulfarsson and Sveinsson, IEEE TGRS 59(1), 2021"
 
 _LEAK = 0.02
 _SCALE = 3.0
-"""By which the soft-max is sharpened."""
+"""The factor that sharpens the soft-max."""
 _MOMENTUM = 0.01
 """Keras's default, counted from the other end."""
 

@@ -1,4 +1,4 @@
-"""MiSiCNet: a convolutional network with a skip unmixes, its simplex held small."""
+"""MiSiCNet: a convolutional encoder with a skip, and a loss that keeps the simplex small."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MSNet: a scene is unmixed at a quarter, a half and all of its resolution, coarse to fine."""
+"""MSNet: unmixing at a quarter, half and full resolution, from coarse to fine."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class MsNet(LinearMixing):
         return self._pyramid(_scenes(scene))[-1]
 
     def encode_with_terms(self, scene: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """The abundances, and what coarser resolutions have to say."""
+        """The abundances, and the terms of the coarser resolutions."""
         scenes = _scenes(scene)
         maps = self._pyramid(scenes)
         spectra = [positive(weights, self.positivity) for weights in self.coarse]
