@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import numpy as np
 import torch
 
-from hsisr.cube import ALL, Block, Cube, CubeSpec, Geo
+from hsisr.cube import ALL, Block, Cube, Geo
 from hsisr.errors import InputError, require_known
 from hsisr.scene import gaps
 from hsisr.window import Window
@@ -47,35 +45,15 @@ class DegradedCube:
                 where=source.files[0],
             )
         self._source, self._scale, self._operator = source, scale, operator
-        self._used = Window(0, 0, rows * scale, cols * scale)
-        self._spec = replace(
+        self.format, self.files, self.notes = source.format, source.files, source.notes
+        self.spec = replace(
             spec, rows=rows, cols=cols, geo=spec.geo and _coarser(spec.geo, scale), native=None
         )
-
-    @property
-    def spec(self) -> CubeSpec:
-        """The coarser grid."""
-        return self._spec
-
-    @property
-    def format(self) -> str:
-        """The format of the source."""
-        return self._source.format
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """The files of the source."""
-        return self._source.files
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """The notes of the source."""
-        return self._source.notes
 
     def read(self, window: Window, bands: slice = ALL) -> Block:
         """Read the pixels below `window` and around it, and degrade them."""
         # as far as an operator looks, and as far as what it sees may have been filled from
-        wide = window.grown(2 * SUPPORT, self._spec.window)
+        wide = window.grown(2 * SUPPORT, self.spec.window)
         high = self._source.read(wide.zoomed(self._scale), bands)
         low = degrade_block(high, self._scale, self._operator)
         return low[:, *window.relative_to(wide).slices]
@@ -87,12 +65,7 @@ class DegradedCube:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
