@@ -10,7 +10,8 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -208,8 +209,20 @@ class _Trainer:
         self.save_state()
         return replace(report, scores=scores, best=best)
 
-    def _averaged(self) -> _Swapped:
-        return _Swapped(self._module, self._parameters, self._average)
+    @contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """Within, the network has the mean of its weights and is in evaluation mode."""
+        self._module.eval()
+        with torch.no_grad():
+            self._swap()
+            try:
+                yield
+            finally:
+                self._swap()
+
+    def _swap(self) -> None:
+        for name, parameter in self._parameters.items():
+            parameter.data, self._average[name] = self._average[name], parameter.data
 
     def _write_rows(self) -> None:
         text = io.StringIO()
@@ -284,29 +297,6 @@ class _Trainer:
                     key: value if key == "step" else torch.empty_like(parameter).copy_(value)
                     for key, value in moments.items()
                 }
-
-
-class _Swapped:
-    """A network with other weights for a while, in evaluation mode."""
-
-    def __init__(
-        self, module: nn.Module, parameters: dict[str, nn.Parameter], other: dict[str, Tensor]
-    ) -> None:
-        self._module, self._parameters, self._other = module, parameters, other
-        self._no_grad = torch.no_grad()
-
-    def __enter__(self) -> None:
-        self._module.eval()
-        self._no_grad.__enter__()
-        self._exchange()
-
-    def __exit__(self, *_: object) -> None:
-        self._exchange()
-        self._no_grad.__exit__(None, None, None)
-
-    def _exchange(self) -> None:
-        for name, parameter in self._parameters.items():
-            parameter.data, self._other[name] = self._other[name], parameter.data
 
 
 def merit(task: Task, scores: Scores) -> float:
