@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from shutil import rmtree
 from statistics import median
@@ -14,9 +14,8 @@ from statistics import median
 import torch
 
 from hsisr.files import write_json
-from hsisr.recipe import Training
 from hsisr.runtime import Runtime, explained
-from hsisr.training.fit import Batches, Loss, Report, Task, fit
+from hsisr.training.fit import Report, Work, fit
 
 CLOCK = "clock.json"
 _ADVICE = "train on smaller batches, e.g. --set sr.training.batch=4"
@@ -26,36 +25,13 @@ _LEAST, _PATIENCE = 3, 10.0
 """Steps that are timed at least, and seconds after which they are enough."""
 
 
-@dataclass(frozen=True)
-class Work:
-    """What a training consists of."""
-
-    task: Task
-    loss: Loss
-    batches: Batches
-    training: Training
-    identity: str
-
-    def begun(self, folder: Path, runtime: Runtime) -> Generator[Report]:
-        """The training in `folder`, from where it stands."""
-        return fit(
-            self.task,
-            self.loss,
-            self.batches,
-            self.training,
-            folder,
-            runtime,
-            identity=f"{self.task.identity} {self.identity}",
-        )
-
-
 def train(work: Work, folder: Path, runtime: Runtime) -> Generator[float, None, float]:
     """Train to the end, yielding the share that is done, and tell the seconds it took.
 
     Those of validations do not count, those before a training was stopped do.
     """
     clock = _Clock(folder / CLOCK)
-    with explained(_ADVICE), closing(work.begun(folder, runtime)) as reports:
+    with explained(_ADVICE), closing(fit(work, folder, runtime)) as reports:
         try:
             for seconds, report in _timed(reports, runtime):
                 clock.note(seconds, report)
@@ -72,7 +48,7 @@ def seconds_per_step(work: Work, folder: Path, runtime: Runtime) -> Generator[No
     with (
         _emptied(folder),
         explained(_ADVICE),
-        closing(endless.begun(folder, runtime)) as reports,
+        closing(fit(endless, folder, runtime)) as reports,
     ):
         for seconds, _ in _timed(reports, runtime):
             taken.append(seconds)

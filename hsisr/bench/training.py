@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import replace
+from functools import partial
 
 import torch
 
 from hsisr.bench import records
 from hsisr.bench.budget import lasting
 from hsisr.bench.claims import once
-from hsisr.bench.timed import Work, seconds_per_step, train
+from hsisr.bench.timed import seconds_per_step, train
 from hsisr.bench.trial import RESULT, Cell, Terms
 from hsisr.checkpoints import checkpoint
 from hsisr.checkpoints.checkpoint import Checkpoint
@@ -19,7 +20,7 @@ from hsisr.data.patches import PatchSet
 from hsisr.data.sampler import Sampler
 from hsisr.files import write_json
 from hsisr.recipe import Training
-from hsisr.training.fit import STATE
+from hsisr.training.fit import STATE, Work
 from hsisr.training.steps import SrStep, UnmixStep, total_loss, untrained
 
 
@@ -58,7 +59,7 @@ def _unmixing(cell: Cell, patches: PatchSet) -> Work:
     torch.manual_seed(seed)
     return Work(
         UnmixStep(patches, cell.variant.recipe, seed),
-        lambda outcome: total_loss(outcome, numbers.loss),
+        partial(total_loss, weights=numbers.loss),
         Sampler(patches, patch=numbers.training.patch, batch=numbers.training.batch, seed=seed),
         numbers.training,
         _identity(cell, patches),
@@ -76,7 +77,7 @@ def sharpening(
     task = SrStep(patches, recipe, unmix, terms.runtime.device, seed)
     return Work(
         task,
-        lambda outcome: total_loss(outcome, task.loss),
+        partial(total_loss, weights=task.loss),
         Sampler(patches, patch=training.patch, batch=training.batch, seed=seed),
         training,
         _identity(cell, patches),

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from hsisr.recipe import Training
     from hsisr.runtime import Runtime
     from hsisr.training.distributed import World
-    from hsisr.training.fit import Batches, Report, Task
+    from hsisr.training.fit import Report, Task, Work
 
 
 _ENDED = 143
@@ -105,39 +105,19 @@ def clear(folder: Path, world: World, *, overwrite: bool) -> None:
 
 
 def train(
-    task: Task,
-    weights: dict[str, float],
-    training: Training,
-    batches: Batches,
-    folder: Path,
-    *,
-    identity: str,
-    runtime: Runtime,
-    world: World,
-    minutes: float | None,
+    work: Work, folder: Path, *, runtime: Runtime, world: World, minutes: float | None
 ) -> dict[str, float] | None:
     """Train and show progress; returns the best validation scores, None in all but one process.
 
-    `identity` says what the outcome depends on beside the task: data and seed. Ends early after
-    `minutes` or by a signal, and tells the command that continues.
+    Ends early after `minutes` or by a signal, with the command that continues.
     """
     from hsisr.runtime import explained
     from hsisr.training.fit import METRICS, fit
-    from hsisr.training.steps import total_loss
 
-    reference = task.reference() if world.leads else {}
-    reports = fit(
-        task,
-        lambda outcome: total_loss(outcome, weights),
-        batches,
-        training,
-        folder,
-        runtime,
-        identity=f"{task.identity} {identity}",
-        world=world,
-    )
+    reference = work.task.reference() if world.leads else {}
+    reports = fit(work, folder, runtime, world=world)
     hint = f"continue with: {shared.again(without='--overwrite')}"
-    steps = training.epochs * training.steps
+    steps = work.training.epochs * work.training.steps
     with (
         _together_to_the_end(world),
         explained("train on smaller batches, e.g. --set sr.training.batch=4"),
@@ -153,7 +133,7 @@ def train(
     if not (folder / METRICS).exists():
         raise Interrupted("stopped before the first validation", hint=hint)
     draw_progress(folder)
-    return _best(task, folder)
+    return _best(work.task, folder)
 
 
 def _best(task: Task, folder: Path) -> dict[str, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from hsisr.data.patches import PatchSet
     from hsisr.recipe import Recipe
     from hsisr.runtime import Runtime
-    from hsisr.training.fit import Batches, Task
+    from hsisr.training.fit import Work
 
 _TAKEN = ("", "data", "unmix")
 
@@ -75,51 +76,39 @@ def command(
         numbers, folder = replace(numbers, sr=chosen), _folder(run, name)
         runtime = training.runtime_for(device, precision, threads, seed)
         begin = _on_tokens if "tokens" in read_manifest(run) else _on_spectra
-        work = begin(run, numbers, seed, runtime, unmix, init)
+        begun = begin(run, numbers, seed, runtime, unmix, init)
         shared.say(f"device     {runtime.description}")
         training.clear(folder, world, overwrite=overwrite)
-        best = training.train(
-            work.task,
-            work.loss,
-            lasting,
-            work.batches,
-            folder,
-            identity=f"seed {seed} data {work.digest}",
-            runtime=runtime,
-            world=world,
-            minutes=max_time,
-        )
+        best = training.train(begun.work, folder, runtime=runtime, world=world, minutes=max_time)
     if best is None:
         return
-    reference = work.task.reference()
+    reference = begun.work.task.reference()
     scores = (f"{key} {best[key]:.4g} (bicubic {reference[key]:.4g})" for key in best)
     shared.say(f"best on the validation blocks: {', '.join(scores)}")
     if best["psnr"] <= reference["psnr"]:
         shared.note("this model is no better than bicubic; train it longer or on more pixels")
     model = run if name == "sr" else folder
-    truth = run if work.has_test else "SCENE"
+    truth = run if begun.has_test else "SCENE"
     shared.say(f"Next: hsisr evaluate {truth} --model {model}")
-    shared.say(f"      hsisr upscale SCENE --scale {work.scale} --model {model}")
+    shared.say(f"      hsisr upscale SCENE --scale {begun.scale} --model {model}")
 
 
 @dataclass(frozen=True)
-class _Work:
-    """What a training consists of besides the numbers of its recipe."""
+class _Begun:
+    """A training, and what is said of it in the end."""
 
-    task: Task
-    loss: dict[str, float]
-    batches: Batches
-    digest: str
+    work: Work
     scale: int
     has_test: bool
 
 
 def _on_spectra(
     run: Path, numbers: Recipe, seed: int, runtime: Runtime, unmix: str, init: str | None
-) -> _Work:
+) -> _Begun:
     """Train a network for the bands of the prepared scenes."""
     from hsisr.data.patches import open_patches
-    from hsisr.training.steps import SrStep
+    from hsisr.training.fit import Work
+    from hsisr.training.steps import SrStep, total_loss
 
     if init is not None:
         raise UsageError("--init needs tokens", hint="hsisr prepare SCENE ... --tokens 8")
@@ -127,17 +116,22 @@ def _on_spectra(
     through = _unmixing(run, unmix, patches, numbers, seed)
     task = SrStep(patches, numbers, through, runtime.device, seed)
     batches = training.sampler(patches, numbers.sr.training, seed)
-    return _Work(task, task.loss, batches, patches.digest, patches.scale, has_test=True)
+    loss = partial(total_loss, weights=task.loss)
+    identity = f"seed {seed} data {patches.digest}"
+    work = Work(task, loss, batches, numbers.sr.training, identity)
+    return _Begun(work, patches.scale, has_test=True)
 
 
 def _on_tokens(
     run: Path, numbers: Recipe, seed: int, runtime: Runtime, unmix: str, init: str | None
-) -> _Work:
+) -> _Begun:
     """Train a network for any sensor."""
     from hsisr.checkpoints.checkpoint import load
     from hsisr.data.token_sampler import TokenSampler
     from hsisr.data.tokens import open_tokens
     from hsisr.model import find
+    from hsisr.training.fit import Work
+    from hsisr.training.steps import total_loss
     from hsisr.training.token_step import TokenStep
 
     del runtime
@@ -147,7 +141,9 @@ def _on_tokens(
     start = None if init is None else load(find(init, "sr"))
     task = TokenStep(tokens, numbers, start, seed)
     batches = TokenSampler(tokens, patch=sampled.patch, batch=sampled.batch, seed=seed)
-    return _Work(task, numbers.sr.loss, batches, tokens.digest, tokens.scale, has_test=False)
+    loss = partial(total_loss, weights=numbers.sr.loss)
+    work = Work(task, loss, batches, sampled, f"seed {seed} data {tokens.digest}")
+    return _Begun(work, tokens.scale, has_test=False)
 
 
 def _set_here(numbers: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:

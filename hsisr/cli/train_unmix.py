@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -63,7 +64,8 @@ def command(
     from hsisr.data.patches import open_patches
     from hsisr.model import load_unmix
     from hsisr.results.export import write_endmembers
-    from hsisr.training.steps import UnmixStep
+    from hsisr.training.fit import Work
+    from hsisr.training.steps import UnmixStep, total_loss
 
     with training.together() as world:
         numbers = recipes.load(recipe, settings or ())
@@ -76,17 +78,14 @@ def command(
         _require_alone(task.network, world, numbers.unmix.method)
         shared.say(f"device     {runtime.description}")
         training.clear(folder, world, overwrite=overwrite)
-        best = training.train(
+        work = Work(
             task,
-            numbers.unmix.loss,
-            lasting,
+            partial(total_loss, weights=numbers.unmix.loss),
             training.sampler(patches, lasting, seed),
-            folder,
-            identity=f"seed {seed} data {patches.digest}",
-            runtime=runtime,
-            world=world,
-            minutes=max_time,
+            lasting,
+            f"seed {seed} data {patches.digest}",
         )
+        best = training.train(work, folder, runtime=runtime, world=world, minutes=max_time)
     if best is None:
         return
     model = load_unmix(str(folder / MODEL))

@@ -10,6 +10,7 @@ import time
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from hsisr import recipe
@@ -23,7 +24,7 @@ from hsisr.data.tokens import Source, TokenSet, open_tokens, prepare_tokens
 from hsisr.errors import InputError
 from hsisr.recipe import Recipe
 from hsisr.runtime import Runtime
-from hsisr.training.fit import Report, fit
+from hsisr.training.fit import Report, Work, fit
 from hsisr.training.steps import total_loss
 from hsisr.training.token_step import TokenStep
 from hsisr.window import Window
@@ -109,15 +110,13 @@ class Adapting:
     def reports(self) -> Generator[Report]:
         """Train, reporting every step; ends at the first validation after the time."""
         training, started = self._recipe.sr.training, time.monotonic()
-        reports = fit(
+        work = Work(
             self._task,
-            lambda outcome: total_loss(outcome, self._recipe.sr.loss),
+            partial(total_loss, weights=self._recipe.sr.loss),
             TokenSampler(self._tokens, patch=training.patch, batch=training.batch, seed=0),
             training,
-            self._folder,
-            self._runtime,
         )
-        with closing(reports):
+        with closing(fit(work, self._folder, self._runtime)) as reports:
             for report in reports:
                 self._steps = report.step
                 yield report

@@ -72,6 +72,18 @@ Loss = Callable[[Outcome], tuple[Tensor, Scores]]
 
 
 @dataclass(frozen=True)
+class Work:
+    """What a training consists of."""
+
+    task: Task
+    loss: Loss
+    batches: Batches
+    training: Training
+    identity: str = ""
+    """What the outcome depends on besides the task and the numbers: data, seed."""
+
+
+@dataclass(frozen=True)
 class Report:
     """Where the training stands after a step."""
 
@@ -86,31 +98,21 @@ class Report:
     """Whether these scores are the best so far; the weights were then kept."""
 
 
-def fit(
-    task: Task,
-    loss: Loss,
-    batches: Batches,
-    training: Training,
-    folder: Path,
-    runtime: Runtime,
-    *,
-    identity: str = "",
-    world: World = ALONE,
-) -> Generator[Report]:
+def fit(work: Work, folder: Path, runtime: Runtime, *, world: World = ALONE) -> Generator[Report]:
     """Train, continuing from `folder` where it holds a state, and report after every step.
 
     The best weights by validation are kept in `folder`/model.safetensors; every validation adds a
-    row to metrics.csv. `identity` says what else the outcome depends on: data, seed, loss. In a
-    `world` of several processes each takes its share of every batch; only the first validates and
-    writes, the others report no scores. Raises `ModelError` if the state in `folder` belongs to
-    another training, `OutputError` if the processes find different states there.
+    row to metrics.csv. In a `world` of several processes each takes its share of every batch; only
+    the first validates and writes, the others report no scores. Raises `ModelError` if the state in
+    `folder` belongs to another training, `OutputError` if the processes find different states
+    there.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    trainer = _Trainer(task, loss, training, folder, runtime, identity, world)
+    trainer = _Trainer(work, folder, runtime, world)
     trainer.resume()
     trainer.agree()
     while trainer.step < trainer.steps:
-        report = trainer.advance(*batches.draw(trainer.step))
+        report = trainer.advance(*work.batches.draw(trainer.step))
         try:
             yield report
         except GeneratorExit:
@@ -121,18 +123,10 @@ def fit(
 class _Trainer:
     """The mutable state of a training: weights, their mean, the optimiser, the step."""
 
-    def __init__(
-        self,
-        task: Task,
-        loss: Loss,
-        training: Training,
-        folder: Path,
-        runtime: Runtime,
-        identity: str,
-        world: World,
-    ) -> None:
-        self._task, self._loss, self._training = task, loss, training
-        self._identity = f"{training} {identity}"
+    def __init__(self, work: Work, folder: Path, runtime: Runtime, world: World) -> None:
+        task, training = work.task, work.training
+        self._task, self._loss, self._training = task, work.loss, training
+        self._identity = f"{training} {task.identity} {work.identity}"
         self._folder, self._runtime, self._world = folder, runtime, world
         self.step, self.steps = 0, training.epochs * training.steps
         self._module = task.trainable.to(runtime.device)

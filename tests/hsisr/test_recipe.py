@@ -6,6 +6,7 @@ import math
 import tomllib
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ from hsisr.data.sampler import Sampler
 from hsisr.errors import UsageError
 from hsisr.recipe import Training
 from hsisr.runtime import Runtime
-from hsisr.training.fit import fit
+from hsisr.training.fit import Work, fit
 from hsisr.training.steps import SrStep, UnmixStep, total_loss
 
 FOLDER = Path(hsisr_models.__file__).parent / "recipes"
@@ -53,9 +54,8 @@ def test_both_steps_of_a_recipe_build_and_train(
         training = one_step(training)
         batches = Sampler(prepared, patch=training.patch, batch=training.batch, seed=0)
         before = [value.clone() for value in task.trainable.parameters()]
-        (report,) = fit(
-            task, lambda outcome, w=weights: total_loss(outcome, w), batches, training, folder, cpu
-        )
+        work = Work(task, partial(total_loss, weights=weights), batches, training)
+        (report,) = fit(work, folder, cpu)
         assert all(math.isfinite(value) for value in report.losses.values())
         assert set(report.losses) == {"total", *weights}
         after = list(task.trainable.parameters())

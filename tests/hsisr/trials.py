@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -17,7 +18,7 @@ from hsisr.data.sampler import Sampler
 from hsisr.recipe import Recipe
 from hsisr.runtime import Runtime
 from hsisr.training.distributed import ALONE, World
-from hsisr.training.fit import METRICS, STATE, Report, fit
+from hsisr.training.fit import METRICS, STATE, Report, Work, fit
 from hsisr.training.steps import SrStep, UnmixStep, total_loss
 
 STEPS = 20
@@ -64,15 +65,8 @@ def reports(
     weights = task.loss if isinstance(task, SrStep) else recipe.unmix.loss
     training = recipe.unmix.training if kind == "unmix" else recipe.sr.training
     batches = Sampler(prepared, patch=training.patch, batch=training.batch, seed=0)
-    return fit(
-        task,
-        lambda outcome: total_loss(outcome, weights),
-        batches,
-        training,
-        folder,
-        CPU,
-        world=world,
-    )
+    work = Work(task, partial(total_loss, weights=weights), batches, training)
+    return fit(work, folder, CPU, world=world)
 
 
 def advance(training: Iterator[Report], steps: int) -> list[Report]:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from hsisr.data.patches import open_patches
 from hsisr.data.token_sampler import TokenSampler
 from hsisr.data.tokens import TokenSet, open_tokens
 from hsisr.training.distributed import ALONE, World
-from hsisr.training.fit import METRICS, STATE, Report, fit, read_history
+from hsisr.training.fit import METRICS, STATE, Report, Work, fit, read_history
 from hsisr.training.steps import total_loss
 from hsisr.training.token_step import TokenStep
 from hsisr_models.contract import Outcome
@@ -58,7 +59,8 @@ def token_training(tokens: TokenSet, batch: int, folder: Path, world: World) -> 
     task, numbers = TokenStep(tokens, recipe), recipe.sr.training
     batches = TokenSampler(tokens, patch=numbers.patch, batch=batch, seed=0)
     loss = recipe.sr.loss
-    return fit(task, lambda out: total_loss(out, loss), batches, numbers, folder, CPU, world=world)
+    work = Work(task, partial(total_loss, weights=loss), batches, numbers)
+    return fit(work, folder, CPU, world=world)
 
 
 def train_all(run: Path, tokens: Path, unmix: Path, folder: Path, world: World) -> None:

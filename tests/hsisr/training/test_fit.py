@@ -23,7 +23,7 @@ from hsisr.data.patches import PatchSet
 from hsisr.errors import ModelError
 from hsisr.recipe import Training
 from hsisr.runtime import Runtime
-from hsisr.training.fit import METRICS, STATE, fit, read_history
+from hsisr.training.fit import METRICS, STATE, Work, fit, read_history
 from hsisr_models.contract import Outcome
 from tests.hsisr.trials import STEPS, advance, ending, longer, reports, small
 
@@ -173,8 +173,12 @@ def test_the_state_of_another_network_is_refused(
         reports("sr", prepared, folder, unmix=unmix, recipe=other),
         reports("sr without unmixing", prepared, folder),
     ):
-        with pytest.raises(ModelError, match="another network"):
+        with pytest.raises(ModelError, match="other numbers"):
             next(again)
+    tensors, about, _ = read_tensors(folder / STATE)
+    write_tensors(folder / STATE, {f"{name}.0": x for name, x in tensors.items()}, about)
+    with pytest.raises(ModelError, match="another network"):
+        next(reports("sr", prepared, folder, unmix=unmix))
     shutil.copy(unmix.path, folder / STATE)
     with pytest.raises(ModelError):
         next(reports("sr", prepared, folder, unmix=unmix))
@@ -200,6 +204,8 @@ def test_the_state_holds_what_was_promised(prepared: PatchSet, tmp_path: Path) -
 
 class Quadratic:
     """A task whose every number can be followed by hand: the distance of one weight to a goal."""
+
+    identity = "quadratic"
 
     def __init__(self) -> None:
         self.trainable: nn.Module = nn.Linear(1, 1, bias=False)
@@ -269,7 +275,7 @@ def test_it_is_adam_with_a_warm_up_halvings_and_a_running_mean(
     cpu: Runtime, tmp_path: Path
 ) -> None:
     task, numbers = Quadratic(), training(warm_up=4, betas=(0.8, 0.95), clip_norm=3.0)
-    told = list(fit(task, squared, Ones(), numbers, tmp_path, cpu))
+    told = list(fit(Work(task, squared, Ones(), numbers), tmp_path, cpu))
     weight = average = 5.0
     first = second = 0.0
     means = []
@@ -293,7 +299,7 @@ def test_it_is_adam_with_a_warm_up_halvings_and_a_running_mean(
 
 def test_without_a_mean_the_weights_themselves_are_validated(cpu: Runtime, tmp_path: Path) -> None:
     task = Quadratic()
-    for report in fit(task, squared, Ones(), training(average=0.0), tmp_path, cpu):
+    for report in fit(Work(task, squared, Ones(), training(average=0.0)), tmp_path, cpu):
         if report.scores:
             assert report.scores["weight"] == task.weight
 
@@ -301,7 +307,7 @@ def test_without_a_mean_the_weights_themselves_are_validated(cpu: Runtime, tmp_p
 def test_a_bad_batch_does_not_poison_the_weights(cpu: Runtime, tmp_path: Path) -> None:
     task = Quadratic()
     seen = []
-    for report in fit(task, squared, Ones(broken=(2, 5)), training(), tmp_path, cpu):
+    for report in fit(Work(task, squared, Ones(broken=(2, 5)), training()), tmp_path, cpu):
         seen.append(task.weight)
         assert (report.losses["total"] != report.losses["total"]) == (report.step in (3, 6))
     assert all(weight == weight for weight in seen)
@@ -318,7 +324,7 @@ def test_validations_come_when_they_are_due(
     cpu: Runtime, tmp_path: Path, epochs: int, every: int, expected: list[int]
 ) -> None:
     numbers = training(epochs=epochs, validate_every=every)
-    told = fit(Quadratic(), squared, Ones(), numbers, tmp_path, cpu)
+    told = fit(Work(Quadratic(), squared, Ones(), numbers), tmp_path, cpu)
     assert [report.step for report in told if report.scores] == expected
 
 
@@ -333,7 +339,7 @@ def test_a_first_validation_without_a_number_is_not_the_best_for_ever(
     cpu: Runtime, tmp_path: Path
 ) -> None:
     task = Mistaken()
-    told = list(fit(task, squared, Ones(), training(), tmp_path, cpu))
+    told = list(fit(Work(task, squared, Ones(), training()), tmp_path, cpu))
     assert [report.best for report in told if report.scores] == [True] * 4
     tensors, _, _ = read_tensors(tmp_path / MODEL)
     assert float(tensors["weight"]) == task.seen[-1]

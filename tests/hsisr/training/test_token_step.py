@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from hsisr.recipe import Recipe
 from hsisr.runtime import Runtime
 from hsisr.scene.survey import survey
 from hsisr.tiling.run import run
-from hsisr.training.fit import Report, fit
+from hsisr.training.fit import Report, Work, fit
 from hsisr.training.steps import total_loss
 from hsisr.training.token_step import TokenStep
 from hsisr_models.contract import Outcome
@@ -76,7 +77,8 @@ def reports(
     batches = TokenSampler(data, patch=numbers.patch, batch=numbers.batch, seed=0)
     weights = recipe.sr.loss
     step = task(data, recipe, seed=seed)
-    return fit(step, lambda outcome: total_loss(outcome, weights), batches, numbers, folder, CPU)
+    work = Work(step, partial(total_loss, weights=weights), batches, numbers)
+    return fit(work, folder, CPU)
 
 
 def saved(path: Path, data: TokenSet, recipe: Recipe | None = None) -> Checkpoint:
@@ -110,7 +112,7 @@ def test_the_loss_falls_and_bicubic_is_beaten(tmp_path: Path) -> None:
         return total_loss(outcome, longer.sr.loss)
 
     before = loss(step.outcome(*unseen))[0].item()
-    *_, last = fit(step, loss, batches, numbers, tmp_path / "sr", CPU)
+    *_, last = fit(Work(step, loss, batches, numbers), tmp_path / "sr", CPU)
     assert loss(step.outcome(*unseen))[0].item() < 0.85 * before
     assert last.scores is not None
     assert last.scores["psnr"] > step.reference()["psnr"] + 0.2
