@@ -71,7 +71,10 @@ def test_epochs_are_those_of_the_recipe():
     assert Budget(epochs=3).steps(_training("sspsr"), 0.0) == 300
 
 
-@pytest.mark.parametrize("wrong", [{}, {"epochs": 1, "minutes": 1.0}, {"minutes": 0.0}])
-def test_a_budget_is_one_positive_number(wrong):
-    with pytest.raises(UsageError):
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [({}, "either"), ({"epochs": 1, "minutes": 1.0}, "either"), ({"minutes": 0.0}, "positive")],
+)
+def test_a_budget_is_one_positive_number(wrong, told):
+    with pytest.raises(UsageError, match=told):
         Budget(**wrong)

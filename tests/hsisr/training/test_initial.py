@@ -63,7 +63,7 @@ def test_a_library_of_other_bands_is_refused(
 ) -> None:
     prepared = patches(bands=6)
     *_, table = write_endmembers(tmp_path / "known", np.ones((3, 5), np.float32), None)
-    with pytest.raises(InputError):
+    with pytest.raises(InputError, match="5 values of each spectrum cannot be those of 6 bands"):
         initial_endmembers(prepared, 0, numbers(str(table)), seed=0)
 
 
