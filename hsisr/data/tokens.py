@@ -77,7 +77,7 @@ class TokenSet:
 
     @property
     def digest(self) -> str:
-        """A SHA-256 of what was projected from which scenes, and how."""
+        """A SHA-256 of what was projected from which scenes, and how, and of the tokens."""
         return hashlib.sha256(json.dumps(self.manifest, sort_keys=True).encode()).hexdigest()
 
     def examples(self, split: str) -> list[Example]:
@@ -127,7 +127,8 @@ def prepare_tokens(
         sides = {"low": (low, source.window), "high": (source.cube, source.window.zoomed(scale))}
         for side, (cube, window) in sides.items():
             entry[side] = f"{source.split}_{index:04d}_{side}.npy"
-            save_block(folder / entry[side], project(cube, window, subspace))
+            block = project(cube, window, subspace)
+            entry[f"{side}_sha256"] = save_block(folder / entry[side], block)
         entries.append(entry | {"weights": subspace.weights.tolist()})
         yield index + 1, len(jobs)
     scenes = {

@@ -182,6 +182,11 @@ def test_the_digest_tells_other_data_apart(scene: Scene, cube: MakeCube, tmp_pat
     ]
     assert digests[0] == digests[1]
     assert len(set(digests)) == 3
+    # two pixels that share a coarse one change places: the low resolution stays as it is
+    swapped = source.cube.read(source.cube.spec.window)
+    swapped[:, 0, :2] = swapped[:, 0, 1::-1]
+    other = Source.whole(cube(0, 0, block=swapped), "train", 2)
+    assert prepared([other], tmp_path / "other", operators=["area"]).digest not in digests
 
 
 @pytest.mark.parametrize(
