@@ -33,7 +33,7 @@ class Budget:
             raise UsageError("the budget should be positive", hint="--minutes 10")
 
     def steps(self, training: Training, seconds: float) -> int:
-        """How many steps it is for a training whose steps take so many `seconds` each."""
+        """The number of steps of a training whose steps take `seconds` each."""
         if self.minutes is None:
             return (self.epochs or 1) * training.steps
         return max(1, int(60 * self.minutes / seconds))
@@ -71,6 +71,6 @@ def _epochs(steps: int) -> int:
 
 
 def _is_even(epochs: int) -> bool:
-    """Whether a validation every so often makes exactly as many as are wanted."""
+    """Whether validations at equal distances can be exactly as many as are wanted."""
     every = math.ceil(epochs / VALIDATIONS)
     return every > 1 and math.ceil(epochs / every) == VALIDATIONS

@@ -21,7 +21,7 @@ _POLL = 0.2
 
 @contextmanager
 def claimed(target: Path) -> Iterator[bool]:
-    """Tell whether `target` is this process's alone until it leaves; it may be yet to be made.
+    """Yield whether this process has the claim on `target`, which need not exist yet.
 
     The system lets go of the claim when the process ends, however it does. Raises `OutputError`.
     """
@@ -31,7 +31,7 @@ def claimed(target: Path) -> Iterator[bool]:
 
 @contextmanager
 def sharing(folder: Path, clear: Callable[[], None] | None = None) -> Iterator[None]:
-    """Be one of those who work in `folder`, after `clear`, for which nobody else may be at work.
+    """Work in `folder` beside other processes; `clear`, if given, needs it alone and runs first.
 
     Raises `OutputError` if others are.
     """
@@ -64,7 +64,7 @@ def _opened(place: Path) -> Iterator[int]:
 
 @contextmanager
 def alone(target: Path) -> Iterator[None]:
-    """Hold `target` for this process alone, once another has left it. Raises `OutputError`."""
+    """Wait until no other process holds `target`, then hold it. Raises `OutputError`."""
     while True:
         with claimed(target) as mine:
             if mine:
@@ -81,7 +81,7 @@ def pause() -> None:
 def once(
     target: Path, find: Callable[[], T | None], make: Callable[[], Generator[object, None, T]]
 ) -> Generator[None, None, T]:
-    """What `find` gives, or `make`, done by the process that comes first while the others wait.
+    """The result of `find`, or else of `make`, which one process runs while the others wait.
 
     Yields at times, so that the caller can leave.
     """
@@ -95,7 +95,7 @@ def once(
 
 
 def quietly(work: Generator[object, None, T]) -> Generator[None, None, T]:
-    """The same work, without a word on how far it is."""
+    """Run `work` to its result, yielding nothing of its progress."""
     with closing(work):
         while True:
             try:

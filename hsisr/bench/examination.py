@@ -51,28 +51,28 @@ def examine(name: str, patches: PatchSet, runtime: Runtime, metrics: str) -> Exa
     """
     blocks = sorted(patches.blocks("test"), key=lambda pair: -pair[1].size)
 
-    def set_before(pair: tuple[Block, Block]) -> _Paper:
-        return _Paper(*pair, load_sr(name, patches.scale), patches, runtime)
+    def test_of(pair: tuple[Block, Block]) -> _Test:
+        return _Test(*pair, load_sr(name, patches.scale), patches, runtime)
 
     # first, since whoever computes first in a process pays for the libraries that it loads
-    operations = set_before(blocks[0]).operations()
-    peak = _memory(lambda: set_before(blocks[0]), runtime)
+    operations = test_of(blocks[0]).operations()
+    peak = _memory(lambda: test_of(blocks[0]), runtime)
     model = load_sr(name, patches.scale)
-    papers = [_Paper(*pair, model, patches, runtime) for pair in blocks]
-    scores, passes = [paper.measures(metrics) for paper in papers], [0.0]
+    tests = [_Test(*pair, model, patches, runtime) for pair in blocks]
+    scores, passes = [test.measures(metrics) for test in tests], [0.0]
     while len(passes) <= _REPEATS and passes[-1] < _LONG:
-        passes.append(sum(paper.seconds() for paper in papers))
+        passes.append(sum(test.seconds() for test in tests))
     facts: Facts = {
         "parameters": sum(weight.numel() for weight in model.network.parameters()),
         "operations": operations,
-        "pixels_per_second": sum(paper.pixels for paper in papers) / median(passes[1:]),
+        "pixels_per_second": sum(test.pixels for test in tests) / median(passes[1:]),
         "peak_memory": peak,
     }
     return Examined(dict(evaluate.average(name, scores).values), facts)
 
 
-def _memory(make: Callable[[], _Paper], runtime: Runtime) -> int | None:
-    """Bytes that a model and its upscaling of a block take at most; strips are let go of."""
+def _memory(make: Callable[[], _Test], runtime: Runtime) -> int | None:
+    """Peak memory in bytes of a model that upscales a block, strip by strip."""
     memory = Memory(runtime.device)
     make().seconds()
     return memory.peak()
@@ -89,8 +89,8 @@ def estimate(name: str, patches: PatchSet, runtime: Runtime) -> Block:
 
     Raises `ModelError` if there is no such model or it does not fit.
     """
-    paper = _Paper(*_largest(patches), load_sr(name, patches.scale), patches, runtime)
-    strips = [block for _, block in paper.strips()]
+    test = _Test(*_largest(patches), load_sr(name, patches.scale), patches, runtime)
+    strips = [block for _, block in test.strips()]
     return np.concatenate(strips, 1) * np.float32(1 / patches.peak)
 
 
@@ -98,8 +98,8 @@ def _largest(patches: PatchSet) -> tuple[Block, Block]:
     return max(patches.blocks("test"), key=lambda pair: pair[1].size)
 
 
-class _Paper:
-    """A test block in both resolutions, and a model about to sharpen the lower one."""
+class _Test:
+    """One test: a block in both resolutions, and the model that sharpens the lower one."""
 
     def __init__(
         self, low: Block, high: Block, model: SrModel, data: PatchSet, runtime: Runtime

@@ -30,7 +30,7 @@ def require_same(folder: Path, about: Mapping[str, Any]) -> None:
 
 
 def begin(folder: Path, about: Mapping[str, Any]) -> None:
-    """Begin a folder, or go on with what was begun the same; else raises `OutputError`."""
+    """Begin a folder, or continue what was begun for the same; else raises `OutputError`."""
     folder.mkdir(parents=True, exist_ok=True)
     require_same(folder, about)
     if read(folder / BEGUN) is None:
@@ -44,7 +44,7 @@ def forget(folder: Path, names: Iterable[str]) -> None:
 
 
 def read(path: Path) -> dict[str, Any] | None:
-    """The object in a file; None if there is none, or none that is whole."""
+    """The JSON object in a file; None if the file is missing or broken."""
     try:
         found = json.loads(path.read_bytes())
     except (OSError, ValueError):
@@ -53,5 +53,5 @@ def read(path: Path) -> dict[str, Any] | None:
 
 
 def plain(content: Any) -> Any:
-    """The same as it is when read back from JSON."""
+    """The content as it comes back from JSON: tuples as lists, keys as strings."""
     return json.loads(json.dumps(content))

@@ -45,7 +45,7 @@ _BANDS = 128
 
 @dataclass(frozen=True)
 class Step:
-    """A cell goes on: the share of its training that is done, from 0 to 1."""
+    """A cell has advanced; `share` of its training is done, from 0 to 1."""
 
     cell: Cell
     share: float
@@ -53,7 +53,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Waiting:
-    """Others are at what is left."""
+    """Other processes are working on all that is left."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ Event = Step | Waiting | Finished | Failed
 def at_work(
     cells: Sequence[Cell], references: Sequence[str], terms: Terms
 ) -> AbstractContextManager[None]:
-    """Be one of those who work in a folder; with `overwrite`, forget what is there of these first.
+    """Work in a folder beside other processes; with `overwrite`, remove older results first.
 
     Raises `OutputError` if others are at work there whose results that would remove.
     """
@@ -209,7 +209,7 @@ def kept(cells: Sequence[Cell], terms: Terms) -> list[Result | None]:
 
 
 def compared(name: str, dataset: str, scale: int, terms: Terms) -> Generator[None, None, Result]:
-    """What a model that is not trained here comes to: `bicubic`, or another that `load_sr` knows.
+    """The result of a model that is not trained here: `bicubic`, or another that `load_sr` knows.
 
     The data has to be prepared. Raises `ModelError` if there is no such model.
     """
@@ -235,7 +235,7 @@ def compared(name: str, dataset: str, scale: int, terms: Terms) -> Generator[Non
 
 
 def _reference(home: Path, name: str) -> Path:
-    """Where the result of a model is kept; two of one file name do not meet."""
+    """The file for the result of a model, distinct for models of the same file name."""
     return home / f"{Path(name).name}-{sha256(name.encode()).hexdigest()[:8]}.json"
 
 
@@ -299,7 +299,7 @@ def _trained(cell: Cell, patches: PatchSet, terms: Terms) -> Generator[Event, No
 
 
 def _reported(cell: Cell, work: Generator[float | None, None, T]) -> Generator[Event, None, T]:
-    """Do a part of what a cell takes, of which only its own training is a share of it."""
+    """Run a part of a cell, reporting the share of its training that each step completes."""
     with closing(work):
         while True:
             try:

@@ -26,7 +26,7 @@ _NONE = "–"
 
 @dataclass(frozen=True)
 class Entry:
-    """What one method came to."""
+    """The scores and costs of one method."""
 
     name: str
     measures: Mapping[str, Sequence[float]]
@@ -77,7 +77,7 @@ _FACTS = {
 
 @dataclass(frozen=True)
 class Table:
-    """Methods below one another: what they score, then what they cost."""
+    """A table with a row per method: its scores, then its costs."""
 
     title: str
     entries: Sequence[Entry]
@@ -108,7 +108,7 @@ class Table:
         return [entry.name + self._short(entry) for entry in self.entries]
 
     def _short(self, entry: Entry) -> str:
-        """What is said behind the name of a method that lacks seeds."""
+        """The remark behind the name of a method that lacks seeds."""
         trained = sum(seed is not None for seed in entry.seeds)
         return f" ({trained} of {self.repeats} seeds)" if 0 < trained < self.repeats else ""
 
@@ -169,7 +169,7 @@ def _csv(columns: Sequence[str], lines: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _measured(name: str, entries: Sequence[Entry]) -> Column:
-    """A measure; at one that is on no shelf nobody is the best."""
+    """The column of a measure; without a best if it is on no shelf."""
     heading, decimals, higher = _shown(name)
     ranks = _ranks([entry.mean(name) for entry in entries], decimals, higher)
     cells = [
@@ -209,7 +209,7 @@ def _ranks(means: Sequence[float | None], decimals: int, higher: bool | None) ->
 
 
 def _score(entry: Entry, name: str, form: str, rank: int | None = None) -> Cell:
-    """The mean in a form with z, by which what rounds to nothing has no minus."""
+    """The mean and deviation; the `z` in `form` keeps zero from having a minus sign."""
     mean, deviation = entry.mean(name), entry.deviation(name)
     if mean is None:
         return Cell(_NONE)
@@ -236,7 +236,7 @@ def _heading(label: str, unit: str, arrow: str = "") -> str:
 
 
 def _minus(number: str) -> str:
-    """With the sign of the minus, not a hyphen."""
+    """The number with a minus sign instead of a hyphen."""
     return number.replace("-", "−")
 
 

@@ -104,7 +104,7 @@ def _psnr(truth: Block, estimate: Block) -> float:
 
 
 def _pixels(error: Map) -> list[Pixel]:
-    """Where the error is as it is at given shares of the pixels."""
+    """The pixels at given quantiles of the error."""
     order = np.argsort(error, axis=None)[: np.isfinite(error).sum()]
     chosen = [int(order[int(share * (len(order) - 1))]) for share in _SHARES if len(order)]
     return [divmod(at, error.shape[1]) for at in chosen]

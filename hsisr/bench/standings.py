@@ -15,7 +15,7 @@ Seed = int | None
 
 @dataclass(frozen=True)
 class Standing:
-    """What a variant has come to."""
+    """The results of a variant."""
 
     name: str
     scores: Mapping[Seed, Mapping[str, float]]
@@ -63,7 +63,7 @@ def averaged(tables: Sequence[Sequence[Standing]]) -> list[Standing]:
 
 
 def differences(rows: Sequence[Standing], pairs: Mapping[str, tuple[str, str]]) -> list[Standing]:
-    """Rows of the one of each pair minus the other, called as told, where both share a seed."""
+    """For each named pair the first row minus the second, for the seeds that both have."""
     by_name = {row.name: row for row in rows}
     found = [
         _difference(name, by_name[more], by_name[less])

@@ -27,7 +27,7 @@ _SAID = {
 
 
 def differences(title: str, rows: Sequence[Standing], pairs: Sequence[tuple[str, str]]) -> Table:
-    """The one of each pair of rows minus the other, where both are there, and what that shows."""
+    """For each pair the first row minus the second, with conclusions in the notes."""
     named = {f"{one} − {other}": (one, other) for one, other in pairs}
     changes = standings.differences(rows, named)
     return Table(
@@ -58,7 +58,7 @@ def conclusions(changes: Sequence[Standing]) -> list[str]:
 
 
 def _sorted(changes: Sequence[Standing], measure: str) -> Iterator[str]:
-    """Which rows show nothing of a measure, which that it is higher, which lower.
+    """Rows sorted by what they show of a measure: nothing, a higher value or a lower one.
 
     Nothing is said of a measure that was not taken.
     """
@@ -94,7 +94,7 @@ def validated(cells: Sequence[Cell], terms: Terms) -> list[str]:
 
 
 def commutations(title: str, cells: Sequence[Cell], terms: Terms) -> Table:
-    """How well the unmixing networks of trained cells change places with the degradation.
+    """How well the unmixing networks of trained cells commute with the degradation.
 
     The cells share a data set and a scale, and all of a seed share a network of each kind.
     """

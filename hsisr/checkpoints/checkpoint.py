@@ -51,7 +51,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Card:
-    """What a model says of itself."""
+    """The description of a model, stored in its file."""
 
     kind: str
     """`sr` or `unmix`."""
@@ -82,7 +82,7 @@ class Card:
 
     @property
     def spectrum(self) -> Spectrum | None:
-        """Where the bands lie, if the training data said so."""
+        """The wavelengths of the bands, if the training data had any."""
         return Spectrum(self.wavelengths_nm) if self.wavelengths_nm else None
 
 

@@ -44,7 +44,7 @@ def read_header(path: Path) -> Header:
 
 
 def tables(file: BinaryIO, path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What the file says of the model (format, about, sha256), and of each tensor.
+    """The metadata of a file (format, about, sha256), and its entry for each tensor.
 
     Raises `ModelError`.
     """

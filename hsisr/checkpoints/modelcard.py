@@ -209,7 +209,7 @@ def _making(name: str, card: Card, commands: Sequence[str]) -> Iterator[str]:
 
 
 def _commands(name: str, card: Card) -> list[str]:
-    """What makes such a model again, where the card tells all of it."""
+    """The commands that train such a model again, if the card holds all they need."""
     files = [str(scene["file"]) for scene in card.data.get("scenes", ())]
     # a published protocol names its scenes otherwise, and cuts them
     if not files or not card.bands or card.data.get("protocol", "scenes") != "scenes":
@@ -229,7 +229,7 @@ def _commands(name: str, card: Card) -> list[str]:
 
 
 def _chosen(data: Mapping[str, Any], step: str = "") -> list[str]:
-    """The options of a training that no recipe holds, where they are not left as they are."""
+    """The options of a training that are in no recipe, where they differ from the defaults."""
     seed, resolution = data.get(f"{step}seed", 0), data.get(f"{step}resolution", "low")
     options = ["--seed", str(seed)] if seed else []
     return options if resolution == "low" else [*options, "--on", str(resolution)]
@@ -273,6 +273,6 @@ def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _cell(text: str) -> str:
-    """Text that cannot end its cell, whatever a file is called."""
+    """Text that cannot break out of its cell, whatever a file is called."""
     shown = "".join(char if char.isprintable() else "?" for char in text)
     return shown.replace("|", "\\|")

@@ -24,7 +24,7 @@ _STEPS = 1000
 def endmembers_of(
     cube: Cube, source: InScene, journal: Journal | Unkept, stopper: shared.Stopper
 ) -> tuple[NDArray[float32], dict[str, int]]:
-    """The endmembers (p, B) of a scene, and the estimates of their number, if it was to tell."""
+    """The endmembers (p, B) of a scene, and estimates of their number where none is given."""
     import torch
 
     from hsisr.unmixing.classical import settled
@@ -44,7 +44,7 @@ def endmembers_of(
 
 
 def _estimates(cube: Cube, journal: Journal | Unkept, stopper: shared.Stopper) -> dict[str, int]:
-    """By every method, counted once and told."""
+    """Estimates of the number of endmembers by every method, made once per run and printed."""
     import torch
 
     from hsisr.unmixing.classical import estimates, settled
@@ -60,7 +60,7 @@ def _estimates(cube: Cube, journal: Journal | Unkept, stopper: shared.Stopper) -
 
 
 def _strips(cube: Cube, stopper: shared.Stopper) -> Iterator[Window]:
-    """A scene from top to bottom, as far as is shown."""
+    """The strips of a scene from top to bottom, with progress shown."""
     from hsisr.scene.spectra import strips
 
     rows = cube.spec.rows

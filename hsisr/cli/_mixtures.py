@@ -32,7 +32,7 @@ class Mixtures:
     degradation: str
 
     def __post_init__(self) -> None:
-        """Raises `UsageError` for what contradicts itself."""
+        """Raises `UsageError` for options that contradict each other."""
         from hsisr.scene.degraded import known_operator
 
         known_operator(self.degradation)
@@ -63,7 +63,7 @@ class Mixtures:
         ]
 
     def make(self, stem: Path, seed: int) -> None:
-        """Write a scene and its truth, and those at the lower resolution where asked for."""
+        """Write a scene and its truth, and both at the lower resolution if that is asked for."""
         import numpy as np
 
         from hsisr.unmixing.mixtures import coarser, mixture, noisy
@@ -82,7 +82,7 @@ class Mixtures:
             _write(each, mixed, seen, names, spectrum, self._record(seed, mixed))
 
     def next_step(self, stem: Path) -> str:
-        """The command that goes on."""
+        """The command to run next."""
         scene, truth = _image(stem), _image(stem, "_truth_abundance")
         return f"hsisr compare-unmix {scene} --truth {truth}"
 

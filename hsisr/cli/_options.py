@@ -31,7 +31,7 @@ def protocols() -> list[str]:
 
 
 def published_protocols() -> list[str]:
-    """Those of known scenes."""
+    """The protocols for particular scenes."""
     return [name for name in protocols() if name != "scenes"]
 
 
@@ -50,41 +50,41 @@ def pretrained() -> list[str]:
 
 
 def models() -> list[str]:
-    """What a model can be called, but for files and runs."""
+    """The names of models that are neither files nor run folders."""
     from hsisr.checkpoints.zoo import AUTO, BICUBIC
 
     return [AUTO, BICUBIC, *pretrained()]
 
 
 def models_and_networks() -> list[str]:
-    """What `hsisr speed` can measure, but for files and runs."""
+    """The names that `hsisr speed` takes besides files and run folders."""
     from hsisr.checkpoints.zoo import BICUBIC
 
     return [*models(), *(name for name in networks() if name != BICUBIC)]
 
 
 def methods() -> Iterator[str]:
-    """How endmembers can be looked for."""
+    """The methods that find endmembers."""
     from hsisr_models.endmembers import SHELF
 
     return iter(SHELF)
 
 
 def solvers() -> Iterator[str]:
-    """How abundances can be computed."""
+    """The methods that compute abundances."""
     from hsisr_models.abundances import SHELF
 
     return iter(SHELF)
 
 
 def operators() -> list[str]:
-    """The degradations that have a name."""
+    """The names of the degradations."""
     # to ask hsisr_models.imaging for them would import torch
     return ["bicubic", "area", "gaussian"]
 
 
 def finite(value: float | None) -> float | None:
-    """The value of an option, which has to be a number; raises `typer.BadParameter`."""
+    """The value of an option, which has to be finite; raises `typer.BadParameter`."""
     if value is not None and not math.isfinite(value):
         raise typer.BadParameter(f"{value} is no finite number.")
     return value

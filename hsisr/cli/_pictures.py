@@ -22,7 +22,7 @@ _TITLES = {"rmse": "error, root mean square", "sam": "spectral angle [°]", "gai
 
 
 def draw(job: Job, unmixer: Unmixer, spectrum: Spectrum | None) -> None:
-    """Write both; without matplotlib the maps alone, with no names."""
+    """Write both pictures; without matplotlib only the maps, and without names."""
     try:
         from hsisr.results import plot
     except ImportError:

@@ -1,4 +1,4 @@
-"""How far work is: a bar on a terminal, lines in a log, or records for a program."""
+"""The progress of work: a bar on a terminal, lines in a log, or JSON records for a program."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def _records(write: Write, label: str, total: int, already: int) -> Iterator[Upd
 
 
 class _Pace:
-    """How fast work goes on, what was done `already` left out."""
+    """The pace of work, not counting what was done `already`."""
 
     def __init__(self, total: int, already: int) -> None:
         self._total = total
@@ -102,7 +102,7 @@ class _Pace:
         return time.monotonic() - self._started
 
     def left(self, finished: int) -> float | None:
-        """Seconds to go, if that can be told yet."""
+        """Seconds to go; None before anything is finished."""
         fresh = finished - self._already
         return self.elapsed / fresh * (self._total - finished) if fresh > 0 else None
 

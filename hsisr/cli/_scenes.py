@@ -181,7 +181,7 @@ def _in_folder(folder: Path, options: ReadOptions) -> Iterator[Scene]:
 
 
 def _results(folder: Path) -> set[Path]:
-    """The files in a folder that a record beside them calls the result of a run."""
+    """The files in a folder that are results of a run, by the records beside them."""
     names: set[str] = set()
     for path in folder.glob("*.run.json"):
         for key in _RESULTS:
@@ -227,7 +227,7 @@ def _require_distinct(scenes: Sequence[Scene], output: Path | None) -> None:
 
 @contextmanager
 def _folder(output: Path | None) -> Iterator[None]:
-    """Make the folder for the results; it goes again if nothing was written to it."""
+    """Make the folder for the results, and remove it again if it stays empty."""
     made = output is not None and not output.exists()
     if output is not None and made:
         if not output.parent.is_dir():
@@ -245,7 +245,7 @@ def _folder(output: Path | None) -> Iterator[None]:
 
 
 def _done(step: Callable[[Path], None], path: Path, label: str) -> bool:
-    """Do `step` and tell how it ended; returns whether it ended well."""
+    """Do `step` and print how it ended; returns whether it succeeded."""
     shared.say(label)
     started = time.monotonic()
     try:

@@ -37,7 +37,7 @@ _arguments: ContextVar[Sequence[str]] = ContextVar("arguments", default=())
 
 @dataclass
 class _Manner:
-    """How much is said, in all threads."""
+    """How much is printed, in all threads."""
 
     quiet: bool = False
     progress: str = PROGRESS[0]
@@ -47,7 +47,7 @@ _manner = _Manner()
 
 
 def choose_manner(quiet: bool, progress: str | None) -> None:
-    """Settle how much is said from now on; raises `UsageError`."""
+    """Set how much is printed from now on; raises `UsageError`."""
     if progress is not None:
         require_known("progress", progress, PROGRESS)
     _manner.quiet = quiet
@@ -60,7 +60,7 @@ def remember(arguments: Sequence[str]) -> None:
 
 
 def again(*, without: str | None = None) -> str:
-    """The present command line, to be repeated, without the option `without`."""
+    """The present command line, to be run again; `without` is a flag to leave out."""
     return as_typed([part for part in _arguments.get() if part != without])
 
 
@@ -85,18 +85,18 @@ def as_typed(arguments: Sequence[str]) -> str:
 
 
 def say(text: str = "") -> None:
-    """One line for the reader, on stderr, unless all shall be quiet."""
+    """Print a line on stderr, unless --quiet."""
     if not _manner.quiet:
         _write(text)
 
 
 def note(text: str) -> None:
-    """Something that had to be decided, in one line, on stderr."""
+    """Print a note on stderr, unless --quiet: a decision or assumption worth knowing."""
     say(f"note: {text}")
 
 
 def warn(text: str) -> None:
-    """A warning in one line, on stderr, however quiet all else shall be."""
+    """Print a warning on stderr, even with --quiet."""
     _write(f"warning: {text}")
 
 
@@ -105,7 +105,7 @@ def _write(text: str) -> None:
 
 
 def say_next(path: Path, format_name: str) -> None:
-    """Tell what can be done with a result."""
+    """Print what can be done next with a result."""
     if format_name in FOR_MAPS:
         say(f"Next: open {path} in QGIS or ENVI, or: hsisr info {path}")
     elif path.suffix.lower() == ".nc":
@@ -123,7 +123,7 @@ def plain(text: str) -> str:
 
 
 def tell(error: Exception) -> int:
-    """An error in a few lines: what, where, what to do. Returns its exit code."""
+    """Print an error: what, where, what to do. Returns its exit code."""
     if "--debug" in _arguments.get():
         import traceback
 
@@ -158,7 +158,7 @@ def open_scene(
     window: str | None = None,
     bbox: str | None = None,
 ) -> Cube:
-    """Open a scene, or the part of it that is asked for, and tell what had to be decided."""
+    """Open a scene, or the part of it that is asked for, and print its notes."""
     from hsisr.formats import ReadOptions, open_cube
     from hsisr.scene.selection import selected
 
@@ -208,7 +208,7 @@ class Stopper:
 
 @contextmanager
 def stoppable(hint: str | None = None, *, patient: bool = False) -> Iterator[Stopper]:
-    """Within, signals are noted and heeded only where the yielded stopper is asked.
+    """Within, SIGINT and SIGTERM are recorded, and take effect only where the stopper is asked.
 
     Only in the main thread; in another one signals cannot be handled.
     """
@@ -246,7 +246,7 @@ def progress(
 
 @contextmanager
 def advancing(label: str, total: int, stopper: Stopper) -> Iterator[Callable[[int], None]]:
-    """Within, work says itself how much of `total` is finished; a signal ends it there."""
+    """Yield a function that is told how much of `total` is finished; it raises after a signal."""
     with show(_manner.progress, _write, plain(label), total, 0) as update:
 
         def advanced(finished: int) -> None:
@@ -257,7 +257,7 @@ def advancing(label: str, total: int, stopper: Stopper) -> Iterator[Callable[[in
 
 
 def table(headings: list[str], rows: list[list[str]]) -> list[str]:
-    """Lines of aligned columns, the first to the left and the others to the right."""
+    """Lines of aligned columns, the first flush left and the others flush right."""
     widths = [max(len(row[i]) for row in [headings, *rows]) for i in range(len(headings))]
     lines = []
     for row in [headings, *rows]:
@@ -281,7 +281,7 @@ def print_json(content: Any) -> None:
 
 
 def finite(content: Any) -> Any:
-    """The same with null for numbers that are not finite, which JSON cannot say."""
+    """The content with null for numbers that are not finite, which JSON cannot hold."""
     if isinstance(content, dict):
         return {key: finite(value) for key, value in content.items()}
     if isinstance(content, list | tuple):

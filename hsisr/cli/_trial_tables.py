@@ -191,7 +191,7 @@ def _draw(trial: trials.Trial, outcome: trials.Outcome) -> list[Path]:
 def _estimates(
     models: Mapping[str, str], patches: PatchSet, runtime: Runtime
 ) -> Iterator[tuple[str, Block]]:
-    """What every model makes of the largest test block, but for those that are gone."""
+    """The estimate of the largest test block by every model that still exists."""
     from hsisr.bench.examination import estimate
 
     for label, name in models.items():
@@ -217,7 +217,7 @@ def _models(trial: trials.Trial, results: Sequence[Result]) -> dict[str, str]:
 
 
 def notes(trial: trials.Trial, protocol: str) -> list[str]:
-    """What holds for all rows of a table, below it."""
+    """The notes below every table."""
     import torch
 
     terms, seeds, threads = trial.terms, len(trial.seeds), torch.get_num_threads()

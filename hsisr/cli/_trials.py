@@ -86,7 +86,7 @@ class Trial:
 
 @dataclass
 class Outcome:
-    """What a trial has come to so far."""
+    """The results of a trial so far."""
 
     results: list[Result] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
@@ -98,7 +98,7 @@ class Outcome:
         return [one for one in self.results if (one.dataset, one.scale) == (dataset, scale)]
 
     def finished(self, cells: Sequence[Cell]) -> list[Cell]:
-        """Those of the cells that there are results of."""
+        """The cells that have a result."""
         done = {(one.dataset, one.scale, one.variant, one.seed) for one in self.results}
         return [
             cell

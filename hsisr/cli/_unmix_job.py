@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def trained(chosen: UnmixModel | LinearUnmixing) -> Checkpoint | None:
-    """The file of the model, if there is one."""
+    """The checkpoint of a trained model, if one is used."""
     from hsisr.model import UnmixModel
 
     return chosen.checkpoint if isinstance(chosen, UnmixModel) else None

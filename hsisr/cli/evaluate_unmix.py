@@ -140,7 +140,7 @@ def _abundances(scores: dict[str, Score], conventions: list[str]) -> list[str]:
 
 
 def _residuals(scores: dict[str, Score]) -> list[str]:
-    """What is left of the scene, where there is one."""
+    """The reconstruction errors, where there is a scene."""
     rows = [
         [name, f"{score.residual:.6g}"]
         for name, score in scores.items()

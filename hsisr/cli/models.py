@@ -197,7 +197,7 @@ def _row(entry: Entry) -> list[str]:
 
 
 def _intact(entry: Entry) -> bool:
-    """Check a model and tell in one line."""
+    """Check a model and print the outcome in one line."""
     from hsisr.checkpoints.zoo import verify
 
     try:

@@ -116,7 +116,7 @@ def command(
 
 @dataclass(frozen=True)
 class Leaves:
-    """Makes scenes of dead leaves."""
+    """Writes scenes of dead leaves."""
 
     side: int
     bands: int
@@ -138,7 +138,7 @@ class Leaves:
         write_durably(self.files(stem)[0], content.getvalue())
 
     def next_step(self, stem: Path) -> str:
-        """The command that goes on."""
+        """The command to run next."""
         return f"hsisr prepare {stem.parent}/*.npy ... --tokens 8 --validation SCENE -o RUN"
 
 

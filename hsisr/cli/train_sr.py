@@ -95,7 +95,7 @@ def command(
 
 @dataclass(frozen=True)
 class _Begun:
-    """A training, and what is said of it in the end."""
+    """A training, and facts for its closing message."""
 
     work: Work
     scale: int

@@ -85,7 +85,7 @@ def _runs(length: int, layout: Layout) -> Iterator[tuple[str, int, int]]:
 
 
 def blocks(window: Window, scale: int) -> list[Window]:
-    """A window cut into blocks of at most 64 low-resolution pixels; what is no multiple drops."""
+    """A window cut into blocks of at most 64 low-resolution pixels, its remainder dropped."""
     low = Window(0, 0, window.height // scale, window.width // scale)
     return [block.zoomed(scale).moved(window.row, window.col) for block in _blocks(low)]
 

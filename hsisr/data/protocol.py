@@ -241,7 +241,7 @@ def _candidates(folder: Path, tell: Callable[[str], None]) -> Iterator[Path]:
 
 
 def _is_scene(path: Path, tell: Callable[[str], None]) -> bool:
-    """Whether it seems to be one; tells of a file that is empty or cannot be read."""
+    """Whether a file seems to be a scene; tells of one that is empty or cannot be read."""
     try:
         if recognised(path) is not None:
             return True

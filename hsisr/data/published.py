@@ -156,7 +156,7 @@ class Plan:
         )
 
     def refuse(self, found: str, where: Path) -> InputError:
-        """The error for something else than what is expected."""
+        """The error for anything but what the protocol expects."""
         return InputError(f"{found}; {self.expected}", where=where, hint=f"get {self.get}")
 
     def locate(self, folder: Path) -> dict[str, Path]:

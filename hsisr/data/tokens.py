@@ -54,7 +54,7 @@ class Source:
 
     @classmethod
     def whole(cls, cube: Cube, split: str, scale: int) -> Source:
-        """All of a scene, but for what is beyond a multiple of the scale."""
+        """The whole scene, less the rows and columns beyond a multiple of the scale."""
         return cls(cube, split, Window(0, 0, cube.spec.rows // scale, cube.spec.cols // scale))
 
 
@@ -81,7 +81,7 @@ class TokenSet:
         return hashlib.sha256(json.dumps(self.manifest, sort_keys=True).encode()).hexdigest()
 
     def examples(self, split: str) -> list[Example]:
-        """Everything of a split."""
+        """All examples of a split."""
         return [
             Example(
                 load_block(self.folder / Path(entry["low"]).name),

@@ -35,7 +35,7 @@ def format_of(cube: Cube, wanted: str | None, output: Path | None) -> str:
 
 
 def stem_of(cube: Cube, output: Path | None) -> Path:
-    """What the names of several results begin with: `output` without its ending.
+    """The common stem of the names of several results: `output` without its ending.
 
     By default the scene's own name, in its folder or in the folder `output`.
     """
@@ -121,7 +121,7 @@ def endmember_names(count: int) -> tuple[str, ...]:
 
 
 def unmixing_maps(spec: CubeSpec, names: Sequence[str], *, gain: bool) -> dict[str, CubeSpec]:
-    """What unmixing into the endmembers `names` gives on the grid of `spec`, by the names of files.
+    """The specs of the maps of an unmixing into `names` on the grid of `spec`, by their tags.
 
     In the order in which `Unmix` and, with the `gain`, `UnmixLinearly` give it.
     """

@@ -32,5 +32,5 @@ def _hue(turn: float) -> Colour:
 
 
 def classes(names: Sequence[str]) -> tuple[Class, ...]:
-    """What the values of a map of materials stand for: 0 none, then each by its name and colour."""
+    """The classes of a map of materials: 0 for none, then each with its name and colour."""
     return _NONE, *map(Class, names, colours(len(names)))

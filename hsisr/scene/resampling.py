@@ -21,7 +21,7 @@ _SIGMA = (8 * np.log(2)) ** -0.5
 
 
 def covered(have: Spectrum, want: Spectrum) -> NDArray[np.bool_]:
-    """Which of the bands that are wanted lie among a spectrum's samples, not in a gap (B,).
+    """Which wanted bands lie among the samples of a spectrum, not beyond or in a gap (B,).
 
     Beyond the last samples lies what is further than half a step; in a gap what is further from
     the nearest sample than the usual step, and than the band is wide.
@@ -35,7 +35,7 @@ def covered(have: Spectrum, want: Spectrum) -> NDArray[np.bool_]:
 
 
 def weights(have: Spectrum, want: Spectrum) -> Matrix:
-    """What each band that is wanted takes of each sample (B, m); every row sums to 1."""
+    """The weight of each sample in each wanted band (B, m); every row sums to 1."""
     samples = np.array(have.centres_nm)
     grid, which, count = np.unique(samples, return_inverse=True, return_counts=True)
     centres = np.array(want.centres_nm).clip(grid[0], grid[-1])
@@ -54,7 +54,7 @@ def _steps(grid: Matrix) -> Matrix:
 
 
 def _widths(spectrum: Spectrum, grid: Matrix, places: Matrix) -> Matrix:
-    """Of a spectrum's samples, at places: by default the step from one to the next."""
+    """The widths of samples at some places; by default the step between samples."""
     if spectrum.widths_nm is None:
         return np.asarray(np.interp(places, grid, _steps(grid)))
     order = np.argsort(spectrum.centres_nm, kind="stable")
@@ -63,7 +63,7 @@ def _widths(spectrum: Spectrum, grid: Matrix, places: Matrix) -> Matrix:
 
 
 def _linear(grid: Matrix, centres: Matrix) -> Matrix:
-    """What interpolation takes of each sample (B, m)."""
+    """The weights of linear interpolation (B, m)."""
     taken, bands = np.zeros((len(centres), len(grid))), np.arange(len(centres))
     if len(grid) == 1:
         return taken + 1
@@ -74,7 +74,7 @@ def _linear(grid: Matrix, centres: Matrix) -> Matrix:
 
 
 def _gaussian(grid: Matrix, centres: Matrix, sigma: Matrix) -> Matrix:
-    """The integral of what interpolation takes under a Gaussian, as far as the samples reach."""
+    """The weights of linear interpolation, averaged under a Gaussian as far as samples reach."""
     middle, sigma = centres[:, None], sigma[:, None]
     z = (grid - middle) / sigma
     mass = np.diff(ndtr(z), axis=1)

@@ -42,7 +42,7 @@ def strips(spec: CubeSpec) -> Iterator[Window]:
 
 
 def _blocks(cube: Cube, windows: Iterable[Window]) -> Iterator[Block]:
-    """What windows of a scene hold; each is read while the one before it is being looked at."""
+    """The blocks at `windows`, each read while the one before it is processed."""
     with ThreadPoolExecutor(1, "reader") as reader:
         coming: Future[Block] | None = None
         for window in windows:
@@ -90,7 +90,7 @@ class Statistics:
         self._compare(np.where(counted, block, np.float32(np.nan)))
 
     def _compare(self, block: Block) -> None:
-        """Neighbours along the rows."""
+        """Take in the differences between neighbours along the rows."""
         differences = np.diff(block, axis=2)
         there = np.isfinite(differences)
         self._pairs += np.count_nonzero(there, (1, 2))

@@ -38,7 +38,7 @@ class Survey:
     """Of all pixels of the scene, for a network that works on tokens."""
 
     def tensors(self) -> dict[str, Tensor]:
-        """All of it, to be kept in a file."""
+        """The survey as tensors, to be stored in a file."""
         found = {"means": torch.from_numpy(self.means)}
         found |= {f"sample.{i:02d}": torch.from_numpy(s) for i, s in enumerate(self.samples)}
         if self.subspace is not None:
@@ -79,7 +79,7 @@ class Survey:
 
     @classmethod
     def of(cls, tensors: Mapping[str, Tensor]) -> Survey:
-        """What `tensors` gave."""
+        """The survey that `tensors` stored."""
         names = sorted(name for name in tensors if name.startswith("sample."))
         samples = tuple(tensors[name].numpy() for name in names)
         subspace = None

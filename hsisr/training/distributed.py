@@ -119,11 +119,11 @@ class World:
         return [int(number) for number in most]
 
     def wait(self) -> None:
-        """Go on when all processes have come here."""
+        """Wait until all processes have come here."""
         self.largest(0)
 
     def first_to_fail(self) -> bool:
-        """Whether no other process has asked this before; so one error is told once."""
+        """Whether this process is the first to ask, so that one error is printed once."""
         try:
             return self.store is None or self.store.add("failed", 1) == 1
         except RuntimeError:  # whoever keeps the store has gone too
@@ -145,7 +145,7 @@ ALONE = World()
 
 @contextmanager
 def joined() -> Iterator[World]:
-    """Meet the other processes that torchrun started, and part with them where all went well.
+    """Join the processes that torchrun started, and leave them in order if all went well.
 
     Tensors on the processor travel by gloo, those on GPUs by NCCL.
     """

@@ -294,7 +294,7 @@ class _Trainer:
 
 
 def merit(task: Task, scores: Scores) -> float:
-    """What the best weights are chosen by; where that is no number, nothing is worse."""
+    """The task's merit, minus infinity where it is not a number."""
     found = task.merit(scores)
     return -math.inf if math.isnan(found) else found
 
