@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from hsisr.cli import _shared as shared
 from hsisr.wording import counted
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
     from hsisr.cli._upscale_job import Job
-    from hsisr.cube import CubeSpec
+    from hsisr.cube import Cube, CubeSpec
     from hsisr.scene.survey import Survey
     from hsisr.tiling.check import Agreement, SelfCheck
     from hsisr.tiling.operations import Operation
+    from hsisr.window import Tile
     from hsisr_models.subspace import Subspace
 
 _FEW = 0.001
@@ -101,22 +106,36 @@ def self_check(
 
 def consistency(job: Job) -> Agreement:
     """Degrade the written result, compare it with the scene, and report the difference."""
-    from hsisr.formats import open_cube
     from hsisr.tiling import check
 
-    tiles, all_of_it = check.consistency_steps(job.cube.spec, job.model.scale)
-    to_do = shared.again(without="--overwrite")
-    unfinished = f"{job.results.path} is written, but not checked; go on with: {to_do}"
-    with shared.stoppable(unfinished) as stopper, open_cube(job.results.path) as output:
-        steps = shared.progress(stopper.heeded(tiles), len(tiles), "checking")
-        found = check.consistency(steps, output, job.cube, operator=job.operator)
+    with checking(job.results.path, job.cube.spec, job.model.scale) as (output, tiles, extent):
+        found = check.consistency(tiles, output, job.cube, operator=job.operator)
     shared.say(
-        f"consistency {_in_words(found)}: degraded ({job.operator}), {_deviation(found.worst)}"
-        + ("" if all_of_it else f", in {counted(len(tiles), 'window')} spread over it")
+        f"consistency {_in_words(found)}: degraded ({job.operator}), "
+        f"{_deviation(found.worst)}{extent}"
     )
     if job.enforce and check.CONSISTENT < found.worst < math.inf:
         shared.note("samples rounded or clipped to the data type are not consistent any more")
     return found
+
+
+@contextmanager
+def checking(
+    result: Path, spec: CubeSpec, scale: int
+) -> Iterator[tuple[Cube, Iterator[Tile], str]]:
+    """Open a written result of a scene, `scale` times finer, to compare them tile by tile.
+
+    Yields the result, tiles of the scene with progress shown, and words for what these leave out.
+    """
+    from hsisr.formats import open_cube
+    from hsisr.tiling.check import consistency_steps
+
+    tiles, all_of_it = consistency_steps(spec, scale)
+    extent = "" if all_of_it else f", in {counted(len(tiles), 'window')} spread over it"
+    to_do = shared.again(without="--overwrite")
+    unfinished = f"{result} is written, but not checked; go on with: {to_do}"
+    with shared.stoppable(unfinished) as stopper, open_cube(result) as output:
+        yield output, shared.progress(stopper.heeded(tiles), len(tiles), "checking"), extent
 
 
 def _deviation(worst: float) -> str:

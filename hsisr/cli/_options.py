@@ -138,7 +138,9 @@ Box = Annotated[
 Degradation = Annotated[
     str | None,
     typer.Option(
-        help="bicubic (as MATLAB's imresize), area or gaussian.", autocompletion=operators
+        help="bicubic (as MATLAB's imresize), area or gaussian. Default: that of the run, or "
+        "bicubic.",
+        autocompletion=operators,
     ),
 ]
 Metrics = Annotated[

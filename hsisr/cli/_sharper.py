@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from hsisr.cli import _shared as shared
+from hsisr.cli._checks import checking
 from hsisr.errors import UsageError
-from hsisr.wording import counted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,16 +68,11 @@ class Sharper:
         self, abundance: Path, cube: Cube, unmixer: LinearMixture, seen: Survey, machine: Runtime
     ) -> dict[str, Any]:
         """Degrade the written abundances, compare them with the scene's own, and report it."""
-        from hsisr.formats import open_cube
-        from hsisr.tiling import check
+        from hsisr.tiling.check import abundance_consistency
 
-        tiles, all_of_it = check.consistency_steps(cube.spec, self.model.scale)
-        to_do = shared.again(without="--overwrite")
-        unfinished = f"{abundance} is written, but not checked; go on with: {to_do}"
-        with shared.stoppable(unfinished) as stopper, open_cube(abundance) as output:
-            steps = shared.progress(stopper.heeded(tiles), len(tiles), "checking")
-            found = check.abundance_consistency(
-                *(steps, output, cube, unmixer.operation(seen, machine), seen),
+        with checking(abundance, cube.spec, self.model.scale) as (output, tiles, extent):
+            found = abundance_consistency(
+                *(tiles, output, cube, unmixer.operation(seen, machine), seen),
                 operator=self.model.degradation,
                 runtime=machine,
             )
@@ -87,8 +82,5 @@ class Sharper:
                 "the abundances differ from those of the scene by "
                 f"{found.mean:.2g} on average, {found.worst:.2g} at most"
             )
-        shared.say(
-            f"consistency degraded ({self.model.degradation}), {told}"
-            + ("" if all_of_it else f", in {counted(len(tiles), 'window')} spread over it")
-        )
+        shared.say(f"consistency degraded ({self.model.degradation}), {told}{extent}")
         return {"degradation": self.model.degradation, **asdict(found)}

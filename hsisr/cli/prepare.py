@@ -33,7 +33,8 @@ Scenes = Annotated[
 Degradations = Annotated[
     list[str] | None,
     typer.Option(
-        help="bicubic (as MATLAB's imresize), area or gaussian. Repeatable with --tokens.",
+        help="bicubic (as MATLAB's imresize, the default), area or gaussian. Repeatable with "
+        "--tokens.",
         autocompletion=options.operators,
     ),
 ]
