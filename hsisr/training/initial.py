@@ -49,7 +49,7 @@ def require_known_start(name: str) -> None:
 
 def _read(path: Path, patches: PatchSet, pixels: Tensor, endmembers: int) -> Tensor:
     spec = CubeSpec(patches.bands, 1, 1, np.dtype(np.float32), spectrum=patches.spectrum)
-    library = read_library(path).on(spec, path)
+    library = read_library(path).on(spec)
     count = len(library.spectra)
     if count != endmembers:
         raise UsageError(
@@ -59,7 +59,7 @@ def _read(path: Path, patches: PatchSet, pixels: Tensor, endmembers: int) -> Ten
             hint=f"--endmembers {count}",
         )
     means = pixels.mean(0).numpy() * patches.peak
-    return torch.from_numpy(library.in_units_of(means, path).spectra / patches.peak).float()
+    return torch.from_numpy(library.in_units_of(means).spectra / patches.peak).float()
 
 
 def _pooled_pixels(patches: PatchSet, which: int, seed: int) -> Tensor:

@@ -162,15 +162,15 @@ class FromLibrary:
 
     def comparable(self, spec: CubeSpec) -> tuple[Library, NDArray[np.bool_]]:
         """The library to name spectra of a scene by, see `Library.comparable`."""
-        return read_library(self.path, self.class_column).comparable(spec, self.path)
+        return read_library(self.path, self.class_column).comparable(spec)
 
     def read(self, spec: CubeSpec, means: NDArray[np.floating] | None = None) -> Library:
         """The library on the bands of a scene, in its units where its band `means` (B,) are given.
 
         Raises `InputError` if it does not cover the bands, or the units cannot be told.
         """
-        library = read_library(self.path, self.class_column).on(spec, self.path)
-        return library if means is None else library.in_units_of(means, self.path)
+        library = read_library(self.path, self.class_column).on(spec)
+        return library if means is None else library.in_units_of(means)
 
 
 @dataclass(frozen=True)

@@ -58,44 +58,42 @@ class Library:
     """Of each spectrum the class of materials; its name where none is told."""
     notes: tuple[str, ...] = ()
     """What had to be decided or assumed, in words."""
+    path: Path | None = None
+    """The file it was read from, which errors name."""
 
-    def on(self, spec: CubeSpec, where: str | Path | None = None) -> Library:
+    def on(self, spec: CubeSpec) -> Library:
         """The library as a scene's sensor would have seen it, 0 in bands that are marked bad.
 
-        Raises `InputError`, which names the library `where`, if it does not cover the good bands.
+        Raises `InputError` if it does not cover the good bands.
         """
         good, want, have = good_bands(spec), spec.spectrum, self.spectrum
         if want is None or have is None:
-            return self._taken_as_is(spec, good, where)
+            return self._taken_as_is(spec, good)
         if _same(want, have):
             found = self.spectra
         else:
-            _require_covered(have, want, good, where)
+            self._require_covered(have, want, good)
             taken = weights(have, want)
             found = np.nan_to_num(self.spectra) @ taken.T
             found[np.isnan(self.spectra) @ (np.abs(taken) > _TOUCHED).T] = np.nan
-        self._require_complete(found, good, want, where)
+        self._require_complete(found, good, want)
         return replace(self, spectra=np.where(good, found, 0.0), spectrum=want)
 
-    def comparable(
-        self, spec: CubeSpec, where: str | Path | None = None
-    ) -> tuple[Library, NDArray[np.bool_]]:
+    def comparable(self, spec: CubeSpec) -> tuple[Library, NDArray[np.bool_]]:
         """The library on the good bands of a scene that it covers, and which these are (B,).
 
         Raises as `on` if it does not cover half of them.
         """
         good, want, have = good_bands(spec), spec.spectrum, self.spectrum
         if want is None or have is None:
-            return self.on(spec, where), good
+            return self.on(spec), good
         both = good & covered(have, want)
         if 2 * both.sum() < good.sum():
             both = good
         known = replace(want, good=tuple(both.tolist()))
-        return self.on(replace(spec, spectrum=known), where), both
+        return self.on(replace(spec, spectrum=known)), both
 
-    def _taken_as_is(
-        self, spec: CubeSpec, good: NDArray[np.bool_], where: str | Path | None
-    ) -> Library:
+    def _taken_as_is(self, spec: CubeSpec, good: NDArray[np.bool_]) -> Library:
         """For want of wavelengths of the scene or of the library."""
         bands = self.spectra.shape[1]
         lacking = "scene" if spec.spectrum is None else "library"
@@ -103,20 +101,30 @@ class Library:
             raise InputError(
                 f"the {lacking} has no wavelengths, and {counted(bands, 'value')} of each spectrum "
                 f"cannot be those of {counted(spec.bands, 'band')}",
-                where=where,
+                where=self.path,
                 hint="wavelengths in the header of the scene and in the library",
             )
-        self._require_complete(self.spectra, good, spec.spectrum, where)
+        self._require_complete(self.spectra, good, spec.spectrum)
         note = f"the {lacking} has no wavelengths; value by value, the library is taken as it is"
         spectra = np.where(good, self.spectra, 0.0)
         return replace(self, spectra=spectra, spectrum=spec.spectrum, notes=(*self.notes, note))
 
+    def _require_covered(self, have: Spectrum, want: Spectrum, good: NDArray[np.bool_]) -> None:
+        there = covered(have, want)
+        missing = good & ~there
+        if not missing.any():
+            return
+        within = good & there
+        raise InputError(
+            f"the library covers {min(have.centres_nm):.6g}-{max(have.centres_nm):.6g} nm; it has "
+            f"nothing for {missing.sum()} of {counted(good.sum(), 'good band')}, at "
+            f"{stretches(missing, want)}",
+            where=self.path,
+            hint=f"--bands {stretches(within, want)}" if within.any() else "another library",
+        )
+
     def _require_complete(
-        self,
-        found: Matrix,
-        good: NDArray[np.bool_],
-        want: Spectrum | None,
-        where: str | Path | None,
+        self, found: Matrix, good: NDArray[np.bool_], want: Spectrum | None
     ) -> None:
         holes = np.asarray(np.isnan(found) & good)
         if not holes.any():
@@ -127,11 +135,11 @@ class Library:
         raise InputError(
             f"lacks values of {len(names)} of {counted(len(self.names), 'spectrum', 'spectra')} "
             f"({several}) at {stretches(lacking, want)}, where the scene has good bands",
-            where=where,
+            where=self.path,
             hint=f"leave them out, or: --bands {stretches(good & ~lacking, want)}",
         )
 
-    def in_units_of(self, means: NDArray[np.floating], where: str | Path | None = None) -> Library:
+    def in_units_of(self, means: NDArray[np.floating]) -> Library:
         """The library, which is on a scene's bands, in the units of the scene with these `means`.
 
         `means` (B,) are those of the scene's bands. Where one of both holds integers by custom,
@@ -146,7 +154,7 @@ class Library:
         else:
             raise InputError(
                 f"the scene is {ratio:.2g} times as bright as the library; their units differ",
-                where=where,
+                where=self.path,
                 hint="say in the header of the scene, or of the library, what its numbers are "
                 "divided by: reflectance scale factor = ...",
             )
@@ -190,7 +198,7 @@ def read_library(path: Path, class_column: str | None = None) -> Library:
         labels, more = labels_beside(path, names)
         notes += more
     classes = _classes(labels, class_column, path) or names
-    return Library(_distinct(names), values, found.spectrum, tuple(classes), notes)
+    return Library(_distinct(names), values, found.spectrum, tuple(classes), notes, path)
 
 
 def _classes(
@@ -222,23 +230,6 @@ def _same(want: Spectrum, have: Spectrum) -> bool:
     centres = np.array(want.centres_nm), np.array(have.centres_nm)
     return len(centres[0]) == len(centres[1]) and bool(
         np.abs(centres[0] - centres[1]).max() <= _SAME_NM
-    )
-
-
-def _require_covered(
-    have: Spectrum, want: Spectrum, good: NDArray[np.bool_], where: str | Path | None
-) -> None:
-    there = covered(have, want)
-    missing = good & ~there
-    if not missing.any():
-        return
-    within = good & there
-    raise InputError(
-        f"the library covers {min(have.centres_nm):.6g}-{max(have.centres_nm):.6g} nm; it has "
-        f"nothing for {missing.sum()} of {counted(good.sum(), 'good band')}, at "
-        f"{stretches(missing, want)}",
-        where=where,
-        hint=f"--bands {stretches(within, want)}" if within.any() else "another library",
     )
 
 

@@ -71,7 +71,7 @@ def test_bands_that_are_not_covered_are_named_with_those_that_are(
     centres = (300.0, 320.25, *CENTRES, 2600.0)
     cube = ArrayCube(np.zeros((104, 1, 1), np.float32), tmp_path, Spectrum(centres))
     with pytest.raises(InputError) as caught:
-        library(rng).on(cube.spec, "known.sli")
+        replace(library(rng), path=Path("known.sli")).on(cube.spec)
     assert "the library covers 350-2500 nm" in caught.value.what
     assert "nothing for 3 of 104 good bands, at 300-320.25nm,2600-2600nm" in caught.value.what
     assert caught.value.where == "known.sli"
@@ -124,10 +124,10 @@ def test_integers_by_custom_are_recognised(rng: np.random.Generator, factor: flo
 
 @pytest.mark.parametrize("factor", [100.0, 1e-2, 1e7, 0.0])
 def test_other_units_are_refused(rng: np.random.Generator, factor: float) -> None:
-    known = library(rng)
+    known = replace(library(rng), path=Path("known.sli"))
     with pytest.raises(InputError, match="units differ") as caught:
-        known.in_units_of(known.spectra.mean(0) * factor, "scene.hdr")
-    assert caught.value.where == "scene.hdr"
+        known.in_units_of(known.spectra.mean(0) * factor)
+    assert caught.value.where == "known.sli"
     assert "reflectance scale factor" in (caught.value.hint or "")
 
 
