@@ -15,7 +15,7 @@ from hsisr.errors import UsageError, require_known
 from hsisr.wording import counted
 
 if TYPE_CHECKING:
-    from hsisr.cli._mixtures import Mixtures
+    from hsisr.unmixing.mixtures import Plan
 
 KINDS = ("leaves", "mixtures")
 _BANDS = 24
@@ -96,13 +96,28 @@ def command(
 
     Example: hsisr synthesize -o mixtures --kind mixtures -p 4 --purity 0.85 --snr 30 --count 1
     """
+    from hsisr.cli._mixtures import Mixtures
     from hsisr.files import explained, require_new
 
     require_known("kind", kind, KINDS)
-    own = (endmembers, library, fields, purity, snr, gain, scale, degradation)
-    if kind == KINDS[0] and any(value is not None for value in own):
-        raise UsageError("only mixtures have such options", hint="--kind mixtures")
-    maker = Leaves(side, bands or _BANDS) if kind == KINDS[0] else _mixtures(side, bands, *own)
+    own: dict[str, object] = {
+        "--endmembers": endmembers,
+        "--library": library,
+        "--fields": fields,
+        "--purity": purity,
+        "--snr": snr,
+        "--gain": gain,
+        "--scale": scale,
+        "--degradation": degradation,
+    }
+    given = [option for option, value in own.items() if value is not None]
+    if kind == KINDS[0] and given:
+        what = f"{' and '.join(given)}: only mixtures have such options"
+        raise UsageError(what, hint="--kind mixtures")
+    maker: Leaves | Mixtures = Leaves(side, bands or _BANDS)
+    if kind != KINDS[0]:
+        plan, materials = _plan(side, fields, purity, gain), endmembers or _ENDMEMBERS
+        maker = Mixtures(plan, materials, bands, library, snr, scale, degradation or "area")
     stems = [output / f"{kind}_{seed + index:03d}" for index in range(count)]
     with explained(output):
         output.mkdir(parents=True, exist_ok=True)
@@ -142,23 +157,12 @@ class Leaves:
         return f"hsisr prepare {stem.parent}/*.npy ... --tokens 8 --validation SCENE -o RUN"
 
 
-def _mixtures(
-    side: int,
-    bands: int | None,
-    endmembers: int | None,
-    library: Path | None,
-    fields: str | None,
-    purity: float | None,
-    snr: float | None,
-    gain: str | None,
-    scale: int | None,
-    degradation: str | None,
-) -> Mixtures:
-    from hsisr.cli._mixtures import Mixtures
+def _plan(side: int, fields: str | None, purity: float | None, gain: str | None) -> Plan:
+    """How mixtures are made; raises `UsageError`."""
     from hsisr.unmixing.mixtures import FIELDS, Plan
 
     try:
-        plan = Plan(
+        return Plan(
             side,
             side,
             fields or FIELDS[0],
@@ -167,8 +171,6 @@ def _mixtures(
         )
     except ValueError as error:
         raise UsageError(str(error)) from None
-    count = _ENDMEMBERS if endmembers is None else endmembers
-    return Mixtures(plan, count, bands, library, snr, scale, degradation or "area")
 
 
 def _range(text: str) -> tuple[float, float]:

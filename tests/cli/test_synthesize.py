@@ -118,7 +118,7 @@ def test_endmembers_are_drawn_from_a_library(hsisr, tmp_path):
         (("--snr", "nan"), "nan is no finite number"),
         (("--scale", 3), "16 x 16 pixels cannot be made 3 times coarser"),
         (("--degradation", "mean"), "no degradation 'mean'"),
-        (("--kind", "leaves"), "only mixtures have such options"),
+        (("--kind", "leaves"), "--endmembers: only mixtures have such options"),
         (("--kind", "clouds"), "no kind 'clouds'"),
     ],
     ids=str,
