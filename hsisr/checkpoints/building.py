@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from inspect import signature
 from typing import Any, TypeVar
 
+from hsisr.checkpoints.checkpoint import COUNTS
 from hsisr.errors import UsageError, require_known
 from hsisr.recipe import SrRecipe, UnmixRecipe, names
 from hsisr_models.losses import SHELF as LOSSES
@@ -48,12 +49,17 @@ def _built(
 ) -> T:
     """A network by its own `numbers`, beside those that are `given` to every network."""
     known = [number for number in signature(build).parameters if number not in given]
-    for number in numbers:
+    for number, value in numbers.items():
         if number not in known:
             own = f"its numbers are {', '.join(known)}" if known else "it has none"
             # they are often those of the network of another recipe
             hint = f"{own}; --recipe {name} sets them" if name in names() else own
             raise UsageError(f"'{name}' has no number '{number}'", hint=hint)
+        if isinstance(value, int) and value not in COUNTS:
+            raise UsageError(
+                f"'{name}' cannot be built with {number} = {value}",
+                hint=f"a number from {COUNTS[0]} to {COUNTS[-1]}",
+            )
     with explained(name):
         return build(**given, **numbers)
 

@@ -35,7 +35,8 @@ Network = TypeVar("Network", bound=nn.Module)
 SUFFIX = ".safetensors"
 RANDOM = "random"
 """What `data["unmixing"]` of a card says where the unmixing network was never trained."""
-_LARGEST_NUMBER = 4096
+COUNTS = range(1, 4097)
+"""The whole numbers that a network can be built with, here and when its file is read."""
 _REFUSALS = (LookupError, TypeError, ValueError, RuntimeError, ArithmeticError, AttributeError)
 _PREFIXES = ("network.", "unmixer.")
 _DTYPES = (torch.float32, torch.float16)
@@ -276,6 +277,6 @@ def _part(table: dict[str, Any] | None) -> Part | None:
         return None
     part = Part(**table)
     for key, number in part.numbers.items():
-        if isinstance(number, int) and not 1 <= number <= _LARGEST_NUMBER:
+        if isinstance(number, int) and number not in COUNTS:
             raise ValueError(f"{key} = {number} is out of bounds")
     return part

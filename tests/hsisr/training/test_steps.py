@@ -364,7 +364,9 @@ def test_an_unmixer_of_other_bands_is_refused(
         ("sr.numbers.material=fiml", "no material-aware module 'fiml'"),
         ("sr.numbers.skip=none", "no skip connection 'none'"),
         ("sr.numbers.kernel=4", "a kernel of 4 has no middle"),
-        ("sr.numbers.reduction=0", "cannot build 'unmixing_sr'"),
+        ("sr.numbers.reduction=0", "'unmixing_sr' cannot be built with reduction = 0"),
+        ("sr.numbers.depth=0", "'unmixing_sr' cannot be built with depth = 0"),
+        ("sr.numbers.width=4097", "'unmixing_sr' cannot be built with width = 4097"),
         ("sr.relation=pooled", "no relation of abundances 'pooled'"),
         ("sr.loss.l2=1.0", "no loss term 'l2'"),
     ],
@@ -380,6 +382,7 @@ def test_a_mistake_in_the_recipe_of_sharpening_is_explained(
     ("mistake", "told"),
     [
         ("unmix.method=gram", "no unmixing method 'gram'"),
+        ("unmix.numbers.depth=-1", "'gram_autoencoder' cannot be built with depth = -1"),
         ("unmix.numbers.dept=3", "'gram_autoencoder' has no number 'dept'"),
         ("unmix.numbers.positivity=exp", "no positivity 'exp'"),
         ("unmix.initialise=pca", "no initialisation 'pca'"),
