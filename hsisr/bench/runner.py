@@ -299,7 +299,7 @@ def _trained(cell: Cell, patches: PatchSet, terms: Terms) -> Generator[Event, No
 
 
 def _reported(cell: Cell, work: Generator[float | None, None, T]) -> Generator[Event, None, T]:
-    """Run a part of a cell, reporting the share of its training that each step completes."""
+    """Run a part of a cell; only its own training counts towards the reported share."""
     with closing(work):
         while True:
             try:
