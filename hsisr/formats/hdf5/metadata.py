@@ -16,12 +16,8 @@ import h5py
 from hsisr.formats._axes import Axes
 from hsisr.formats._metadata import Value, candidates, is_text
 from hsisr.formats._variables import Variable
-from hsisr.formats.hdf5.place import (
-    IN_SENSOR_GEOMETRY,
-    is_swath,
-    places_of_grid,
-    read_grid,
-)
+from hsisr.formats.hdf5.coordinates import lines_of
+from hsisr.formats.hdf5.place import IN_SENSOR_GEOMETRY, is_swath, read_grid
 from hsisr.formats.hdf5.safe import require_readable
 from hsisr.formats.hdf5.values import Place, Plain, read_values, text
 
@@ -43,7 +39,7 @@ _ATTRIBUTES = {
     "description": "description",
 }
 _UNITS = ("wavelengths_units", "wavelength_units")
-_OTHERS = ("Scale_Factor", "DIMENSION_LABELS", "DIMENSION_LIST")
+_OTHERS = ("Scale_Factor", "DIMENSION_LABELS", "DIMENSION_LIST", "grid_mapping")
 _DIMENSIONS = {
     **dict.fromkeys(("y", "row", "rows", "line", "lines", "lat", "latitude"), "Y"),
     **dict.fromkeys(("northing", "downtrack"), "Y"),
@@ -73,24 +69,36 @@ def read_description(
     sets = candidates(variables, cube)
     for variable in sets.values():
         require_readable(file[variable.name], path)
-    swath = is_swath(variables, cube)
-    grid = [] if swath else places_of_grid(file, variables, cube)
     spectrum = sets.get("wavelength", cube).name
     places: list[Place] = [(variable.name, None) for variable in sets.values()]
     places += [(cube.name, key) for key in (*_ATTRIBUTES, *_UNITS, *_OTHERS)]
-    values = read_values(file, [*places, *grid, (spectrum, "units")], path)
+    values = read_values(file, [*places, (spectrum, "units")], path)
     own = {key: value for (name, key), value in values.items() if key and name == cube.name}
     metadata = {key: values.get((variable.name, None), ()) for key, variable in sets.items()}
     metadata |= {key: own[name] for name, key in _ATTRIBUTES.items() if name in own}
     metadata |= _neon(own)
     told = {key: value for key, plain in metadata.items() if (value := _value(key, plain))}
     units = [values.get((spectrum, "units")), *map(own.get, _UNITS)]
-    return Description(
-        told | read_grid(values, grid, cube),
-        next((text(unit) for unit in units if unit), None),
-        _named_axes(own),
-        (IN_SENSOR_GEOMETRY,) if swath else (),
-    )
+    axes = _named_axes(own)
+    grid, notes = _grid(file, variables, cube, axes, own, path)
+    unit = next((text(unit) for unit in units if unit), None)
+    return Description(told | grid, unit, axes, notes)
+
+
+def _grid(
+    file: h5py.File,
+    variables: Sequence[Variable],
+    cube: Variable,
+    axes: Axes | None,
+    own: Mapping[str, Plain],
+    path: Path,
+) -> tuple[dict[str, Value], tuple[str, ...]]:
+    if is_swath(variables, cube):
+        return {}, (IN_SENSOR_GEOMETRY,)
+    lines = lines_of(cube, axes, own.get("DIMENSION_LIST", ()), variables)
+    for name in lines or ():
+        require_readable(file[name], path)
+    return read_grid(file, variables, cube, lines, text(own.get("grid_mapping", ())), path)
 
 
 def _value(key: str, plain: Plain) -> Value | None:

@@ -1,9 +1,10 @@
 """Where an HDF5 file says that the pixels of a cube lie, if they lie on a map.
 
-CF: `GeoTransform`, whose order begins with the corner, and the reference system of a variable
-`spatial_ref`, `crs` or `transverse_mercator`; this is written too. HDF-EOS: the outer corners of a
-grid in UTM, in the text `StructMetadata.0`, and its `epsg_code`. A cube in the geometry of the
-sensor lies on no map, though the file may tell of one: that its lookup table (GLT) leads to.
+CF: the coordinates of columns and rows (see `coordinates`), and a grid mapping, which may have a
+`GeoTransform`, whose order begins with the corner, beside the reference system; this is written
+too. HDF-EOS: the outer corners of a grid in UTM, in the text `StructMetadata.0`, and its
+`epsg_code`. A cube in the geometry of the sensor lies on no map, though the file may tell of one:
+that its lookup table (GLT) leads to.
 
 Sources: CF conventions 1.11 as GDAL writes them, HDF-EOS5 as Planet's Tanager uses it, the products
 of EMIT and AVIRIS-3 and -5 as JPL's SpectralUtil reads them.
@@ -13,12 +14,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import h5py
 
 from hsisr.formats._metadata import Value
 from hsisr.formats._variables import Variable
-from hsisr.formats.hdf5.values import Place, Plain, text
+from hsisr.formats.hdf5.coordinates import Lines, Transform, reconciled
+from hsisr.formats.hdf5.values import Place, Plain, read_values, text
 from hsisr.formats.hdf5.wkt import cf_mapping, epsg_wkt
 
 IN_SENSOR_GEOMETRY = (
@@ -28,6 +31,9 @@ IN_SENSOR_GEOMETRY = (
 _MAPPINGS = ("spatial_ref", "crs", "transverse_mercator")
 _MAPPING = ("GeoTransform", "spatial_ref", "crs_wkt", "epsg_code")
 _NO_SYSTEM = 'LOCAL_CS["unknown"]'
+_WGS_84 = "EPSG:4326"
+_ASSUMED = "latitude and longitude are taken to be of WGS 84"
+_UNEVEN = "columns or rows are not evenly spaced: where they lie is not carried over"
 _STRUCTURE = "HDFEOS INFORMATION/StructMetadata.0"
 _EPSG = re.compile(r"EPSG:(\d{4,6})", re.IGNORECASE)
 _GRID = re.compile(r"(HDFEOS/GRIDS/([^/]+))/")
@@ -47,27 +53,59 @@ def is_swath(variables: Sequence[Variable], cube: Variable) -> bool:
     return leads_elsewhere or cube.name.startswith("HDFEOS/SWATHS/")
 
 
-def places_of_grid(file: h5py.File, variables: Sequence[Variable], cube: Variable) -> list[Place]:
-    """Where to look for what `read_grid` understands."""
-    mapping = next((v.name for v in variables if v.base in _MAPPINGS), cube.name)
-    found: list[Place] = [(mapping, key) for key in _MAPPING]
+def read_grid(
+    file: h5py.File,
+    variables: Sequence[Variable],
+    cube: Variable,
+    lines: Lines | None,
+    mapping: str,
+    path: Path,
+) -> tuple[dict[str, Value], tuple[str, ...]]:
+    """`transform` and `crs` of `cube`, as far as they are told, and notes on them.
+
+    `lines` are its coordinates and `mapping` is the grid mapping that it names, if it has any.
+    """
+    places = _places(file, variables, cube, mapping)
+    values = read_values(file, [*places, *(lines.places if lines else ())], path)
+    found = {attribute: values.get((name, attribute), ()) for name, attribute in places}
+    transform = _geo_transform(text(found["GeoTransform"]))
+    crs = _epsg(found["epsg_code"]) or text(found["crs_wkt"]) or text(found["spatial_ref"])
+    crs = "" if crs == _NO_SYSTEM else crs
+    notes: tuple[str, ...] = ()
+    if lines is not None and not (transform and (transform[1] or transform[3])):
+        transform, crs, notes = _along(lines, values, transform, crs)
+    if transform is None:
+        return _eos_grid(text(found.get(None, ())), found["epsg_code"], cube), notes
+    return _told(transform, crs), notes
+
+
+def _places(
+    file: h5py.File, variables: Sequence[Variable], cube: Variable, mapping: str
+) -> list[Place]:
+    names = (mapping.partition(":")[0], *_MAPPINGS)
+    told = (v.name for name in names for v in variables if v.base == name)
+    where = next(told, cube.name)
+    found: list[Place] = [(where, key) for key in _MAPPING]
     grid = _GRID.match(cube.name)
     if grid is not None and _STRUCTURE in file:
         found += [(_STRUCTURE, None), (grid[1], "epsg_code")]
     return found
 
 
-def read_grid(
-    values: Mapping[Place, Plain], sought: Sequence[Place], cube: Variable
-) -> dict[str, Value]:
-    """`transform` and `crs`, as far as the `values` at the places that were `sought` tell them."""
-    found = {attribute: values.get((name, attribute), ()) for name, attribute in sought}
-    try:
-        c, a, b, f, d, e = map(float, text(found.get("GeoTransform", ())).split())
-    except ValueError:
-        return _eos_grid(text(found.get(None, ())), found.get("epsg_code", ()), cube)
-    crs = _epsg(found["epsg_code"]) or text(found["crs_wkt"]) or text(found["spatial_ref"])
-    return _told((a, b, c, d, e, f), "" if crs == _NO_SYSTEM else crs)
+def _along(
+    lines: Lines, values: Mapping[Place, Plain], told: Transform | None, crs: str
+) -> tuple[Transform | None, str, tuple[str, ...]]:
+    """What coordinates make of the transform and the system that are `told`, and notes."""
+    units, found = lines.units(values), lines.transform(values)
+    if not units and (told or not crs):
+        # they count, and place nothing
+        return told, crs, ()
+    if found is None:
+        return told, crs, () if told else (_UNEVEN,)
+    transform = reconciled(told, found, len(values[lines.y, None])) if told else found
+    if units == "degrees" and not crs:
+        return transform, _WGS_84, (_ASSUMED,)
+    return transform, crs, ()
 
 
 def grid_mapping(transform: tuple[float, ...], crs: str) -> dict[str, str | float]:
@@ -103,6 +141,14 @@ def _eos_grid(structure: str, code: Plain, cube: Variable) -> dict[str, Value]:
 
 def _epsg(code: Plain) -> str:
     return "".join(f"EPSG:{number:.0f}" for number in code if isinstance(number, float))
+
+
+def _geo_transform(told: str) -> Transform | None:
+    try:
+        c, a, b, f, d, e = map(float, told.split())
+    except ValueError:
+        return None
+    return a, b, c, d, e, f
 
 
 def _told(transform: tuple[float, ...], crs: str) -> dict[str, Value]:
