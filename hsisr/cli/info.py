@@ -170,8 +170,10 @@ def _map(spec: CubeSpec) -> str:
     width, height = (a**2 + d**2) ** 0.5, (b**2 + e**2) ** 0.5
     x, y = spec.geo.corners(spec.rows, spec.cols)[0]
     turned = ", rotated" if b or d else ""
+    # some files begin with the southernmost row
+    side = "lower" if e > 0 == b == d else "upper"
     crs = _system(spec.geo.crs or "unknown reference system")
-    return f"{crs}; pixel {width:g} x {height:g}{turned}; upper left corner {x:.10g}, {y:.10g}"
+    return f"{crs}; pixel {width:g} x {height:g}{turned}; {side} left corner {x:.10g}, {y:.10g}"
 
 
 def _system(crs: str) -> str:

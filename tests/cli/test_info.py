@@ -5,7 +5,9 @@ import json
 import h5py
 import numpy as np
 import pytest
+import rasterio
 import spectral
+from rasterio import Affine
 
 
 def test_a_scene_is_told_in_words(world, hsisr):
@@ -88,6 +90,15 @@ def test_a_reference_system_is_told_by_its_name(tmp_path, hsisr):
         mapping.attrs["GeoTransform"], mapping.attrs["crs_wkt"] = "1 2 0 9 0 -2", wkt
     ended = hsisr("info", tmp_path / "scene.nc")
     assert "map       WGS 84 / UTM zone 11N; pixel 2 x 2; " in ended.out
+
+
+@pytest.mark.parametrize(("height", "side"), [(-2, "upper"), (2, "lower")])
+def test_the_corner_where_the_file_begins_is_told(height, side, tmp_path, hsisr):
+    place = {"crs": "EPSG:32611", "transform": Affine(2, 0, 100, 0, height, 900)}
+    shape = {"count": 1, "height": 4, "width": 5, "dtype": "int16"}
+    with rasterio.open(tmp_path / "s.tif", "w", driver="GTiff", **shape, **place) as file:
+        file.write(np.ones((1, 4, 5), np.int16))
+    assert f"; {side} left corner 100, 900\n" in hsisr("info", tmp_path / "s.tif").out
 
 
 def test_metadata_that_are_named_instead_of_the_image_are_told_apart(tmp_path, hsisr):
