@@ -292,6 +292,7 @@ def _tell_lost(target: Target) -> None:
     declared = spec.nodata is not None and not math.isnan(spec.nodata)
     lost = {
         "its place on the map": spec.geo and not found.geo,
+        "its reference system": spec.geo and spec.geo.crs and found.geo and not found.geo.crs,
         "its wavelengths": spec.spectrum and not found.spectrum,
         "the factors of its numbers": spec.gain and not found.gain,
         "which number means no data": declared and found.nodata is None,

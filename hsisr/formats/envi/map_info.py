@@ -10,8 +10,10 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from operator import add, mul, truediv
+from typing import NamedTuple
 
 from hsisr.cube import Geo
+from hsisr.formats._epsg import epsg_wkt
 from hsisr.formats.envi.header import Entry, inner, items, shown, to_integer, to_number
 
 Transform = tuple[float, float, float, float, float, float]
@@ -19,10 +21,26 @@ Transform = tuple[float, float, float, float, float, float]
 _WKT = re.compile(r"(PROJ|GEOG|GEOD|COMP|BOUND|LOCAL|ENG)[A-Z_]*\[")
 _LONGEST_WKT = 1 << 16
 _NAMED = re.compile(r"(units|rotation)\b[\s=]*(.*)", re.IGNORECASE | re.DOTALL)
-_WGS84 = ("wgs-84", "wgs84", "wgs 84", "wgs_1984")
 # some sensors write the letter of the latitude band instead; S could be either and stays unread
 _NORTH = {"north", *"npqrtuvwx"}
 _SOUTH = {"south", *"cdefghjklm"}
+
+
+class _Datum(NamedTuple):
+    """A datum that `map info` tells by its name, and the EPSG codes of the systems on it."""
+
+    name: str
+    degrees: int
+    utm: Mapping[str, tuple[int, int]]
+    """The code before the first zone, and how many zones there are, on each side."""
+
+
+_WGS_84 = _Datum("WGS-84", 4326, {"North": (32600, 60), "South": (32700, 60)})
+_DATUMS = {
+    **dict.fromkeys(("wgs-84", "wgs84", "wgs 84", "wgs_1984"), _WGS_84),
+    "north america 1983": _Datum("North America 1983", 4269, {"North": (26900, 23)}),
+    "north america 1927": _Datum("North America 1927", 4267, {"North": (26700, 22)}),
+}
 _SOUTH_UP = 180.0
 _PIXEL_GRID: Transform = (1.0, 0.0, 0.0, 0.0, -1.0, 0.0)
 
@@ -73,21 +91,21 @@ def _crs(texts: list[str], wkt: str | None) -> tuple[str | None, str | None]:
         return None, f"'coordinate system string' is not understood and not used: {shown(wkt)}"
     projection, *rest = (text.lower() for text in (texts[0], *texts[7:]))
     crs = None
-    if projection == "geographic lat/lon" and rest[:1] and rest[0] in _WGS84:
-        crs = "EPSG:4326"
-    if projection == "utm" and len(rest) > 2 and rest[2] in _WGS84:
-        crs = _utm(rest[0], rest[1])
+    if projection == "geographic lat/lon" and rest and rest[0] in _DATUMS:
+        crs = f"EPSG:{_DATUMS[rest[0]].degrees}"
+    if projection == "utm" and len(rest) > 2 and rest[2] in _DATUMS:
+        crs = _utm(rest[0], rest[1], _DATUMS[rest[2]])
     if crs is None and projection != "arbitrary":
         name = ", ".join((texts[0], *texts[7:]))
         return None, f"the map projection {shown(name)} has no code here; coordinates are kept"
     return crs, None
 
 
-def _utm(zone: str, hemisphere: str) -> str | None:
+def _utm(zone: str, hemisphere: str, datum: _Datum) -> str | None:
     number = to_integer(zone) or 0
-    if not 1 <= number <= 60 or hemisphere not in _NORTH | _SOUTH:
-        return None
-    return f"EPSG:{(32600 if hemisphere in _NORTH else 32700) + number}"
+    side = "North" if hemisphere in _NORTH else "South" if hemisphere in _SOUTH else ""
+    before, zones = datum.utm.get(side, (0, 0))
+    return f"EPSG:{before + number}" if 1 <= number <= zones else None
 
 
 def geo_entries(geo: Geo) -> list[Entry]:
@@ -104,12 +122,15 @@ def geo_entries(geo: Geo) -> list[Entry]:
         return []
     if rotation and not south_up and not math.isclose(width, height, rel_tol=1e-9):
         return []
-    projection, *rest = _projection(geo.crs)
+    crs = geo.crs
+    if _projection(crs) == ["Arbitrary"]:
+        crs = epsg_wkt(_code(crs)) or crs
+    projection, *rest = _projection(crs)
     turned = [f"rotation={rotation!r}"] if rotation else []
     numbers = [number_text(number) for number in (1, 1, x, y, width, height)]
     entries = [("map info", "{" + ", ".join([projection, *numbers, *rest, *turned]) + "}")]
-    if geo.crs and _WKT.match(geo.crs) and not set("{}") & set(geo.crs):
-        entries.append(("coordinate system string", "{" + geo.crs + "}"))
+    if crs and _WKT.match(crs) and not set("{}") & set(crs):
+        entries.append(("coordinate system string", "{" + crs + "}"))
     return entries
 
 
@@ -168,20 +189,22 @@ def number_text(number: float) -> str:
 
 def _projection(crs: str | None) -> list[str]:
     """The first item of `map info` for a reference system, and those after the pixel size."""
-    kind, _, code = (crs or "").partition(":")
-    if kind == "EPSG" and code == "4326":
-        return ["Geographic Lat/Lon", "WGS-84", "units=Degrees"]
-    if (
-        kind == "EPSG"
-        and len(code) == 5
-        and code[:3] in ("326", "327")
-        and 1 <= int(code[3:]) <= 60
-    ):
-        side = "North" if code[:3] == "326" else "South"
-        return ["UTM", str(int(code[3:])), side, "WGS-84", "units=Meters"]
-    if kind.startswith("GEOG"):
+    if crs and crs.startswith("GEOG"):
         return ["Geographic Lat/Lon", "units=Degrees"]
+    code = _code(crs)
+    for datum in _DATUMS.values():
+        if code == datum.degrees:
+            return ["Geographic Lat/Lon", datum.name, "units=Degrees"]
+        for side, (before, zones) in datum.utm.items():
+            if 1 <= code - before <= zones:
+                return ["UTM", str(code - before), side, datum.name, "units=Meters"]
     return ["Arbitrary"]
+
+
+def _code(crs: str | None) -> int:
+    """That of the EPSG registry, 0 where a system has none."""
+    kind, _, code = (crs or "").partition(":")
+    return (to_integer(code) or 0) if kind == "EPSG" else 0
 
 
 def _place_moved(texts: list[str], row: int, col: int) -> Mapping[int, float] | None:

@@ -18,11 +18,12 @@ from pathlib import Path
 
 import h5py
 
+from hsisr.formats._epsg import epsg_wkt
 from hsisr.formats._metadata import Value
 from hsisr.formats._variables import Variable
 from hsisr.formats.hdf5.coordinates import Lines, Transform, reconciled
 from hsisr.formats.hdf5.values import Place, Plain, read_values, text
-from hsisr.formats.hdf5.wkt import cf_mapping, epsg_wkt
+from hsisr.formats.hdf5.wkt import cf_mapping
 
 IN_SENSOR_GEOMETRY = (
     "in the geometry of the sensor: where each pixel lies on the ground is not carried over"

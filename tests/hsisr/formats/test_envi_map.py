@@ -144,6 +144,10 @@ def test_the_reference_pixel_lies_at_its_coordinates_and_steps_have_the_pixels_l
         "UTM, 1, 1, 5e5, 46e5, 30, 30, 15, T, WGS-84, units  meters, rotation  0.000",
         "UTM , 1 , 1 , 5e5 , 46e5 , 17 , 17 , 11 , North , WGS-84 , units=Meters , rotation=56.00",
         "Geographic Lat/Lon, 1.5, 1.5, 10, 50, 0.1, 0.1, WGS-84, units=Degrees",
+        "UTM, 1, 1, 5e5, 46e5, 30, 30, 17, North, North America 1983, units=Meters",
+        "UTM, 1, 1, 5e5, 46e5, 30, 30, 11, North, North America 1927, units=Meters",
+        "Geographic Lat/Lon, 1, 1, -80, 50, 0.1, 0.1, North America 1983, units=Degrees",
+        "Geographic Lat/Lon, 1, 1, -80, 50, 0.1, 0.1, North America 1927, units=Degrees",
     ],
 )
 def test_place_and_reference_system_are_those_that_gdal_reads(tmp_path: Path, text: str) -> None:
@@ -161,6 +165,8 @@ def test_place_and_reference_system_are_those_that_gdal_reads(tmp_path: Path, te
     [
         ("UTM, 1, 1, 5e5, 46e5, 30, 30, 32, North", "has no code"),
         ("UTM, 1, 1, 5e5, 46e5, 30, 30, 32, North, North America 1927", "has no code"),
+        ("UTM, 1, 1, 5e5, 46e5, 30, 30, 17, South, North America 1983", "has no code"),
+        ("UTM, 1, 1, 5e5, 46e5, 30, 30, 17, North, European 1950", "has no code"),
         ("UTM, 1, 1, 5e5, 46e5, 30, 30, 61, North, WGS-84", "has no code"),
         ("UTM, 1, 1, 5e5, 46e5, 30, 30, 32, S, WGS-84", "has no code"),
         ("Lambert Conformal Conic, 1, 1, 5e5, 46e5, 30, 30, WGS-84", "has no code"),
@@ -247,6 +253,12 @@ def test_rational_coefficients_describe_the_same_ground(tmp_path: Path) -> None:
         "EPSG:32632",
         "EPSG:32701",
         "EPSG:4326",
+        "EPSG:26911",
+        "EPSG:26711",
+        "EPSG:4269",
+        "EPSG:4267",
+        "EPSG:25832",
+        "EPSG:4258",
         CRS.from_epsg(3035).to_wkt(version="WKT1_ESRI"),
         None,
     ],
@@ -261,7 +273,10 @@ def test_the_place_of_a_scene_from_another_format_is_one_that_gdal_reads(
     with create_cube(tmp_path / "a.img", spec, "envi") as writer:
         write_block(writer, spec.window, np.zeros(spec.shape, np.float32))
     with open_cube(tmp_path / "a.img") as cube:
-        assert same_place(cube.spec.geo, geo)
+        found = cube.spec.geo
+    assert found is not None
+    assert same_place(Geo(found.transform, crs), geo)
+    assert (found.crs and CRS.from_string(found.crs)) == (crs and CRS.from_string(crs))
     assert_same_corners(gdal_corners(tmp_path / "a.img"), list(geo.corners(5, 6)))
     if crs is not None:
         with rasterio.open(tmp_path / "a.img") as file:

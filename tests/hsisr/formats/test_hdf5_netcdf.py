@@ -16,8 +16,9 @@ from rasterio.env import Env
 
 from hsisr.cube import CubeSpec, Geo, Spectrum
 from hsisr.formats import create_cube, open_cube
+from hsisr.formats._epsg import epsg_wkt
 from hsisr.formats._variables import Origin
-from hsisr.formats.hdf5.wkt import cf_mapping, epsg_wkt
+from hsisr.formats.hdf5.wkt import cf_mapping
 from hsisr.window import Window
 
 with Env() as _environment:
