@@ -27,8 +27,8 @@ _FEW = 0.001
 
 def warn_of_noise(seen: Survey, spec: CubeSpec) -> None:
     """Warn of bands that are mostly noise, since unmixing weighs all bands alike."""
+    from hsisr.scene.selection import stretches
     from hsisr.scene.spectra import good_bands
-    from hsisr.unmixing.library import stretches
 
     good = good_bands(spec)
     noise = seen.noise & good

@@ -75,6 +75,7 @@ def command(
     protocol: Protocol = None,
     tokens: Tokens = 0,
     validation: Validation = None,
+    bands: options.Bands = None,
     var: options.Var = None,
     axes: options.Axes = None,
     overwrite: options.Overwrite = False,
@@ -88,7 +89,7 @@ def command(
     from hsisr.data.cutting import Layout
 
     if protocol is not None:
-        settled = (degradation, split, gap, tokens or None, validation, var, axes)
+        settled = (degradation, split, gap, tokens or None, validation, bands, var, axes)
         _require_unsettled(protocol, *settled)
         _require_new(output, [], overwrite=overwrite)
         _work(output, _published(protocol, scenes, scale, output), tokens)
@@ -104,7 +105,7 @@ def command(
     prepare = _tokens(output, layouts, tokens) if tokens else _blocks(output, layouts[0])
     with ExitStack() as stack:
         training, validating = (
-            [stack.enter_context(shared.open_scene(path, var, axes)) for path in paths]
+            [stack.enter_context(shared.open_scene(path, var, axes, bands=bands)) for path in paths]
             for paths in (scenes, known)
         )
         _require_apart(training, validating)

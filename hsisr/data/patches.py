@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hsisr.cube import Block, Cube, Spectrum, spectral_mismatch
 from hsisr.data.cutting import Layout, cut
 from hsisr.errors import InputError
 from hsisr.files import explained, write_json
 from hsisr.scene.degraded import degrade_block
+from hsisr.scene.selection import stretches
 from hsisr.window import Window
 from hsisr.wording import counted
 
@@ -193,21 +195,25 @@ def store(
     total = sum(len(source.parts) for source in sources)
     entries: list[dict[str, Any]] = []
     scenes, spec = [], None
+    held = np.zeros(0, np.bool_)
     for source in sources:
         with source.opened() as cube:
             if spec is None:
                 spec = cube.spec
+                held = np.zeros(spec.bands, np.bool_)
                 _begin(folder)
             scenes.append(describe(cube))
             for split, window in source.parts:
                 high = cube.read(window)
                 if split == "train":
                     peak.take(high)
+                    held |= np.isfinite(high).any((1, 2))
                 names = _save_pair(folder, f"{split}_{len(entries):04d}", high, scale, operator)
                 place = {"scene": cube.files[0].name, "window": asdict(window)}
                 entries.append({"split": split, **place, **names})
                 yield len(entries), total
     assert spec is not None
+    _require_held(held, spec.spectrum)
     manifest = {
         "scale": scale,
         "degradation": operator,
@@ -273,6 +279,16 @@ class _Sample:
                 hint="check the scene: hsisr info SCENE",
             )
         return peak
+
+
+def _require_held(held: NDArray[np.bool_], spectrum: Spectrum | None) -> None:
+    """Raise `InputError` if only some bands (B,) hold data: no pixel could be trained with."""
+    if held.any() and not held.all():
+        empty = f"{counted((~held).sum(), 'band')}, {stretches(~held, spectrum)}"
+        raise InputError(
+            f"the training pixels hold no data in {empty}",
+            hint=f"leave out what is empty: --bands {stretches(held, spectrum)}",
+        )
 
 
 def _require_alike(cubes: Sequence[Cube]) -> None:

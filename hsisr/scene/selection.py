@@ -6,7 +6,10 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 
-from hsisr.cube import Cube, Geo
+import numpy as np
+from numpy.typing import NDArray
+
+from hsisr.cube import Cube, Geo, Spectrum
 from hsisr.errors import UsageError
 from hsisr.scene.view import View
 from hsisr.window import Window
@@ -81,6 +84,18 @@ def bands_named(text: str, cube: Cube) -> tuple[int, ...]:
     """
     named = [band for item in text.split(",") for band in _bands(item.strip(), cube)]
     return tuple(dict.fromkeys(named))
+
+
+def stretches(bands: NDArray[np.bool_], spectrum: Spectrum | None) -> str:
+    """Bands in the words of `--bands`: by wavelength where that is known, else by number."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([0], bands.astype(int), [0]))))
+    if spectrum is None:
+        return ",".join(f"{a + 1}-{b}" for a, b in edges.reshape(-1, 2))
+    centres = np.array(spectrum.centres_nm)
+    pairs = ((centres[a:b].min(), centres[a:b].max()) for a, b in edges.reshape(-1, 2))
+    return ",".join(
+        f"{np.floor(low * 100) / 100:g}-{np.ceil(high * 100) / 100:g}nm" for low, high in pairs
+    )
 
 
 def _bands(item: str, cube: Cube) -> Iterator[int]:

@@ -17,7 +17,9 @@ from torch import Tensor
 from hsisr.cube import Block, Cube, CubeSpec
 from hsisr.errors import InputError
 from hsisr.scene import gaps
+from hsisr.scene.selection import stretches
 from hsisr.window import Window
+from hsisr.wording import counted
 from hsisr_models.subspace import Moments, Subspace
 
 SPECTRA = 20_000
@@ -180,10 +182,17 @@ def _complete(block: Block, good: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _incomplete(cube: Cube) -> InputError:
+    """Why no pixel is complete; the scene is read once more for that."""
+    good, held = good_bands(cube.spec), np.zeros(cube.spec.bands, np.bool_)
+    for block in _blocks(cube, strips(cube.spec)):
+        held |= np.isfinite(block).any((1, 2))
+    empty = int((good & ~held).sum())
+    told, hint = "", f"hsisr info {cube.files[0]}"
+    if empty and (good & held).any():
+        told = f"; {counted(empty, 'band')} without any"
+        hint = f"leave out what is empty: --bands {stretches(good & held, cube.spec.spectrum)}"
     return InputError(
-        "no pixel holds data in all of its bands",
-        where=cube.files[0],
-        hint=f"hsisr info {cube.files[0]}; mark bands without data as bad (bbl)",
+        f"no pixel holds data in all of its bands{told}", where=cube.files[0], hint=hint
     )
 
 

@@ -19,6 +19,7 @@ from hsisr.formats.envi.library import labels_beside
 from hsisr.formats.envi.library import read_library as read_envi
 from hsisr.formats.envi.table import read_spectra_table
 from hsisr.scene.resampling import covered, weights
+from hsisr.scene.selection import stretches
 from hsisr.scene.spectra import good_bands
 from hsisr.unmixing.agreement import Matrix, angles
 from hsisr.wording import counted
@@ -230,16 +231,4 @@ def _same(want: Spectrum, have: Spectrum) -> bool:
     centres = np.array(want.centres_nm), np.array(have.centres_nm)
     return len(centres[0]) == len(centres[1]) and bool(
         np.abs(centres[0] - centres[1]).max() <= _SAME_NM
-    )
-
-
-def stretches(bands: NDArray[np.bool_], spectrum: Spectrum | None) -> str:
-    """Bands in the words of `--bands`: by wavelength where that is known, else by number."""
-    edges = np.flatnonzero(np.diff(np.concatenate(([0], bands.astype(int), [0]))))
-    if spectrum is None:
-        return ",".join(f"{a + 1}-{b}" for a, b in edges.reshape(-1, 2))
-    centres = np.array(spectrum.centres_nm)
-    pairs = ((centres[a:b].min(), centres[a:b].max()) for a, b in edges.reshape(-1, 2))
-    return ",".join(
-        f"{np.floor(low * 100) / 100:g}-{np.ceil(high * 100) / 100:g}nm" for low, high in pairs
     )

@@ -89,6 +89,23 @@ def test_what_cannot_be_cut_is_refused_and_leaves_nothing(
     assert not (tmp_path / "run").exists()
 
 
+def test_bands_without_data_are_left_out_by_the_command_that_is_told(make_scene, hsisr, tmp_path):
+    numbers = stored(*mixed())
+    numbers[[0, 7, 8]] = FILL
+    command = "prepare", make_scene(numbers=numbers), "--scale", "2", "-o", tmp_path / "run"
+    ended = hsisr(*command)
+    assert ended.code == 3
+    assert "no data in 3 bands" in ended.first
+    assert not (tmp_path / "run" / "data" / "manifest.json").exists()
+    told = ended.err.split("--bands ")[1].split()[0]
+    assert hsisr(*command, "--bands", told).code == 0
+    manifest = json.loads((tmp_path / "run" / "data" / "manifest.json").read_text())
+    assert manifest["bands"] == 21
+    high = np.load(tmp_path / "run" / "data" / manifest["blocks"][0]["high"])
+    kept = np.delete(numbers, [0, 7, 8], 0)[:, : high.shape[1], : high.shape[2]]
+    np.testing.assert_allclose(np.nan_to_num(high, nan=FILL / 1e4), kept / 1e4, atol=1e-6)
+
+
 def test_scenes_with_other_bands_are_not_mixed(world, make_scene, hsisr, tmp_path):
     fewer = make_scene(numbers=np.ones((7, 64, 48), np.int16), wavelength=None, fwhm=None)
     ended = hsisr("prepare", world.header, fewer, "--scale", "2", "-o", tmp_path / "run")

@@ -93,14 +93,14 @@ def a_band_without_data(make, world, folder):
     numbers = _mixed(world)
     numbers[5] = -9999
     said = "no pixel holds data in all of its bands"
-    return Bad(make(numbers=numbers.astype("<i2")), ("-p", 3), INPUT, said, "bbl")
+    return Bad(make(numbers=numbers.astype("<i2")), ("-p", 3), INPUT, said, "--bands 450-")
 
 
 def a_band_without_data_that_is_to_tell_how_many(make, world, folder):
     numbers = _mixed(world)
     numbers[5] = -9999
     said = "no pixel holds data in all of its bands"
-    return Bad(make(numbers=numbers.astype("<i2")), ("-p", "auto"), INPUT, said, "bbl")
+    return Bad(make(numbers=numbers.astype("<i2")), ("-p", "auto"), INPUT, said, "--bands 450-")
 
 
 def nothing_but_holes(make, world, folder):

@@ -211,8 +211,16 @@ def test_statistics_are_the_same_however_the_scene_is_read(
 def test_statistics_need_a_complete_pixel(scene: Scene) -> None:
     block = scene(5, 9, 7)
     block[2] = np.nan
-    with pytest.raises(InputError, match="no pixel holds data in all of its bands"):
+    with pytest.raises(InputError, match="in all of its bands; 1 band without any") as caught:
         statistics_of(cube_of(block))
+    assert caught.value.hint == "leave out what is empty: --bands 400-410nm,430-440nm"
+    block[2, 0] = block[0, 1:] = 1
+    block[0, 0] = np.nan
+    block[2, 1:] = np.nan
+    with pytest.raises(InputError, match=r"in all of its bands$") as caught:
+        statistics_of(cube_of(block))
+    assert caught.value.hint is not None
+    assert "hsisr info" in caught.value.hint
 
 
 def test_neighbours_are_compared_as_by_numpy(scene: Scene) -> None:
