@@ -25,6 +25,9 @@ from hsisr.window import Window
 
 _OVERVIEW, _MASK = 1, 4
 """Bits of NewSubfileType."""
+_ALPHA = (1, 2)
+"""Values of ExtraSamples."""
+_MASKED = "the mask is not applied; gdalwarp -dstnodata NUMBER IN.tif OUT.tif does so"
 
 
 @dataclass
@@ -72,6 +75,8 @@ def open_tiff(path: Path, options: ReadOptions) -> TiffCube:
 def _open(path: Path, file: BinaryIO, options: ReadOptions) -> TiffCube:
     notes: Notes = []
     images = _images(file, notes)
+    if path.with_name(f"{path.name}.msk").is_file() and _MASKED not in notes:
+        notes.append(_MASKED)
     samples = len(images) * images[0].samplesperpixel
     items, files = read_items(path, images[0], samples, notes)
     nodata = read_nodata(images[0], items, notes)
@@ -107,7 +112,7 @@ def _images(file: BinaryIO, notes: Notes) -> list[tifffile.TiffPage]:
     if not images:
         raise MalformedError("the file holds overviews or masks, but no image")
     if any(ifd.subfiletype & _MASK for ifd in ifds):
-        notes.append("the mask of the file is not applied")
+        notes.append(_MASKED)
     return images
 
 
@@ -133,6 +138,11 @@ def _note_pixels(
         notes.append(f"no SampleFormat: the samples are taken as {dtype.newbyteorder('=')}")
     if nodata is not None and dtype.kind != "f" and not _occurs(nodata, dtype):
         notes.append(f"the no-data value {nodata:g} cannot occur in {dtype.newbyteorder('=')}")
+    if (extra := ifd.extrasamples) and extra[-1] in _ALPHA:
+        last = ifd.samplesperpixel
+        notes.append(
+            f"band {last} is an alpha channel, taken as data; without: --bands 1-{last - 1}"
+        )
     told = _told_shape(ifd)
     if told is not None and [n for n in told if n != 1] != [n for n in shape if n != 1]:
         notes.append(f"the description tells of an array of {told!s:.60}; the tags are followed")

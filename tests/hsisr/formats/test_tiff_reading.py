@@ -12,6 +12,8 @@ import rasterio
 import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rasterio import Affine
+from rasterio.vrt import WarpedVRT
 
 from hsisr.errors import InputError, UsageError
 from hsisr.formats import ReadOptions, open_cube, tiff
@@ -258,17 +260,34 @@ def test_axes_apply_to_bands_interleaved_by_pixel(tmp_path: Path) -> None:
     np.testing.assert_array_equal(whole(path, "XYB"), cube.transpose(0, 2, 1))
 
 
-def test_overviews_and_masks_are_passed_over(tmp_path: Path) -> None:
+@pytest.mark.parametrize("inside", [True, False])
+def test_overviews_and_masks_are_passed_over(tmp_path: Path, inside: bool) -> None:
     cube = samples("uint16")
     path = tmp_path / "scene.tif"
-    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
-        write_with_gdal(path, cube, compress="deflate", tiled=True, blockxsize=16, blockysize=16)
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=inside):
+        tiles = {"compress": "deflate", "tiled": True, "blockxsize": 16, "blockysize": 16}
+        write_with_gdal(path, cube, **tiles, crs="EPSG:32633", transform=Affine(2, 0, 9, 0, -2, 9))
         with rasterio.open(path, "r+") as file:
             file.write_mask(np.zeros((ROWS, COLS), bool))
             file.build_overviews([2, 4])
     with tiff.read(path, ReadOptions()) as scene:
         np.testing.assert_array_equal(scene.read(scene.spec.window), cube)
-        assert "the mask of the file is not applied" in scene.notes
+        assert sum("the mask is not applied" in note for note in scene.notes) == 1
+    # the warper of GDAL, which gdalwarp runs, applies it
+    with rasterio.open(path) as file, WarpedVRT(file, nodata=7) as applied:
+        assert (applied.read() == 7).all()
+
+
+def test_an_alpha_channel_is_a_band_and_noted(tmp_path: Path) -> None:
+    cube = samples("uint8", 4)
+    path = tmp_path / "scene.tif"
+    write_with_gdal(path, cube, photometric="rgb", alpha="yes")
+    with open_cube(path) as scene:
+        np.testing.assert_array_equal(scene.read(scene.spec.window), cube)
+        assert any("band 4 is an alpha channel" in note for note in scene.notes)
+    write_with_gdal(path, cube, photometric="minisblack", alpha="no")
+    with open_cube(path) as scene:
+        assert scene.notes == ()
 
 
 def test_parts_never_written_are_no_data_or_zero(tmp_path: Path) -> None:
