@@ -26,6 +26,7 @@ ARRAY_SHAPE = '{"shape":'
 _DERIVED = ("Band_", "TIFFTAG_", "AREA_OR_POINT")
 """How items begin that repeat what is said elsewhere."""
 _LONGEST = 1 << 20
+_XML_HEAD = 1 << 12
 
 Notes = list[str]
 
@@ -100,9 +101,14 @@ def read_fields(
 
 def _description(ifd: tifffile.TiffPage, items: Items) -> str | None:
     text = ifd.description[:_LONGEST]
-    if not text or text.startswith(ARRAY_SHAPE):
+    if not text or _tells_of_pages(text):
         return items.get(("", None, "description"))
     return text
+
+
+def _tells_of_pages(text: str) -> bool:
+    """Whether it is how tifffile, ImageJ or OME order the images of this very file."""
+    return text.startswith((ARRAY_SHAPE, "ImageJ=")) or "<OME" in text[:_XML_HEAD]
 
 
 def _place(

@@ -304,3 +304,19 @@ def test_a_file_ends_with_its_last_sample(tmp_path: Path) -> None:
         page = file.pages[0]
         assert page.dataoffsets[-1] + page.databytecounts[-1] == path.stat().st_size
         assert sum(page.databytecounts) == spec.nbytes
+
+
+@pytest.mark.parametrize("kind", ["ome", "imagej", "shaped"])
+def test_a_result_does_not_tell_of_the_images_of_its_source(tmp_path: Path, kind: str) -> None:
+    source, target = tmp_path / f"source.{kind}.tif", tmp_path / "target.tif"
+    pixels = np.arange(4 * 6 * 5, dtype=np.uint16).reshape(4, 6, 5)
+    order = {"metadata": {"axes": "CYX"}, "photometric": "minisblack"}
+    tifffile.imwrite(source, pixels, imagej=kind == "imagej", **order)
+    with tifffile.TiffFile(source) as file:
+        assert getattr(file, f"is_{kind}")
+    with open_cube(source) as cube:
+        spec = cube.spec.upscaled(2)
+    written(target, spec)
+    with tifffile.TiffFile(target) as file:
+        assert not any((file.is_ome, file.is_imagej, file.is_shaped))
+        assert file.series[0].shape == (4, 12, 10)
