@@ -23,7 +23,10 @@ READ_ONLY = ("png",)
 """That are asked last."""
 
 _HEAD = 4096
-_READABLE = "ENVI (with its .hdr), TIFF, MAT, HDF5 or NumPy files can be read, and PNG bands"
+_READABLE = (
+    "ENVI (with its .hdr), TIFF, MAT, HDF5 or NumPy files can be read, and PNG bands; "
+    "GDAL converts most others: gdal_translate -of ENVI IN OUT.img"
+)
 
 
 @dataclass(frozen=True)
@@ -79,12 +82,18 @@ def open_cube(path: str | Path, options: ReadOptions | None = None) -> Cube:
     path = Path(path)
     module = recognised(path)
     if module is None:
-        raise InputError(
-            "not a format that hsisr knows",
-            where=path,
-            hint=_READABLE if path.suffix.lower() != ".xml" else "name the image that it describes",
-        )
+        raise InputError("not a format that hsisr knows", where=path, hint=_advice(path))
     return module.read(path, options or ReadOptions())
+
+
+def _advice(path: Path) -> str:
+    """What to do with a file of no known format."""
+    if path.suffix.lower() == ".xml":
+        return "name the image that it describes"
+    header = path.with_suffix(".hdr")
+    if header.is_file():
+        return f"if {header.name} is its ENVI header, copy that to {path.name}.hdr"
+    return _READABLE
 
 
 def recognised(path: Path) -> Format | None:

@@ -49,8 +49,12 @@ def find_data(header: Path) -> Path:
     found = _distinct(data_names(header))
     if not found:
         stem = header.with_suffix("").name
+        near = (path for path in header.parent.iterdir() if path.stem == stem and path != header)
+        others = sorted(path.name for path in near)
         raise InputError(
-            f"has no data file; looked for {stem} and {stem} with {', '.join(DATA)}", where=header
+            f"has no data file; looked for {stem} and {stem} with {', '.join(DATA)}",
+            where=header,
+            hint=f"if it describes {others[0]}, copy it to {others[0]}.hdr" if others else None,
         )
     if len(found) > 1:
         names = ", ".join(path.name for path in found)

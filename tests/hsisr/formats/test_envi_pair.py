@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,20 @@ def test_several_data_files_are_refused_by_name_unless_one_is_named(tmp_path: Pa
         open_cube(header)
     with open_cube(tmp_path / "scene.dat") as cube:
         assert cube.read(cube.spec.window).item() == 1
+
+
+@pytest.mark.parametrize("named", ["scene.hdr", "scene.rad"])
+def test_data_of_another_ending_are_found_once_the_header_is_copied_as_told(
+    tmp_path: Path, named: str
+) -> None:
+    header = scene(tmp_path, data="scene.rad", value=7)
+    with pytest.raises(InputError) as caught:
+        open_cube(tmp_path / named)
+    assert caught.value.hint is not None
+    assert caught.value.hint.endswith("to scene.rad.hdr")
+    shutil.copy(header, tmp_path / "scene.rad.hdr")
+    with open_cube(tmp_path / "scene.rad") as cube:
+        assert cube.read(cube.spec.window).item() == 7
 
 
 def test_of_two_headers_the_one_named_after_the_whole_data_file_counts(tmp_path: Path) -> None:
