@@ -7,7 +7,7 @@ Source: OGC GeoTIFF 1.1 (19-008r4). The tags place either the upper left corner 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -149,6 +149,30 @@ def transform_tags(transform: Transform) -> list[Tag]:
         ]
     matrix = (a, b, 0.0, c, d, e, 0.0, f, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0)
     return [(MATRIX, "d", 16, matrix, True)]
+
+
+def read_ties(tags: Mapping[int, Sequence[float]], keys: GeoKeys | None) -> tuple[float, ...]:
+    """Ground control points, six numbers each, whose columns and rows count from the corner."""
+    ties = tuple(map(float, tags.get(TIEPOINTS, ())))
+    if len(ties) % 6 or not all(map(math.isfinite, ties)):
+        raise MalformedError("the ground control points are not sixfold numbers")
+    half = 0.5 if keys is not None and keys.places_centres else 0.0
+    return _counted(ties, lambda place, _: place + half)
+
+
+def scaled_ties(ties: Sequence[float], scale: int) -> tuple[float, ...]:
+    """Ground control points for a grid `scale` times finer."""
+    return _counted(ties, lambda place, _: place * scale)
+
+
+def moved_ties(ties: Sequence[float], row: int, col: int) -> tuple[float, ...]:
+    """Ground control points for a grid that begins at `row` and `col`."""
+    return _counted(ties, lambda place, axis: place - (col, row)[axis])
+
+
+def _counted(ties: Sequence[float], rule: Callable[[float, int], float]) -> tuple[float, ...]:
+    """Ground control points with a rule applied to each column (axis 0) and row (1)."""
+    return tuple(rule(tie, i % 6) if i % 6 < 2 else tie for i, tie in enumerate(ties))
 
 
 def scaled_rpc(rpc: Sequence[float], scale: int) -> tuple[float, ...]:

@@ -20,11 +20,14 @@ from hsisr.formats.tiff.bands import band_items
 from hsisr.formats.tiff.gdal_metadata import Items, render_side_file, render_tag
 from hsisr.formats.tiff.geotiff import (
     RPC,
+    TIEPOINTS,
     GeoKeys,
     Tag,
     epsg_keys,
     moved_rpc,
+    moved_ties,
     scaled_rpc,
+    scaled_ties,
     transform_tags,
 )
 from hsisr.formats.tiff.layout import layout_of, stored_axes, tile_table
@@ -50,12 +53,16 @@ class TiffNative:
     keys: GeoKeys | None = None
     rpc: tuple[float, ...] | None = None
     """Rational polynomial coefficients, for the grid of the file."""
+    ties: tuple[float, ...] = ()
+    """Ground control points of a file that has no transform, for its grid."""
     items: tuple[tuple[str, str], ...] = ()
     """GDAL's metadata of the whole raster."""
 
     def part(self, bands: Sequence[int], window: Window) -> TiffNative:
         """The same for a window: what is said of bands is in the spec."""
-        return replace(self, rpc=self.rpc and moved_rpc(self.rpc, window.row, window.col))
+        row, col = window.row, window.col
+        rpc, ties = self.rpc and moved_rpc(self.rpc, row, col), moved_ties(self.ties, row, col)
+        return replace(self, rpc=rpc, ties=ties)
 
 
 def render_header(spec: CubeSpec) -> bytes:
@@ -141,10 +148,13 @@ def _tags(spec: CubeSpec) -> list[Tag]:
         tags.append((NODATA, "s", 0, f"{spec.nodata:.17g}", True))
     if native.rpc is not None:
         tags.append((RPC, "d", len(native.rpc), scaled_rpc(native.rpc, spec.zoom), True))
+    keys = _keys(spec)
     if spec.geo is not None:
-        keys = _keys(spec)
-        tags += transform_tags(spec.geo.transform) + (keys.of_areas().tags() if keys else [])
-    return tags
+        tags += transform_tags(spec.geo.transform)
+    elif native.ties:
+        ties, keys = scaled_ties(native.ties, spec.zoom), native.keys
+        tags.append((TIEPOINTS, "d", len(ties), ties, True))
+    return tags + (keys.of_areas().tags() if keys else [])
 
 
 def _keys(spec: CubeSpec) -> GeoKeys | None:

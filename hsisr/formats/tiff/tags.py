@@ -83,7 +83,7 @@ def read_fields(
     """The fields of a `CubeSpec` that the tags and `items` describe."""
     fields, assumed = read_bands(items, bands)
     notes += assumed
-    geo, keys = _place(ifd, file, items, notes)
+    geo, keys, ties = _place(ifd, file, items, notes)
     rpc = _numbers(ifd, geotiff.RPC)
     carried = (
         (name, text)
@@ -93,6 +93,7 @@ def read_fields(
     native = TiffNative(
         crs=keys.crs if keys else None,
         keys=keys,
+        ties=ties,
         rpc=rpc if len(rpc) == 92 and all(map(math.isfinite, rpc)) else None,
         items=tuple(carried),
     )
@@ -113,7 +114,9 @@ def _tells_of_pages(text: str) -> bool:
 
 def _place(
     ifd: tifffile.TiffPage, file: BinaryIO, items: Items, notes: Notes
-) -> tuple[Geo | None, geotiff.GeoKeys | None]:
+) -> tuple[Geo | None, geotiff.GeoKeys | None, tuple[float, ...]]:
+    """The place on the map, the keys of its system, and ground control points if it has none."""
+    ties: tuple[float, ...] = ()
     try:
         tags = {code: _numbers(ifd, code) for code in geotiff.NUMBERS if code in ifd.tags}
         keys = geotiff.read_keys(tags, _raw_text(ifd, file, geotiff.TEXTS))
@@ -122,15 +125,17 @@ def _place(
             transform = geotiff.read_transform(tags, keys)
         else:
             transform = geotiff.parse_transform(aside)
+        if transform is None:
+            ties = geotiff.read_ties(tags, keys)
     except (ValueError, TypeError) as error:
         notes.append(f"the position on the map is ignored: {error}")
-        return None, None
+        return None, None, ()
     if transform is None:
-        if geotiff.TIEPOINTS in tags:
-            notes.append("ground control points are not used")
-        return None, None
+        if ties:
+            notes.append("ground control points are not used; a TIFF result has them too")
+        return None, keys if ties else None, ties
     crs = items.get((ROLE, None, "srs")) or (keys.crs if keys else None)
-    return Geo(transform, crs), keys
+    return Geo(transform, crs), keys, ()
 
 
 def _numbers(ifd: tifffile.TiffPage, code: int) -> tuple[Any, ...]:

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 import rasterio
 import tifffile
+from rasterio.control import GroundControlPoint
 from rasterio.rpc import RPC
 from rasterio.transform import RPCTransformer
 
 from hsisr.cube import Geo
 from hsisr.encoding import write_block
 from hsisr.formats import create_cube, open_cube
+from hsisr.scene.selection import selected
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 
@@ -148,7 +150,38 @@ def test_ground_control_points_are_noted(tmp_path: Path) -> None:
     with_tags(path, (33922, "d", 36, sum(points, ()), True))
     with open_cube(path) as cube:
         assert cube.spec.geo is None
-        assert "ground control points are not used" in cube.notes
+        assert any("ground control points are not used" in note for note in cube.notes)
+
+
+@pytest.mark.parametrize("kind", ["Area", "Point"])
+def test_ground_control_points_are_at_the_same_places(tmp_path: Path, kind: str) -> None:
+    source, target, part = (tmp_path / f"{name}.tif" for name in ("source", "target", "part"))
+    made_by_gdal(source, rasterio.Affine.identity(), None, point=False)
+    points = [
+        GroundControlPoint(row, col, 10 + col / 100, 50 - row / 70 - col / 900, 7.5)
+        for row, col in ((0, 0), (0, 6.5), (4.25, 0), (5, 7))
+    ]
+    with rasterio.open(source, "r+") as file:
+        file.update_tags(AREA_OR_POINT=kind)
+        file.gcps = points, rasterio.CRS.from_epsg(4258)
+    with rasterio.open(source) as file:
+        # for points, GDAL itself does not read what it wrote
+        points, _ = file.gcps
+    upscaled(source, target, 4)
+    with open_cube(source) as cube:
+        spec = selected(cube, None, "1,2,3,4", None).spec
+        with create_cube(part, spec, "tiff") as writer:
+            write_block(writer, spec.window, np.zeros(spec.shape, np.float32))
+    for path, scale, row, col in ((target, 4, 0, 0), (part, 1, 1, 2)):
+        with rasterio.open(path) as file:
+            found, crs = file.gcps
+        assert crs.to_epsg() == 4258
+        for before, after in zip(points, found, strict=True):
+            assert (after.row, after.col) == (
+                (before.row - row) * scale,
+                (before.col - col) * scale,
+            )
+            assert (after.x, after.y, after.z) == (before.x, before.y, before.z)
 
 
 def test_a_system_without_a_place_in_the_registry_is_carried_as_it_is(tmp_path: Path) -> None:
