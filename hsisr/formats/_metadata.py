@@ -31,6 +31,7 @@ Value = tuple[float, ...] | str
 _ALIASES = {
     "wavelengths": "wavelength",
     "wavelength_nm": "wavelength",
+    "wavelength_3d": "wavelength",
     "center_wavelengths": "wavelength",
     "centre_wavelengths": "wavelength",
     "centers": "wavelength",

@@ -17,7 +17,7 @@ from hsisr.formats._axes import Axes
 from hsisr.formats._metadata import Value, candidates, is_text
 from hsisr.formats._variables import Variable
 from hsisr.formats.hdf5.coordinates import lines_of
-from hsisr.formats.hdf5.place import IN_SENSOR_GEOMETRY, is_swath, read_grid
+from hsisr.formats.hdf5.place import IN_SENSOR_GEOMETRY, has_place_of_pixels, is_swath, read_grid
 from hsisr.formats.hdf5.safe import require_readable
 from hsisr.formats.hdf5.values import Place, Plain, read_values, text
 
@@ -69,16 +69,17 @@ def read_description(
     sets = candidates(variables, cube)
     for variable in sets.values():
         require_readable(file[variable.name], path)
-    spectrum = sets.get("wavelength", cube).name
     places: list[Place] = [(variable.name, None) for variable in sets.values()]
     places += [(cube.name, key) for key in (*_ATTRIBUTES, *_UNITS, *_OTHERS)]
-    values = read_values(file, [*places, (spectrum, "units")], path)
+    # the `units` of the cube itself are those of its numbers
+    of_spectrum = [(v.name, "units") for key, v in sets.items() if key == "wavelength"]
+    values = read_values(file, [*places, *of_spectrum], path)
     own = {key: value for (name, key), value in values.items() if key and name == cube.name}
     metadata = {key: values.get((variable.name, None), ()) for key, variable in sets.items()}
     metadata |= {key: own[name] for name, key in _ATTRIBUTES.items() if name in own}
     metadata |= _neon(own)
     told = {key: value for key, plain in metadata.items() if (value := _value(key, plain))}
-    units = [values.get((spectrum, "units")), *map(own.get, _UNITS)]
+    units = [*map(values.get, of_spectrum), *map(own.get, _UNITS)]
     axes = _named_axes(own)
     grid, notes = _grid(file, variables, cube, axes, own, path)
     unit = next((text(unit) for unit in units if unit), None)
@@ -98,7 +99,10 @@ def _grid(
     lines = lines_of(cube, axes, own.get("DIMENSION_LIST", ()), variables)
     for name in lines or ():
         require_readable(file[name], path)
-    return read_grid(file, variables, cube, lines, text(own.get("grid_mapping", ())), path)
+    told, notes = read_grid(file, variables, cube, lines, text(own.get("grid_mapping", ())), path)
+    if not told and has_place_of_pixels(variables, cube):
+        return {}, (IN_SENSOR_GEOMETRY,)
+    return told, notes
 
 
 def _value(key: str, plain: Plain) -> Value | None:

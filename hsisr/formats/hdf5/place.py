@@ -54,6 +54,16 @@ def is_swath(variables: Sequence[Variable], cube: Variable) -> bool:
     return leads_elsewhere or cube.name.startswith("HDFEOS/SWATHS/")
 
 
+def has_place_of_pixels(variables: Sequence[Variable], cube: Variable) -> bool:
+    """Whether the file tells latitude and longitude of each pixel by itself."""
+    told = {
+        variable.base.lower()[:3]
+        for variable in variables
+        if len(variable.shape) == 2 and set(variable.shape) <= set(cube.shape)
+    }
+    return {"lat", "lon"} <= told
+
+
 def read_grid(
     file: h5py.File,
     variables: Sequence[Variable],

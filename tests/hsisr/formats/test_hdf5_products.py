@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import h5py
@@ -134,6 +134,50 @@ GROUP=GridStructure
 END_GROUP=GridStructure
 END
 """
+
+
+def pace(path: Path) -> np.ndarray:
+    """PACE's level 2: packed, and beside its wavelengths those of all bands of the sensor."""
+    stored = np.int16(values("YXB") * 10_000).clip(0)
+    with h5py.File(path, "w") as file:
+        cube = file.create_dataset("geophysical_data/Rrs", data=stored)
+        cube.attrs.update({"scale_factor": np.float32(2e-6), "add_offset": np.float32(0.05)})
+        cube.attrs.update({"_FillValue": np.int16(-32767), "units": np.bytes_("sr^-1")})
+        bands = file.create_group("sensor_band_parameters")
+        bands["wavelength"], bands["wavelength_3d"] = np.arange(286) + 300.0, CENTRES
+        bands["wavelength_3d"].attrs["units"] = "nm"
+        bands["wavelength_3d"].make_scale("wavelength_3d")
+        with_dimensions(file, cube, ("number_of_lines", "pixels_per_line"), (ROWS, COLS))
+        cube.dims[2].attach_scale(bands["wavelength_3d"])
+        for name in ("latitude", "longitude"):
+            file[f"navigation_data/{name}"] = np.zeros((ROWS, COLS), np.float32)
+    return stored
+
+
+def hypso(path: Path) -> np.ndarray:
+    """HYPSO's level 1: wavelengths are an attribute of the radiance, which has units of its own."""
+    stored = np.uint16(values("YXB").clip(0) * 10_000)
+    with h5py.File(path, "w") as file:
+        cube = file.create_dataset("products/Lt", data=stored)
+        cube.attrs.update({"wavelengths": CENTRES, "units": "W/m^2/micrometer/sr"})
+        with_dimensions(file, cube, ("lines", "samples", "bands"), stored.shape)
+        for name in ("latitude", "longitude"):
+            file[f"navigation/{name}"] = np.zeros((ROWS, COLS), np.float32)
+    return stored
+
+
+@pytest.mark.parametrize("make", [pace, hypso])
+def test_swaths_that_tell_the_place_of_each_pixel_have_a_spectrum(
+    tmp_path: Path, make: Callable[[Path], np.ndarray]
+) -> None:
+    stored = make(tmp_path / "s.nc")
+    gain, offset = (2e-6, 0.05) if make is pace else (1, 0)
+    with open_cube(tmp_path / "s.nc") as cube:
+        block = cube.read(cube.spec.window)
+        assert cube.spec.spectrum == Spectrum(NM[0])
+        assert cube.spec.geo is None
+        assert any(SWATH in note for note in cube.notes)
+    np.testing.assert_allclose(block, stored.transpose(2, 0, 1) * gain + offset, rtol=1e-6)
 
 
 def missing(stored: np.ndarray) -> np.ndarray:
