@@ -111,6 +111,10 @@ def command(
         bound.require(rows[1:])
 
 
+_UNLIKELY = 10.0
+"""Times as large as the truth, or as small, is no estimate of it."""
+
+
 @dataclass(frozen=True)
 class _Truth:
     """The images to score against, and how they were prepared."""
@@ -192,9 +196,25 @@ def _file_row(truth: _Truth, path: Path, terms: Terms, var: str | None, axes: st
                 f"has {counted(cube.spec.bands, 'band')}, the truth has {image.spec.bands}",
                 where=path,
             )
-        strips = strips_of(cube, image.spec.rows, image.spec.cols)
+        peaks: list[float] = []
+        strips = _watched(strips_of(cube, image.spec.rows, image.spec.cols), peaks)
         score = measure(image, strips, peak=terms.peak, ratio=terms.scale, preset=terms.metrics)
+    factor = max(peaks) / terms.peak
+    if math.isfinite(factor) and not 1 / _UNLIKELY < factor < _UNLIKELY:
+        shared.warn(
+            f"the largest value of {path} is {factor:.3g} times that of the truth; "
+            "are both in the same unit?"
+        )
     return average(str(path), [score])
+
+
+def _watched(strips: Strips, peaks: list[float]) -> Strips:
+    """Pass strips on, and gather the largest value of each."""
+    import numpy as np
+
+    for window, block in strips:
+        peaks.append(float(np.nanmax(block, initial=-np.inf)))
+        yield window, block
 
 
 def _table(rows: list[Row]) -> list[str]:

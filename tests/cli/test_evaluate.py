@@ -44,6 +44,16 @@ def test_a_known_error_is_measured_exactly(world, make_scene, hsisr):
     assert row["cc"] == pytest.approx(1, abs=1e-6)
 
 
+@pytest.mark.parametrize(("factor", "told"), [("1", "1e+04 times"), ("2e4", None), ("1e6", "0.01")])
+def test_an_estimate_in_another_unit_is_told_of(factor, told, world, make_scene, hsisr):
+    numbers = np.fromfile(world.data, "<i2").reshape(64, 24, 48).transpose(1, 0, 2)
+    estimate = make_scene("other", numbers, reflectance_scale_factor=factor)
+    ended = hsisr("evaluate", world.header, estimate, "--scale", "2")
+    assert ended.code == 0
+    assert ("are both in the same unit?" in ended.err) is (told is not None)
+    assert (told or "") in ended.err
+
+
 def test_a_flawless_estimate_is_infinite_in_words_and_null_in_json(world, hsisr):
     command = ("evaluate", world.header, world.data, "--scale", "2")
     assert hsisr(*command).out.splitlines()[2].split()[1] == "inf"
