@@ -58,7 +58,7 @@ def cut(spec: CubeSpec, layout: Layout, where: Path | None = None) -> dict[str, 
         if min(stop - start, breadth // layout.scale) < _SMALLEST:
             raise InputError(
                 f"the scene of {spec.rows} x {spec.cols} pixels is too small to be split at scale "
-                f"{layout.scale}: its {split} part would be {stop - start} x "
+                f"{layout.scale}: its {split} part would be {max(stop - start, 0)} x "
                 f"{breadth // layout.scale} low-resolution pixels, {_SMALLEST} are needed",
                 where=where,
                 hint="a smaller --scale, or a larger scene",

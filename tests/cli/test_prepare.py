@@ -89,6 +89,13 @@ def test_what_cannot_be_cut_is_refused_and_leaves_nothing(
     assert not (tmp_path / "run").exists()
 
 
+def test_nothing_is_told_to_be_less_than_nothing(make_scene, hsisr, tmp_path):
+    scene = make_scene(numbers=np.ones((24, 5, 5), "<i2"))
+    ended = hsisr("prepare", scene, "--scale", "2", "-o", tmp_path / "run")
+    assert ended.code == 3
+    assert "its train part would be 0 x 2 low-resolution pixels" in ended.first
+
+
 def test_bands_without_data_are_left_out_by_the_command_that_is_told(make_scene, hsisr, tmp_path):
     numbers = stored(*mixed())
     numbers[[0, 7, 8]] = FILL

@@ -155,6 +155,11 @@ def _scale_factor(fields: Fields) -> float | None:
     factor = to_number(text)
     if factor is None or not _TINY <= factor <= 1 / _TINY:
         raise fields.wrong("reflectance scale factor", shown(text), "a positive number was")
+    if factor < 1:
+        fields.note(
+            f"stored numbers are divided by the 'reflectance scale factor' {text}, as ENVI does: "
+            f"1 becomes {1 / factor:g}"
+        )
     return factor
 
 

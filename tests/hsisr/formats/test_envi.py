@@ -184,12 +184,15 @@ def test_numbers_beyond_float32_are_no_data(tmp_path: Path) -> None:
         np.testing.assert_array_equal(cube.read(cube.spec.window), [[[np.nan, 2.5]]])
 
 
-def test_a_scale_factor_divides_as_spectral_does(tmp_path: Path, rng: np.random.Generator) -> None:
-    header = scene(
-        tmp_path, cube_of(rng, np.int16, (2, 4, 4)), extra="reflectance scale factor = 10000\n"
-    )
+@pytest.mark.parametrize(("factor", "notes"), [("10000", 0), ("0.0001", 1)])
+def test_a_scale_factor_divides_as_spectral_does(
+    tmp_path: Path, rng: np.random.Generator, factor: str, notes: int
+) -> None:
+    extra = f"reflectance scale factor = {factor}\n"
+    header = scene(tmp_path, cube_of(rng, np.int16, (2, 4, 4)), extra=extra)
     with open_cube(header) as cube:
         block = cube.read(cube.spec.window)
+        assert sum("1 becomes 10000" in note for note in cube.notes) == notes
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         other = np.asarray(spectral.envi.open(str(header)).load())
