@@ -64,6 +64,11 @@ class GeoKeys:
         return f"EPSG:{code}" if code is not None and 1024 <= code < 32767 else None
 
     @property
+    def tells_system(self) -> bool:
+        """Whether coordinates are those of a system, by its code or described in full."""
+        return self.code(_MODEL_TYPE) in (1, 2, 3)
+
+    @property
     def places_centres(self) -> bool:
         """Whether the tags give the position of pixel centres (PixelIsPoint)."""
         return self.code(_RASTER_TYPE) == _POINT

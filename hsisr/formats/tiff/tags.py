@@ -135,6 +135,8 @@ def _place(
             notes.append("ground control points are not used; a TIFF result has them too")
         return None, keys if ties else None, ties
     crs = items.get((ROLE, None, "srs")) or (keys.crs if keys else None)
+    if crs is None and keys is not None and keys.tells_system:
+        notes.append("the reference system has no EPSG code; only a TIFF result has it too")
     return Geo(transform, crs), keys, ()
 
 

@@ -193,6 +193,15 @@ def test_a_system_without_a_place_in_the_registry_is_carried_as_it_is(tmp_path: 
             assert new.pages[0].tags[code].value == old.pages[0].tags[code].value
     with open_cube(source) as cube:
         assert cube.spec.geo.crs is None
+        assert any("reference system has no EPSG code" in note for note in cube.notes)
+
+
+@pytest.mark.parametrize("crs", ["EPSG:32633", None])
+@pytest.mark.parametrize("point", [False, True])
+def test_a_code_and_no_system_need_no_note(tmp_path: Path, crs: str | None, point: bool) -> None:
+    made_by_gdal(tmp_path / "source.tif", NORTH_UP, crs, point)
+    with open_cube(tmp_path / "source.tif") as cube:
+        assert cube.notes == ()
 
 
 def test_abundances_of_a_geotiff_lie_where_it_lies(tmp_path: Path) -> None:
