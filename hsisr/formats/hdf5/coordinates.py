@@ -67,10 +67,13 @@ def lines_of(
 
 
 def reconciled(told: Transform, found: Transform, rows: int) -> Transform:
-    """`told`, with all its digits, if it is `found`, or is with its rows in the other order."""
+    """`told`, with all its digits, if it is `found`, or is with its rows in the other order.
+
+    Neither is rotated.
+    """
     a, b, c, d, e, f = told
     near = _TOLERANCE * max(abs(a), abs(e))
-    grids = told, (a, -b, c + b * rows, d, -e, f + e * rows)
+    grids = told, (a, b, c, d, -e, f + e * rows)
     return next((grid for grid in grids if np.allclose(grid, found, rtol=0, atol=near)), found)
 
 
@@ -89,8 +92,10 @@ def _spaced(centres: Plain) -> tuple[float, float] | None:
     numbers = np.array([item for item in centres if isinstance(item, float)])
     if len(numbers) < 2:
         return None
-    step = float(numbers[-1] - numbers[0]) / (len(numbers) - 1)
+    step = (float(numbers[-1]) - float(numbers[0])) / (len(numbers) - 1)
+    if not step or not np.isfinite([step, *numbers]).all():
+        return None
     even = numbers[0] + step * np.arange(len(numbers))
-    if not step or not np.allclose(numbers, even, rtol=0, atol=_TOLERANCE * abs(step)):
+    if not np.allclose(numbers, even, rtol=0, atol=_TOLERANCE * abs(step)):
         return None
     return float(numbers[0]) - step / 2, step

@@ -108,13 +108,18 @@ def test_what_gdal_writes_is_not_turned_over(tmp_path: Path, bottom_up: str) -> 
     # all digits of the transform that GDAL tells, beside which it writes the rows in either order
     assert geo.transform[4] == (20 if bottom_up == "YES" else -20)
     assert {y for _, y in geo.corners(ROWS, COLS)} == {5000010, 4999910}
+    assert "-0.0" not in repr(geo.transform)
     np.testing.assert_array_equal(block, spectra(copy))
 
 
-def test_coordinates_are_believed_where_a_transform_is_of_another_part(tmp_path: Path) -> None:
-    told = {"crs_wkt": UTM, "GeoTransform": "300000.0 20.0 0.0 5100000.0 0.0 -20.0"}
+@by_gdal
+@pytest.mark.parametrize("corner", ["300000.0 20.0 0.0 5100000.0", "400010.0 20.0 0.0 5000000.0"])
+def test_coordinates_are_believed_rather_than_a_transform(tmp_path: Path, corner: str) -> None:
+    told = {"crs_wkt": UTM, "spatial_ref": UTM, "GeoTransform": f"{corner} 0.0 -20.0"}
     path = cf(tmp_path / "s.nc", {"x": EAST, "y": NORTH}, METRES, told)
     assert place(path) == Geo(tuple(NORTH_UP)[:6], UTM)
+    with rasterio.open(path) as file:
+        assert file.transform == NORTH_UP
 
 
 def test_coordinates_without_units_are_those_of_the_system_that_is_told(tmp_path: Path) -> None:
@@ -153,11 +158,12 @@ def test_degrees_of_a_datum_that_is_told_keep_it(tmp_path: Path) -> None:
         assert not any("WGS 84" in note for note in cube.notes)
 
 
+@pytest.mark.parametrize("last", [5e6, 5e6 - 77, np.nan, np.inf, -1.7e308])
 @pytest.mark.parametrize("mapping", [{"crs_wkt": UTM}, None])
 def test_rows_that_are_not_evenly_spaced_have_no_place(
-    tmp_path: Path, mapping: Mapping[str, str] | None
+    tmp_path: Path, mapping: Mapping[str, str] | None, last: float
 ) -> None:
-    uneven = NORTH - np.array([0, 0, 3, 0, 0])
+    uneven = np.array([*NORTH[:-1], last])
     path = cf(tmp_path / "s.nc", {"x": EAST, "y": uneven}, METRES, mapping)
     with open_cube(path) as cube:
         assert cube.spec.geo is None
