@@ -6,6 +6,7 @@ from itertools import pairwise
 from statistics import median
 
 from hsisr.cube import Spectrum
+from hsisr.formats._named_lengths import named_lengths
 from hsisr.formats.envi.fields import Fields
 from hsisr.formats.envi.header import shown
 
@@ -33,9 +34,10 @@ def read_spectrum(fields: Fields, bands: int) -> Spectrum | None:
     good = _good_bands(fields, bands)
     centres = _lengths(fields, "wavelength", bands)
     if centres is None:
-        if good and not all(good):
+        spectrum = _named(fields, bands, good)
+        if good and not all(good) and spectrum is None:
             fields.note("'bbl' is kept but not used, because there are no wavelengths")
-        return None
+        return spectrum
     factor = _unit(fields, max(centres))
     if factor is None:
         return None
@@ -47,6 +49,16 @@ def read_spectrum(fields: Fields, bands: int) -> Spectrum | None:
         widths_nm=widths,
         good=good,
     )
+
+
+def _named(fields: Fields, bands: int, good: tuple[bool, ...] | None) -> Spectrum | None:
+    """What the names of the bands tell, as those that GDAL makes of a TIFF file do."""
+    found = named_lengths(fields.texts("band names") or ())
+    if found is None or len(found[0]) != bands or len(set(found[1])) > 1:
+        return None
+    fields.note("the wavelengths are those in the names of the bands")
+    factor = _NANOMETRES[found[1][0].removesuffix("s")]
+    return Spectrum(_scaled(tuple(map(float, found[0])), factor), good=good)
 
 
 def _widths(fields: Fields, centres: Lengths, factor: float) -> Lengths | None:

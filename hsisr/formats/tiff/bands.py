@@ -9,19 +9,16 @@ tell (see `product`) stand among the items.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 from hsisr.cube import CubeSpec, Spectrum
 from hsisr.formats import _metadata
+from hsisr.formats._named_lengths import named_lengths
 from hsisr.formats.tiff.errors import MalformedError
 from hsisr.formats.tiff.gdal_metadata import ROLE, Items, Key
 
-_LENGTH = re.compile(
-    r"(\d+(?:\.\d+)?)\s*(nm|nanomet(?:er|re)s?|[uµμ]m|micromet(?:er|re)s?)\b", re.I
-)
 _UNIT_NAMES = ("wavelength_units", "wavelength units")
 _NOT_A_UNIT = ("", "unknown")
 _FALSE = ("0", "false")
@@ -150,10 +147,8 @@ def _wavelengths(items: Items, bands: int) -> Found | None:
 
 def _described(items: Items, bands: int) -> Found | None:
     texts = [items.get((ROLE, band, "description"), "") for band in range(bands)]
-    found = [match for text in texts if (match := _LENGTH.search(text))]
-    if len(found) < bands:
-        return None
-    return [match[1] for match in found], [match[2] for match in found], None
+    found = named_lengths(texts)
+    return None if found is None else (*found, None)
 
 
 def _good(items: Items, bands: int) -> tuple[float, ...] | None:

@@ -6,6 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import rasterio
+import rasterio.shutil
+from rasterio import Affine
 
 from hsisr.cube import Spectrum
 from hsisr.formats import open_cube
@@ -139,3 +142,33 @@ def test_real_headers_that_leave_the_unit_open(
         if name == "fwhm":
             assert cube.spec.spectrum.widths_nm == (10, 20)
             assert cube.spec.spectrum.good == (False, True)
+
+
+def test_what_gdal_makes_of_a_tiff_keeps_wavelengths_in_the_names(tmp_path: Path) -> None:
+    place = {"crs": "EPSG:32633", "transform": Affine(2, 0, 9, 0, -2, 9)}
+    shape = {"count": 3, "height": 2, "width": 2, "dtype": "uint8"}
+    with rasterio.open(tmp_path / "s.tif", "w", driver="GTiff", **shape, **place) as file:
+        file.descriptions = ("Band 1: 450.5 nm", "Band 2: 550 nm", "Band 3: 2190.25 nm")
+    rasterio.shutil.copy(tmp_path / "s.tif", tmp_path / "s.img", driver="ENVI")
+    with open_cube(tmp_path / "s.img") as cube:
+        assert cube.spec.spectrum == Spectrum((450.5, 550.0, 2190.25))
+        assert "the wavelengths are those in the names of the bands" in cube.notes
+
+
+def test_wavelengths_in_names_go_with_the_bad_bands() -> None:
+    found, notes = spectrum("band names = {0.45 Micrometers, b:0.5 Micrometers}\nbbl = {1, 0}")
+    assert found == Spectrum((450.0, 500.0), None, (True, False))
+    assert not any("bbl" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    "names",
+    ["450 nm, red", "450 nm, 0.55 um", "450, 550", "450 nm, 550 nm, 650 nm", "450 nmol, 550 nmol"],
+)
+def test_other_names_are_no_wavelengths(names: str) -> None:
+    assert spectrum(f"band names = {{{names}}}") == (None, [])
+
+
+def test_wavelengths_come_before_names() -> None:
+    lines = "band names = {1 nm, 2 nm}\nwavelength units = nm\nwavelength = {450, 550}"
+    assert spectrum(lines) == (Spectrum((450.0, 550.0)), [])
