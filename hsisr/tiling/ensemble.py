@@ -42,8 +42,8 @@ class Ensemble:
         return len(_TURNS) * self.inner.footprint
 
     def workspace(self, rows: int, cols: int) -> int:
-        """That of the inner operation, and the first, the sums, a difference and its square."""
-        return self.inner.workspace(rows, cols) + 5 * self.scale**2 * rows * cols
+        """That of the inner operation, and beside it the first, the sums, and what is turned."""
+        return self.inner.workspace(rows, cols) + 7 * self.scale**2 * rows * cols
 
     def prepare(self, scene: Tensor, *, kept: Area | None = None) -> Renderer:
         """The mean (1, B, scale h, scale w), followed by the spread where asked for."""
@@ -55,15 +55,17 @@ class Ensemble:
         # of differences, which are small: squares of values would leave no digits to the spread
         differences, squares = torch.zeros_like(first), torch.zeros_like(first)
         for member in members:
-            difference = member - first
+            difference = member.sub_(first)
             differences += difference
-            squares += difference.square()
-        mean = differences / len(_TURNS)
+            if self.spread:
+                squares += difference.square_()
+        mean = differences.div_(len(_TURNS))
+        first += mean
         if not self.spread:
-            return first + mean
-        variance = (squares / len(_TURNS) - mean.square()).clamp_(min=0)
+            return first
+        variance = squares.div_(len(_TURNS)).sub_(mean.square_()).clamp_(min=0)
         over_bands = total(variance.unbind(1)) / variance.shape[1]
-        return torch.cat((first + mean, over_bands.sqrt()[:, None]), 1)
+        return torch.cat((first, over_bands.sqrt()[:, None]), 1)
 
     def missing(self, holes: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """As by the inner operation; the spread is missing where all bands are."""

@@ -48,8 +48,8 @@ class Operation(Protocol):
         """Whether reduced precision could hold all that was computed for a result (C, h, w)."""
 
 
-_IMAGES = 5
-"""Of what is rendered there are so many at a time, about: in parts, whole, and as it is stored."""
+_IMAGES = 3
+"""Of what is rendered there are so many at a time, about."""
 
 
 class Resolver(Protocol):

@@ -140,7 +140,10 @@ class Needs:
         # what is freed layer by layer leaves holes, a quarter of what is held
         # a tile as it is computed: without holes, turned, and where it had holes
         tile = (5 * self._number * operation.footprint // 4 + 10 * spec.bands) * halo
-        tile += 4 * self._bands * operation.workspace(min(CHUNK, height), width)
+        rows = min(CHUNK, height)
+        # and two more of what is rendered: as it is handed over, and on its way to the file
+        rendered = operation.workspace(rows, width) + 2 * operation.scale**2 * rows * width
+        tile += 4 * self._bands * rendered
         span = min(tiles * shape[1], spec.cols)
         slab = self._stored * height * span + 4 * spec.bands * (height + around) * (span + around)
         used = threads * tile + AHEAD * slab

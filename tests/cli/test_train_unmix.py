@@ -124,7 +124,7 @@ def test_max_time_stops_it_and_says_how_to_go_on(run_copy, hsisr):
         (["--set", "unmix.initialise=corners"], "no initialisation 'corners'"),
         (["--set", "unmix.loss.l7=1.0"], "no loss term 'l7'"),
         (["--set", "unmix.numbers.colour=3"], "colour"),
-        (["--set", "unmix.numbers.width=-1"], "negative"),
+        (["--set", "unmix.numbers.width=-1"], "width = -1"),
         (["--set", "unmix.training.batch=0"], "batch"),
         (["--set", "unmix.training.steps=0"], "steps"),
         (["--set", "unmix.training.patch=0"], "patch"),

@@ -87,8 +87,8 @@ def test_shares_that_are_none_are_refused(shares: tuple[float, float, float]) ->
 
 
 def test_an_unknown_degradation_is_refused() -> None:
-    with pytest.raises(UsageError, match="no degradation 'cubic'") as caught:
-        Layout(2, "cubic")
+    with pytest.raises(UsageError, match="no degradation 'motion'") as caught:
+        Layout(2, "motion")
     assert caught.value.hint == f"one of {', '.join(OPERATORS)}"
 
 

@@ -16,6 +16,7 @@ from hsisr.cube import ArrayCube, Block
 from hsisr.runtime import Runtime
 from hsisr.scene import gaps
 from hsisr.scene.survey import survey
+from hsisr.tiling.costs import Memory
 from hsisr.tiling.ensemble import Ensemble
 from hsisr.tiling.operations import (
     Consistent,
@@ -297,3 +298,24 @@ def test_the_halo_grows_by_what_a_correction_sees(cpu: Runtime) -> None:
     assert 4 < bicubic_reach < 20
     assert Ensemble(Consistent(Leaning(), "bicubic")).reach == bicubic_reach
     assert Consistent(Leaning(reach=None), "bicubic").reach is None
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the system does not tell")
+@pytest.mark.parametrize("around", ["nothing", "consistency", "ensemble", "both"])
+def test_rendering_holds_no_more_than_is_told(around: str, cpu: Runtime) -> None:
+    bands, scale, rows, cols = 120, 4, 16, 70
+    operation: Operation = Sharpen(Bicubic(bands=1, scale=scale), scale, Bicubic.reach, 1.0)
+    if around in ("consistency", "both"):
+        operation = Consistent(operation, "bicubic")
+    if around in ("ensemble", "both"):
+        operation = Ensemble(operation, spread=True)
+    render_window = operation.prepare(torch.rand(1, bands, 90, 140))
+    window = slice(30, 30 + rows), slice(30, 30 + cols)
+    with torch.no_grad(), cpu.precision():
+        render_window(*window)  # what is needed once is not counted
+        memory = Memory(cpu.device)
+        result = render_window(*window)
+        peak = memory.peak()
+    told = 4 * bands * operation.workspace(rows, cols)
+    assert peak is not None
+    assert 4 * result.numel() < peak < told

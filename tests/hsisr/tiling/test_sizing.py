@@ -31,7 +31,7 @@ class Sees:
     footprint: int = 300
 
     def workspace(self, rows: int, cols: int) -> int:
-        return 5 * self.scale**2 * rows * cols
+        return 3 * self.scale**2 * rows * cols
 
     def prepare(self, scene: Tensor, *, kept: Area | None = None) -> Renderer:
         raise NotImplementedError
