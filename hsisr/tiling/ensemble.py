@@ -43,7 +43,7 @@ class Ensemble:
 
     def workspace(self, rows: int, cols: int) -> int:
         """That of the inner operation, and beside it the first, the sums, and what is turned."""
-        return self.inner.workspace(rows, cols) + 7 * self.scale**2 * rows * cols
+        return self.inner.workspace(rows, cols) + 8 * self.scale**2 * rows * cols
 
     def prepare(self, scene: Tensor, *, kept: Area | None = None) -> Renderer:
         """The mean (1, B, scale h, scale w), followed by the spread where asked for."""
