@@ -33,7 +33,7 @@ class Means:
     machines: Sequence[Runtime]
     """One for each device."""
     settled: bool
-    """Whether the precision is what was asked for, and not to be judged on the scene."""
+    """Whether the precision was asked for, not picked by the machine."""
     threads: int
     memory: int | None
     """Bytes that may be used; None for the default."""
@@ -217,9 +217,9 @@ def surveyed(journal: Journal | Unkept, make: Callable[[], Survey]) -> Survey:
 
 
 def faithful(means: Means, operation: Operation, seen: Survey, journal: Journal | Unkept) -> Means:
-    """The same, in full precision where less, that nobody asked for, would show on this scene.
+    """The resources in float32, where bfloat16 was not asked for and would show on this scene.
 
-    `operation` sharpens. What was found is the same for all shares and when resumed.
+    That is judged by `operation`, which sharpens; all shares, and a run that is resumed, do alike.
     """
     import torch
 

@@ -104,7 +104,7 @@ def _write_endmembers(job: Job, unmixer: Unmixer) -> dict[str, Any]:
 
 
 def _means(job: Job, operation: Operation, seen: Survey, journal: Journal | Unkept) -> Means:
-    """With what the tiles are run, in a precision that does not show in the sharper scene."""
+    """The resources for the tiles, in a precision that does not show in the sharper scene."""
     from hsisr.tiling.operations import UnmixSharpened
 
     if isinstance(operation, UnmixSharpened):

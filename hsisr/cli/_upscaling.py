@@ -59,7 +59,9 @@ def upscale(job: Job) -> dict[str, Any] | None:
         seen = surveyed(journal, lambda: survey(job.cube, job.model.tokens))
         warn_of_blank(seen, job.cube.spec)
         tell_subspace(seen.subspace)
-        operations, begun = job.operations(seen), job.begun
+        operations = job.operations(seen)
+        # in the precision that the command stands for, by which it is known again
+        begun = job.begun
         job = replace(job, means=faithful(job.means, operations[0], seen, journal))
         expected = self_check(job, operations[0], seen, stopper)
         known = {
@@ -120,8 +122,8 @@ def preview(job: Job) -> None:
     seen = survey(job.cube, job.model.tokens, hasty=True)
     warn_of_blank(seen, job.cube.spec)
     operations = job.operations(seen)
-    means = faithful(job.means, operations[0], seen, Unkept())
     if operations[0].reach is not None:
+        means = faithful(job.means, operations[0], seen, Unkept())
         means.forecast(job.target, job.cube, seen, operations, statistics=job.model.tokens > 0)
     shared.say("nothing written (--dry-run)")
 

@@ -53,15 +53,16 @@ class Ensemble:
     def _mean(self, members: Iterator[Tensor]) -> Tensor:
         first = next(members)
         # of differences, which are small: squares of values would leave no digits to the spread
-        differences, squares = torch.zeros_like(first), torch.zeros_like(first)
+        differences = torch.zeros_like(first)
+        squares = torch.zeros_like(first) if self.spread else None
         for member in members:
             difference = member.sub_(first)
             differences += difference
-            if self.spread:
+            if squares is not None:
                 squares += difference.square_()
         mean = differences.div_(len(_TURNS))
         first += mean
-        if not self.spread:
+        if squares is None:
             return first
         variance = squares.div_(len(_TURNS)).sub_(mean.square_()).clamp_(min=0)
         over_bands = total(variance.unbind(1)) / variance.shape[1]

@@ -6,7 +6,7 @@ it began with. They round differently, so a tile would differ from the whole sce
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import reduce
 from operator import add
 from typing import cast
@@ -47,21 +47,18 @@ def convolve(
     if features.shape[1] == 1:
         # a single channel has no channels-last form of its own, and gets other kernels
         features, weight = (F.pad(x, (0, 0, 0, 0, 0, 1)) for x in (features, weight))
-    bias = None if bias is None else bias.to(dtype)
-
-    def convolved(image: Tensor, padding: Sequence[int]) -> Tensor:
-        image = image.to(dtype, memory_format=torch.channels_last)
-        return torch.mkldnn_convolution(image, weight.to(dtype), bias, padding, (1, 1), apart, 1)
-
-    if not _is_by_matrices(dtype):
-        return convolved(features, padding)
-    rows, cols = features.shape[2:]
-    if cols < _WIDE:
+    (rows, cols), by_matrices = features.shape[2:], _is_by_matrices(dtype)
+    if by_matrices:
         # by zeros, which is what lies beyond the border anyway
-        features = F.pad(features, (0, _WIDE - cols))
-    whole = convolved(features, around)
+        features = F.pad(features, (0, _WIDE - cols)) if cols < _WIDE else features
+        padding = around
+    features = features.to(dtype, memory_format=torch.channels_last)
+    bias = None if bias is None else bias.to(dtype)
+    result = torch.mkldnn_convolution(features, weight.to(dtype), bias, padding, (1, 1), apart, 1)
+    if not by_matrices:
+        return result
     top, left = around if inner else (0, 0)
-    return whole[..., top : rows - top, left : cols - left]
+    return result[..., top : rows - top, left : cols - left]
 
 
 def linear(vectors: Tensor, matrix: Tensor) -> Tensor:

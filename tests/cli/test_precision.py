@@ -14,11 +14,12 @@ from hsisr.model import load_sr
 from hsisr.runtime import Runtime
 from hsisr.scene.survey import survey
 from hsisr.tiling.journal import Journal, Share
-from tests.cli.conftest import write_scene
+from tests.cli.conftest import BANDS
 from tests.hsisr.made_up import mixed_scene
 from tests.hsisr.tiling.test_check import cube_of
 
-BANDS, SIDE = 12, 40
+SIDE = 40
+PLAIN = {"data_type": "4", "data_ignore_value": None, "reflectance_scale_factor": None}
 
 
 def _scene(dark):
@@ -28,20 +29,6 @@ def _scene(dark):
     if dark:
         values[:, SIDE // 4 :] *= 0.003
     return values
-
-
-def _write(folder, values):
-    header = f"""ENVI
-samples = {SIDE}
-lines = {SIDE}
-bands = {BANDS}
-header offset = 0
-file type = ENVI Standard
-data type = 4
-interleave = bil
-byte order = 0
-"""
-    return write_scene(folder, values.astype("<f4"), header, "reflectance")
 
 
 def _read(header):
@@ -56,8 +43,9 @@ def _apart(one, other):
 
 
 @pytest.mark.parametrize("dark", [False, True])
-def test_a_result_is_as_float32_gives_it(dark, tmp_path, hsisr):
-    scene, found, used = _write(tmp_path, _scene(dark)), {}, {}
+def test_a_result_is_as_float32_gives_it(dark, tmp_path, hsisr, make_scene):
+    scene = make_scene("reflectance", _scene(dark).astype("<f4"), **PLAIN)
+    found, used = {}, {}
     for precision in ("fp32", "bf16", "auto"):
         output = tmp_path / f"{precision}.img"
         assert hsisr("upscale", scene, "-s", 2, "-o", output, "--precision", precision).code == 0
