@@ -22,6 +22,10 @@ Both slices have a start and a stop and count pixels of the scene; the window of
 values is (N, C, n rows, n cols). It is bit for bit that window of the whole,
 and its caller's to change.
 """
+_CACHED = 1 << 20
+"""So many values stay in cache while something is made of them."""
+_TURNED = 1 << 17
+"""So many do where channels that lie side by side are fetched one after the other."""
 
 
 def everything(render: Renderer, scene: Tensor) -> Tensor:
@@ -40,7 +44,7 @@ def cut(whole: Tensor, scale: int) -> Renderer:
     return lambda rows, cols: whole[..., *finer((rows, cols), scale)].clone()
 
 
-def pieces(features: Tensor, dim: int, values: int = 1 << 20) -> list[Tensor]:
+def pieces(features: Tensor, dim: int, values: int = _CACHED) -> list[Tensor]:
     """Parts of features along a dimension, on a CPU of at most so many values each.
 
     What is computed from one of them then stays in cache. A gradient would be recorded in as many
@@ -78,14 +82,15 @@ def weighted(features: Tensor, weights: Callable[[Tensor], Tensor], dim: int) ->
 
 
 def added(
-    image: Tensor, features: Tensor, made: Callable[[Tensor], Tensor] = Tensor.contiguous
+    image: Tensor, features: Tensor, made: Callable[[Tensor], Tensor] | None = None
 ) -> Tensor:
-    """An image (N, B, h, w) that nobody else needs, plus what is made of features (N, C, h, w).
+    """An image (N, B, h, w) that nobody else needs, plus features, or what is made of them.
 
     Piece by piece, and band by band in memory as the image is. An addition across two orders of
     memory would fetch every value by itself.
     """
-    strips = pieces(image, 2)
+    strips = pieces(image, 2, _TURNED if made is None else _CACHED)
+    made = made or Tensor.contiguous
     parts = torch.split(features, strips[0].shape[2], 2)
     for strip, part in zip(strips, parts, strict=True):
         strip += made(part)
