@@ -12,6 +12,7 @@ from hsisr.cube import CubeSpec
 from hsisr.data.patches import PatchSet
 from hsisr.errors import UsageError
 from hsisr.recipe import UnmixRecipe
+from hsisr.runtime import single_threaded
 from hsisr.scene.spectra import SPECTRA, bright
 from hsisr.unmixing.library import read_library
 from hsisr.wording import counted
@@ -33,7 +34,8 @@ def initial_endmembers(patches: PatchSet, which: int, numbers: UnmixRecipe, seed
     require_known_start(name)
     pixels = _pooled_pixels(patches, which, seed)
     if name in METHODS:
-        return METHODS[name].extract(pixels, numbers.endmembers, seed=seed)
+        with single_threaded():
+            return METHODS[name].extract(pixels, numbers.endmembers, seed=seed)
     return _read(Path(name), patches, pixels, numbers.endmembers)
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from hsisr.cube import Cube, CubeSpec
 from hsisr.errors import InputError, UsageError, require_known
-from hsisr.runtime import Runtime
+from hsisr.runtime import Runtime, single_threaded
 from hsisr.scene.spectra import SPECTRA, good_bands, sample_pixels, statistics_of
 from hsisr.scene.survey import Survey
 from hsisr.tiling.operations import UnmixLinearly
@@ -138,6 +138,7 @@ class InScene:
             _require_variety(pixels, where)
         return pixels
 
+    @single_threaded()
     def extracted(
         self, pixels: NDArray[np.float32], count: int, progress: Callable[[float], None]
     ) -> NDArray[np.float32]:

@@ -28,6 +28,8 @@ _SHARPNESS = (1.0, 2.0, 4.0)
 """Lengths of a step, one drawn for each restart: they converge to different solutions."""
 _EAGER = 50.0
 """The step of the weights, times how many pixels there are for an endmember."""
+_FEW = 256
+"""Pixels whose errors are computed at a time."""
 _AXES = 3
 """Leading axes that are kept, for every endmember."""
 _AS_GOOD = 0.05
@@ -70,9 +72,8 @@ def extract(
             progress((before + done) / _RESTARTS)
 
         weights, shares = _descend(points, endmembers, generator, told)
-        error = (directions - shares.T @ (weights @ directions)).abs().sum()
         found = weights @ pixels
-        fits.append(_Fit(found, float(error), _likeness(found)))
+        fits.append(_Fit(found, _error(directions, weights, shares), _likeness(found)))
     progress(1.0)
     limit = min(fit.error for fit in fits) / (1 - _AS_GOOD)
     chosen = min((fit for fit in fits if fit.error <= limit), key=lambda fit: fit.likeness)
@@ -104,6 +105,13 @@ def _descend(
             residual = pulled - overlap @ (weights.exp() @ points)
             weights = (weights + slow * (residual @ across)).log_softmax(1)
     return weights.double().softmax(1), shares.double().softmax(0)
+
+
+def _error(directions: Tensor, weights: Tensor, shares: Tensor) -> float:
+    # a few pixels at a time: of all, several copies would be held
+    archetypes, parts = weights @ directions, (directions, shares.T)
+    pieces = zip(*(torch.split(part, _FEW) for part in parts), strict=True)
+    return sum(float((seen - share @ archetypes).abs().sum()) for seen, share in pieces)
 
 
 def _start(count: int, endmembers: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
