@@ -30,6 +30,8 @@ _EAGER = 50.0
 """The step of the weights, times how many pixels there are for an endmember."""
 _FEW = 256
 """Pixels whose errors are computed at a time."""
+_FAINT = -60.0
+"""The logarithm of a share that is as good as none."""
 _AXES = 3
 """Leading axes that are kept, for every endmember."""
 _AS_GOOD = 0.05
@@ -95,16 +97,21 @@ def _descend(
     weights, shares = _start(count, endmembers, generator)
     for done in range(_ROUNDS):
         progress(done / _ROUNDS)
-        vertices = weights.exp() @ points
+        vertices = _exp(weights) @ points
         seen, gram = vertices @ across, vertices @ vertices.T
         for _ in range(_STEPS):
-            shares = (shares + step * (seen - gram @ shares.exp())).log_softmax(0)
-        mixed = shares.exp()
+            shares = (shares + step * (seen - gram @ _exp(shares))).log_softmax(0)
+        mixed = _exp(shares)
         pulled, overlap = mixed @ points, mixed @ mixed.T
         for _ in range(_STEPS):
-            residual = pulled - overlap @ (weights.exp() @ points)
+            residual = pulled - overlap @ (_exp(weights) @ points)
             weights = (weights + slow * (residual @ across)).log_softmax(1)
     return weights.double().softmax(1), shares.double().softmax(0)
+
+
+def _exp(logarithms: Tensor) -> Tensor:
+    # processors take a hundred times as long for numbers just above zero, which change no sum
+    return logarithms.clamp_min(_FAINT).exp_()
 
 
 def _error(directions: Tensor, weights: Tensor, shares: Tensor) -> float:
