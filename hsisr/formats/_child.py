@@ -20,17 +20,24 @@ _SECONDS = 3600
 
 def main() -> None:
     """Answer requests until there are no more; an error is an answer too."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_CPU, (_SECONDS, _SECONDS))
+    _limit(resource.RLIMIT_CORE, 0)
+    _limit(resource.RLIMIT_CPU, _SECONDS)
     for line in sys.stdin:
         request = json.loads(line)
-        resource.setrlimit(resource.RLIMIT_DATA, (request.pop("memory"), resource.RLIM_INFINITY))
+        _limit(resource.RLIMIT_DATA, request.pop("memory"))
         try:
             answer = {"result": _TASKS[request.pop("task")](sys.argv[1], **request)}
         except Exception as error:  # whatever the libraries raise, the parent tells the user
             answer = {"error": f"{type(error).__name__}: {error}"}
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
+
+
+def _limit(kind: int, amount: int) -> None:
+    """Set a limit, within the one that a cluster may have set, which cannot be raised."""
+    hard = resource.getrlimit(kind)[1]
+    within = amount if hard == resource.RLIM_INFINITY else min(amount, hard)
+    resource.setrlimit(kind, (within, hard))
 
 
 def mat_variables(path: str) -> list[Entry]:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 import os
+import resource
 import signal
 import struct
+import subprocess
+import sys
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -227,6 +230,24 @@ def test_a_greedy_decoder_meets_its_limit(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(_confined, "_MEMORY", 90 * 2**20)
     with pytest.raises(InputError, match="could not be decoded"):
         open_cube(tmp_path / "s.mat")
+
+
+@pytest.mark.parametrize("limit", [resource.RLIMIT_DATA, resource.RLIMIT_CPU])
+def test_limits_of_a_cluster_do_not_make_a_sound_file_damaged(tmp_path: Path, limit: int) -> None:
+    (tmp_path / "x.mat").write_bytes(_scene(compressed=True))
+    code = (
+        "import sys; from hsisr.formats import open_cube; print(open_cube(sys.argv[1]).spec.bands)"
+    )
+    amount = 2**31 if limit == resource.RLIMIT_DATA else 600
+    ended = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "x.mat"],
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(limit, (amount, amount)),
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert ended.stdout == "5\n", ended.stderr
 
 
 def test_objects_of_newer_classes_do_not_hide_the_cube(tmp_path: Path) -> None:
