@@ -7,7 +7,9 @@ commands, so that `--help` and completion answer at once.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -33,7 +35,7 @@ from hsisr.cli import (
     unmix,
     upscale,
 )
-from hsisr.errors import Interrupted
+from hsisr.errors import Interrupted, UsageError
 
 app = typer.Typer(
     name="hsisr",
@@ -103,6 +105,27 @@ def invoke(arguments: Sequence[str]) -> int:
     return result if isinstance(result, int) else 0
 
 
+def _open_streams() -> None:
+    """Let the null device stand in for standard streams that are closed.
+
+    A result would be opened in their place otherwise, and what libraries say be written into it.
+    """
+    while (handle := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(handle, True)
+    os.close(handle)
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "w", closefd=False))
+
+
+def _require_place() -> None:
+    """Raise `UsageError` if the working folder is gone: loading torch would end the process."""
+    try:
+        Path.cwd()
+    except FileNotFoundError as error:
+        raise UsageError("the folder that this shell is in was removed", hint="cd") from error
+
+
 def _interrupted(error: BaseException | None) -> bool:
     """Whether Ctrl-C is behind an error; a library may have wrapped it in one of its own."""
     while error is not None and not isinstance(error, KeyboardInterrupt):
@@ -115,7 +138,9 @@ def main(arguments: Sequence[str]) -> int:
     # threads that spin while they wait would starve other processes; OpenMP reads this only once,
     # when torch is loaded
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    _open_streams()
     try:
+        _require_place()
         code = invoke(arguments)
     except Exception as error:
         if not _interrupted(error):

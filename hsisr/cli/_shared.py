@@ -101,7 +101,10 @@ def warn(text: str) -> None:
 
 
 def _write(text: str) -> None:
-    typer.echo(plain(text), err=True)
+    try:
+        typer.echo(plain(text), err=True)
+    except OSError:  # nobody listens any more, or the log is full; the work goes on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 def say_next(path: Path, format_name: str) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import resource
+import shlex
 import subprocess
 import sys
 
 import pytest
 
 from hsisr.files import human_size
+from tests.cli.conftest import environment
 
 COMMANDS = (
     ("upscale", "--model", "bicubic", "--scale", "2"),
@@ -143,3 +145,24 @@ def test_a_folder_that_may_not_be_written_to_is_an_output_error(
     assert ended.code == 5
     assert "cannot write: " in ended.first
     assert not list(folder.iterdir())
+
+
+@pytest.mark.parametrize("streams", ["2>/dev/full", "2>&-", "<&- >&- 2>&-", "2> >(true)"])
+@pytest.mark.parametrize(("scene", "code"), [("scene.hdr", 0), ("nothing.hdr", 3)])
+def test_a_run_that_cannot_tell_anything_goes_on(streams, scene, code, world, tmp_path):
+    command = [sys.executable, "-m", "hsisr", "upscale", world.header.with_name(scene)]
+    command += ["--model", "bicubic", "--scale", "2", "--no-quicklook", "-o", tmp_path / "out.img"]
+    line = f"exec {shlex.join(map(str, command))} {streams}"
+    ended = subprocess.run(["bash", "-c", line], env=environment(), check=False)
+    assert ended.returncode == code
+    assert len(list(tmp_path.iterdir())) == (0 if code else 3)
+
+
+def test_a_folder_that_is_gone_is_a_usage_error(world, tmp_path):
+    command = [sys.executable, "-m", "hsisr", "info", str(world.header)]
+    line = f"cd {tmp_path} && rmdir {tmp_path} && exec {shlex.join(command)}"
+    ended = subprocess.run(
+        ["bash", "-c", line], env=environment(), capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 2
+    assert "error: the folder that this shell is in was removed" in ended.stderr
