@@ -289,6 +289,14 @@ def write_json(path: Path, content: Any) -> None:
     write_durably(path, (json.dumps(content, indent=2) + "\n").encode())
 
 
+def read_json(path: Path) -> dict[str, Any] | None:
+    """The object in a JSON file; None if there is none, or it is damaged."""
+    with contextlib.suppress(OSError, ValueError, RecursionError):
+        found = json.loads(path.read_bytes())
+        return found if isinstance(found, dict) else None
+    return None
+
+
 def human_size(size: float) -> str:
     """A byte count in words: `305.0 GB`."""
     for unit in ("bytes", "kB", "MB", "GB"):

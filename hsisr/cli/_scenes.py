@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import json
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -182,21 +181,16 @@ def _in_folder(folder: Path, options: ReadOptions) -> Iterator[Scene]:
 
 def _results(folder: Path) -> set[Path]:
     """The files in a folder that are results of a run, by the records beside them."""
+    from hsisr.files import read_json
+
     names: set[str] = set()
     for path in folder.glob("*.run.json"):
+        record = read_json(path) or {}
         for key in _RESULTS:
-            named: Any = _record(path).get(key) or ()
+            named: Any = record.get(key) or ()
             names.update([named] if isinstance(named, str) else map(str, named))
     files = {folder / name for name in names}
     return files | {file.with_suffix(".hdr") for file in files}
-
-
-def _record(path: Path) -> dict[str, Any]:
-    try:
-        record = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return record if isinstance(record, dict) else {}
 
 
 def _require_folder(output: Path | None) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from hsisr import __version__
 from hsisr.checkpoints.checkpoint import Checkpoint
 from hsisr.cube import Cube
+from hsisr.files import read_json
 from hsisr.runtime import Runtime
 
 
@@ -48,14 +49,9 @@ def describe(beginning: Mapping[str, Any], outcome: Mapping[str, Any]) -> dict[s
 
 def done_before(record: Path, beginning: Mapping[str, Any]) -> dict[str, Any] | None:
     """The record on disk, if it is that of a run that was begun in the same way."""
-    try:
-        found = json.loads(record.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return None
+    found = read_json(record)
     same = json.loads(json.dumps(beginning))
-    if isinstance(found, dict) and all(found.get(key) == same[key] for key in same):
-        return found
-    return None
+    return found if found and all(found.get(key) == same[key] for key in same) else None
 
 
 def identity(path: Path) -> dict[str, Any]:

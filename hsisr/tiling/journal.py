@@ -13,6 +13,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -22,10 +23,11 @@ from typing import Any, Self, TypeGuard
 from torch import Tensor
 
 from hsisr.checkpoints.checkpoint import SUFFIX, read_tensors, write_tensors
-from hsisr.errors import OutputError, UsageError
-from hsisr.files import explained, locked, turn, write_json
+from hsisr.errors import ModelError, OutputError, UsageError
+from hsisr.files import explained, locked, read_json, turn, write_json
 
 _BEGUN = "run.json"
+_LINE = re.compile(rb"(\d{1,9}) (\d{1,9}) (\d{1,18})")
 Tensors = dict[str, Tensor]
 
 
@@ -115,15 +117,17 @@ class Journal:
     def alone(self) -> Iterator[None]:
         """While inside, no other share begins, looks for what is done, or publishes.
 
-        Raises `OutputError` if the run is over.
+        Raises `OutputError` if the folder is gone: no share removes it while another is at work.
         """
         with turn(self._folder):
             if not self._goes_on():
-                raise OutputError("another share has finished this run", where=self._folder)
+                raise OutputError(
+                    "removed while the run was at work", where=self._folder, hint="run it again"
+                )
             yield
 
     def _goes_on(self) -> bool:
-        """Whether nobody has published, and removed the folder."""
+        """Whether the folder is still there."""
         try:
             return os.path.samestat(os.fstat(self._log), self._name.stat())
         except FileNotFoundError:
@@ -133,8 +137,11 @@ class Journal:
         """What `make` gives, computed by the first share that asks and the same for all."""
         path = self._folder / f"{name}{SUFFIX}"
         with self.alone():
-            if not path.exists():
-                write_tensors(path, make(), {})
+            with contextlib.suppress(ModelError):
+                return read_tensors(path)[0]
+            # none yet; or one that was damaged, and tiles need not be what another one makes them
+            self.forget()
+            write_tensors(path, make(), {})
             return read_tensors(path)[0]
 
     def forget(self) -> None:
@@ -152,10 +159,11 @@ class Journal:
 
     def _lines(self) -> Iterator[tuple[int, int, int]]:
         for log in self._folder.glob("*.log"):
-            # another share may be writing its last line
-            for line in log.read_text().rpartition("\n")[0].splitlines():
-                first, last, clipped = map(int, line.split())
-                yield first, last, clipped
+            # another share may be writing its last line; one that was damaged does not count
+            for line in map(_LINE.fullmatch, log.read_bytes().split(b"\n")[:-1]):
+                if line is not None:
+                    first, last, clipped = map(int, line.groups())
+                    yield first, last, clipped
 
     def note(self, tiles: range, clipped: int) -> None:
         """Tiles that are written, but maybe not on the disk."""
@@ -166,19 +174,20 @@ class Journal:
         # what is noted meanwhile has to wait for the next time
         noted, self._pending = self._pending, []
         sync()
-        lines = "".join(f"{first} {last} {clipped}\n" for first, last, clipped in noted)
+        lines = "".join(f"{first} {last} {clipped}\n" for first, last, clipped in noted).encode()
         with explained(self._folder):
-            os.write(self._log, lines.encode())
+            while lines:
+                lines = lines[os.write(self._log, lines) :]
             os.fsync(self._log)
 
     @contextlib.contextmanager
     def closing(self, tiles: int) -> Iterator[bool]:
         """Tell whether this process is to publish: all `tiles` are done, and it is the last share.
 
-        If so, the folder is gone afterwards.
+        If so, the folder is gone afterwards. Raises `OutputError` if it was removed before.
         """
-        with turn(self._folder):
-            last = self._goes_on() and len(self.done()) == tiles and self._is_last()
+        with self.alone():
+            last = len(self.done()) == tiles and self._is_last()
             yield last
             if last:
                 self._remove()
@@ -269,11 +278,7 @@ class Unkept:
 
 def begun_in(folder: Path) -> dict[str, Any] | None:
     """How the unfinished run in a folder was begun; None if there is none."""
-    try:
-        found: dict[str, Any] = json.loads((folder / _BEGUN).read_bytes())
-    except (OSError, ValueError):
-        return None
-    return found
+    return read_json(folder / _BEGUN)
 
 
 def is_of(folder: Path, begun: Mapping[str, Any]) -> bool:

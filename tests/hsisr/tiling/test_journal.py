@@ -101,6 +101,42 @@ def test_a_line_that_was_being_written_does_not_count(folder: Path, torn: str) -
     assert (folder / "1-of-2.log").read_text() == "0 1 1\n5 5 0\n"
 
 
+@pytest.mark.parametrize(
+    "damaged", [b"garbage 2", b"\xbe\xff", b"3 4", b"3 4 5 6", b"4 9" + b"9" * 20]
+)
+def test_a_damaged_line_does_not_count(folder: Path, damaged: bytes) -> None:
+    with journal(folder) as one:
+        one.note(range(3), clipped=5)
+        one.commit()
+    with (folder / "1-of-1.log").open("ab") as log:
+        log.write(damaged + b"\n" + b"7 8 1\n")
+    with journal(folder) as again:
+        assert again.done() == {0, 1, 2, 7, 8}
+        assert again.clipped() == 6
+
+
+@pytest.mark.parametrize("damaged", ["", "[1]", "[" * 100_000])
+def test_a_run_whose_beginning_is_damaged_begins_anew(folder: Path, damaged: str) -> None:
+    with journal(folder) as one:
+        one.note(range(3), clipped=0)
+        one.commit()
+    (folder / "run.json").write_text(damaged)
+    with journal(folder) as again:
+        assert again.done() == set()
+
+
+def test_what_is_damaged_is_found_out_again_and_nothing_is_done(folder: Path) -> None:
+    with journal(folder) as one:
+        one.once("plan", lambda: {"a": torch.ones(1)})
+        one.note(range(3), clipped=0)
+        one.commit()
+    plan = folder / "plan.safetensors"
+    plan.write_bytes(plan.read_bytes()[:-2])
+    with journal(folder) as again:
+        assert again.once("plan", lambda: {"a": torch.zeros(1)})["a"] == 0
+        assert again.done() == set()
+
+
 def test_what_is_found_out_once_stays(folder: Path) -> None:
     calls = []
 
@@ -298,12 +334,12 @@ def test_a_publication_that_fails_keeps_what_is_done(folder: Path) -> None:
 def test_a_share_whose_run_is_gone_is_told(folder: Path) -> None:
     with journal(folder, "2/2") as late:
         shutil.rmtree(folder)
-        with pytest.raises(OutputError, match="another share has finished this run"), late.alone():
+        with pytest.raises(OutputError, match="removed while the run was at work"), late.alone():
             raise AssertionError
-        with pytest.raises(OutputError, match="another share has finished this run"):
+        with pytest.raises(OutputError, match="removed while the run was at work"):
             late.once("survey", lambda: {"a": torch.ones(1)})
-        with late.closing(4) as last:
-            assert not last
+        with pytest.raises(OutputError, match="removed while the run was at work"), late.closing(4):
+            raise AssertionError
     assert not list(folder.parent.iterdir())
 
 
