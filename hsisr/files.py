@@ -34,17 +34,17 @@ def explained(path: Path, needed: int | None = None) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise no_room(path, needed) from error
+            limit = "" if error.errno == errno.ENOSPC else f" ({error.strerror})"
+            raise no_room(path, needed, limit) from error
         raise OutputError(f"cannot write: {error.strerror}", where=path) from error
 
 
-def no_room(path: Path, needed: int | None) -> OutputError:
-    """The error for a disk that is too small, with the sizes found."""
+def no_room(path: Path, needed: int | None, limit: str = "") -> OutputError:
+    """The error for a disk that is too small, with the sizes found, or that has another `limit`."""
     with contextlib.suppress(OSError):
-        free = shutil.disk_usage(path.parent).free
         wanted = "" if needed is None else f"needs {human_size(needed)}, "
         return OutputError(
-            f"not enough disk: {wanted}{path.parent} has {human_size(free)} free",
+            f"not enough disk{limit}: {wanted}{path.parent} has {human_size(free_room(path))} free",
             where=path,
             hint="write to another disk with -o, or upscale a part of the scene",
         )

@@ -146,6 +146,10 @@ def _has_avx512_bf16() -> bool:
         return False
 
 
+_SHORTAGES = ("can't allocate memory", "could not create a primitive", "can't start new thread")
+"""What the allocator, oneDNN and Python say under a limit such as those of `ulimit`."""
+
+
 @contextmanager
 def explained(advice: str) -> Iterator[None]:
     """Turn running out of memory into an `OutputError` that carries `advice`."""
@@ -161,8 +165,8 @@ def explained(advice: str) -> Iterator[None]:
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error means that memory ran out, on the device or in the machine.
 
-    torch has a class of its own only for the GPU; its CPU allocator raises a RuntimeError.
+    torch has a class of its own only for the GPU; its CPU libraries raise a RuntimeError.
     """
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    return isinstance(error, RuntimeError) and any(said in str(error) for said in _SHORTAGES)

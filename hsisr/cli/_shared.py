@@ -133,6 +133,11 @@ def tell(error: Exception) -> int:
         traceback.print_exception(error)
     if isinstance(error, OSError):
         error = OutputError(error.strerror or str(error), where=error.filename)
+    elif isinstance(error, MemoryError):
+        error = OutputError("not enough memory", hint="allow more: ulimit, or the job's limit")
+    elif isinstance(error, ImportError):
+        hint = "allow more memory (ulimit), or install hsisr again"
+        error = OutputError(f"a library cannot be loaded: {error}", hint=hint)
     if isinstance(error, HsisrError):
         where = f"{error.where}: " if error.where else ""
         return _told(f"{where}{error.what}", error.hint, error.exit_code)

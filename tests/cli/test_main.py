@@ -192,3 +192,19 @@ def test_what_a_library_makes_of_ctrl_c_is_an_interruption(monkeypatch, capsys):
     monkeypatch.setattr("hsisr.cli.invoke", stopped)
     assert main(["models"]) == 130
     assert capsys.readouterr().err == "error: interrupted\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (MemoryError(), "not enough memory"),
+        (ImportError("x.so: failed to map"), "a library cannot be loaded: x.so: failed to map"),
+    ],
+)
+def test_a_limit_of_the_machine_is_no_bug(error, said, monkeypatch, capsys):
+    def limited(arguments):
+        raise error
+
+    monkeypatch.setattr("hsisr.cli.invoke", limited)
+    assert main(["models"]) == 5
+    assert capsys.readouterr().err.startswith(f"error: {said}\n  hint: allow more")

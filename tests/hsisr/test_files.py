@@ -142,7 +142,7 @@ def test_a_full_disk_leaves_the_old_file_and_no_part(tmp_path: Path, how: str) -
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
     what, hint = child.stdout.strip().split("|")
-    assert "not enough disk" in what
+    assert "not enough disk (File too large)" in what
     assert " free" in what
     assert ("needs 1.0 MB" in what) == (how == "reserved")
     assert "another disk" in hint

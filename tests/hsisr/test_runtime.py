@@ -85,6 +85,8 @@ def test_every_kind_of_running_out_of_memory_is_recognised() -> None:
         lambda: bytes(1 << 60),
         lambda: (_ for _ in ()).throw(MemoryError),
         lambda: (_ for _ in ()).throw(torch.OutOfMemoryError("on the device")),
+        lambda: (_ for _ in ()).throw(RuntimeError("could not create a primitive")),
+        lambda: (_ for _ in ()).throw(RuntimeError("can't start new thread")),
     ]
     for cause in causes:
         with (
