@@ -2,23 +2,42 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tarfile
 import zipfile
 
 import pytest
 
 
-@pytest.fixture(scope="module")
-def wheel(root, tmp_path_factory):
-    """The names in the wheel that the project builds."""
-    folder = tmp_path_factory.mktemp("wheel")
+def _built(root, target, folder):
     subprocess.run(
-        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)],
+        [sys.executable, "-m", "hatchling", "build", "-t", target, "-d", str(folder)],
         cwd=root,
         check=True,
         capture_output=True,
     )
-    with zipfile.ZipFile(next(folder.glob("*.whl"))) as archive:
+    return next(folder.iterdir())
+
+
+@pytest.fixture(scope="module")
+def wheel(root, tmp_path_factory):
+    """The names in the wheel that the project builds."""
+    with zipfile.ZipFile(_built(root, "wheel", tmp_path_factory.mktemp("wheel"))) as archive:
         return archive.namelist()
+
+
+def test_every_page_and_what_the_tests_read_is_in_the_source_archive(root, tmp_path):
+    with tarfile.open(_built(root, "sdist", tmp_path)) as archive:
+        held = {name.partition("/")[2] for name in archive.getnames()}
+    folders = ("hsisr", "models", "completions", "tests", "docs")
+    expected = {
+        *root.glob("*.md"),
+        *(path for name in folders for path in (root / name).rglob("*")),
+    }
+    assert held >= {
+        str(path.relative_to(root))
+        for path in expected
+        if path.is_file() and path.suffix not in (".pyc", ".part")
+    }
 
 
 def test_nothing_but_the_two_packages_is_importable(wheel):
