@@ -47,7 +47,7 @@ def reading(path: Path) -> Iterator[None]:
     # tifffile and the codecs raise whatever they stumble over in a broken file
     except Exception as error:
         raise InputError(
-            f"not a sound TIFF file: {error}",
+            f"not a sound TIFF file: {error!s:.200}",
             where=path,
             hint="the file may be damaged or incomplete: fetch it again",
         ) from error

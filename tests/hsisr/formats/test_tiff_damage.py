@@ -246,6 +246,14 @@ def test_a_bad_file_is_refused_with_its_reason(tmp_path: Path, case: str) -> Non
     assert refused.value.hint
 
 
+def test_what_a_bad_file_holds_is_not_told_at_length(tmp_path: Path) -> None:
+    path, width = tmp_path / "scene.tif", struct.pack("<HHII", 256, 4, 1, 4)
+    data = classic(plain(), bytes(range(250)) * 16)
+    path.write_bytes(data.replace(width, struct.pack("<HHII", 256, 4, 900, 8)))
+    with pytest.raises(InputError, match=r"ImageWidth is \(50462976, .{0,200}$"):
+        read_everything(path)
+
+
 def test_the_file_that_the_bad_ones_vary_is_good(tmp_path: Path) -> None:
     path = tmp_path / "scene.tif"
     path.write_bytes(classic(plain(), bytes(range(16))))
