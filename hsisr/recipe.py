@@ -190,8 +190,10 @@ def _typed(value: Any, hint: Any, where: str) -> Any:
         return float(value)
     if wanted is dict and isinstance(value, Mapping):
         entry = get_args(hint)[1]
+        # a sum of terms differs by their order in its last bits, which training makes larger
         return {
-            k: v if entry is Any else _typed(v, entry, f"{where}.{k}") for k, v in value.items()
+            k: v if entry is Any else _typed(v, entry, f"{where}.{k}")
+            for k, v in sorted(value.items())
         }
     if (
         isinstance(wanted, type | types.UnionType)

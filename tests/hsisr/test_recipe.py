@@ -112,6 +112,18 @@ def test_numbers_can_be_overridden() -> None:
     assert changed.sr.training.patch == recipes.load("default").sr.training.patch
 
 
+def test_the_order_of_terms_in_a_file_changes_nothing() -> None:
+    """A model tells its recipe in alphabetical order, and has to be made again by it."""
+    given = recipes.load("default")
+    turned = given.to_dict()
+    turned["sr"]["loss"] = dict(reversed(given.sr.loss.items()))
+    turned["sr"]["numbers"] = dict(reversed(given.sr.numbers.items()))
+    again = recipes.from_dict(turned)
+    assert len(given.sr.loss) > 1
+    assert list(again.sr.loss) == list(given.sr.loss)
+    assert list(again.sr.numbers) == list(given.sr.numbers)
+
+
 def test_a_recipe_file_is_named_by_its_path(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text((FOLDER / "default.toml").read_text())
