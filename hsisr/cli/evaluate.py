@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -80,6 +80,8 @@ def command(
         metrics = metrics or known.settled_metrics()
         measures = list(evaluate.known_preset(metrics).measures)
         bounds = [_Bound.parsed(text, measures) for text in fail_under or ()]
+        if bounds and not (model or estimates):
+            raise UsageError("--fail-under has no row to ask", hint="add --model, or an estimate")
         reference, *models = load_alike(["bicubic", *(model or ())], scale or known.scale)
         ratio = reference.scale
         operator = known_operator(degradation or known.degradation)
@@ -90,6 +92,7 @@ def command(
     notes = [
         f"{counted(len(known.images), 'image')} of {truth}, degraded x{ratio} by {operator}",
         *evaluate.definitions(peak=peak, ratio=ratio, preset=metrics),
+        *_seen(known, models),
     ]
     if json:
         shared.print_json(
@@ -122,6 +125,8 @@ class _Truth:
     images: Sequence[Cube]
     peak: float
     peak_is: str
+    manifest: Mapping[str, Any]
+    """Of the run, or what is known of one for a scene."""
     scale: int | None = None
     degradation: str = "bicubic"
     protocol: str | None = None
@@ -142,7 +147,7 @@ class _Truth:
 def _opened(path: Path, var: str | None, axes: str | None) -> Iterator[_Truth]:
     """The test blocks of a run folder, or a scene as a whole."""
     from hsisr.cube import ArrayCube
-    from hsisr.data.patches import open_patches
+    from hsisr.data.patches import describe, open_patches
     from hsisr.evaluate import largest
 
     if path.is_dir():
@@ -154,6 +159,7 @@ def _opened(path: Path, var: str | None, axes: str | None) -> Iterator[_Truth]:
             images,
             patches.peak,
             about["peak_is"],
+            about,
             patches.scale,
             about["degradation"],
             about.get("protocol"),
@@ -161,7 +167,19 @@ def _opened(path: Path, var: str | None, axes: str | None) -> Iterator[_Truth]:
         )
         return
     with shared.open_scene(path, var, axes) as cube:
-        yield _Truth([cube], largest(cube), "the largest value of the truth")
+        about = {"scenes": [describe(cube)]}
+        yield _Truth([cube], largest(cube), "the largest value of the truth", about)
+
+
+def _seen(truth: _Truth, models: Sequence[SrModel]) -> Iterator[str]:
+    """A line for every model whose score is of pixels that it may know."""
+    from hsisr.data.patches import scenes_seen
+
+    for model in models:
+        card = model.checkpoint and model.checkpoint.card
+        files = scenes_seen({**card.data, "scale": card.scale}, truth.manifest) if card else ()
+        if files:
+            yield f"{model.name} was trained or chosen with pixels of {', '.join(files)}"
 
 
 def _identity(model: SrModel) -> dict[str, str | None]:

@@ -315,3 +315,21 @@ def describe(cube: Cube) -> dict[str, Any]:
         "bytes": sum(path.stat().st_size for path in cube.files),
         "notes": list(cube.notes),
     }
+
+
+def scenes_seen(model: Mapping[str, Any], scored: Mapping[str, Any]) -> list[str]:
+    """The files among the `scored` scenes that a model was trained or chosen with.
+
+    Both are manifests, or as much of one as is known. None where both were cut alike: the blocks
+    that test a run were kept from its models.
+    """
+    if "blocks" in scored and _cut_by(model) == _cut_by(scored):
+        return []
+    known = [(scene["file"], list(scene["shape"])) for scene in model.get("scenes", ())]
+    files = ((scene["file"], list(scene["shape"])) for scene in scored["scenes"])
+    return [file for file, shape in files if (file, shape) in known]
+
+
+def _cut_by(manifest: Mapping[str, Any]) -> list[Any]:
+    """What tells where the blocks of scenes lie."""
+    return [manifest.get("protocol", "scenes"), *map(manifest.get, ("shares", "gap", "scale"))]

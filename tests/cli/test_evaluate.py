@@ -98,6 +98,28 @@ def test_fail_under_asks_every_row_but_bicubic(condition, code, world, hsisr):
         assert "was asked for" in ended.err
 
 
+def test_a_condition_that_no_row_is_asked_is_refused(world, hsisr):
+    ended = hsisr("evaluate", world.run, "--fail-under", "psnr=1")
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.first == "error: --fail-under has no row to ask"
+
+
+def test_a_score_of_pixels_that_a_model_has_seen_is_told_below_the_table(
+    world, make_scene, hsisr, run_copy
+):
+    def told(truth, *options):
+        ended = hsisr("evaluate", truth, "--model", world.run, "--json", *options)
+        return json.loads(ended.out)["definitions"][-1]
+
+    seen = f"{world.run} was trained or chosen with pixels of {world.data.name}"
+    assert told(world.header) == seen
+    for kept in (world.run, make_scene("elsewhere")):
+        assert told(kept).startswith("RMSE")
+    again = ("prepare", world.header, "--scale", "2", "--split", "0.4,0.2,0.4", "--overwrite")
+    assert hsisr(*again, "-o", run_copy).code == 0
+    assert told(run_copy) == seen
+
+
 @pytest.mark.parametrize("condition", ["psnr", "psnr=nan", "psnr=good", "beauty=3", "=3"])
 def test_a_condition_that_means_nothing_is_refused_before_any_work(condition, world, hsisr):
     ended = hsisr("evaluate", world.run, "--fail-under", condition)
