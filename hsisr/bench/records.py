@@ -10,20 +10,17 @@ from typing import Any
 from hsisr.errors import OutputError
 from hsisr.files import write_json
 from hsisr.tiling.journal import differences
+from hsisr.wording import listed
 
 BEGUN = "begun.json"
-_TOLD = 5
-"""Differences that are told at most."""
 
 
 def require_same(folder: Path, about: Mapping[str, Any]) -> None:
     """Raise `OutputError` if a folder was begun for something else."""
     found = read(folder / BEGUN)
     if found is not None and found != about:
-        told = list(differences(found, dict(about)))
-        more = [f"and {len(told) - _TOLD} more"] if len(told) > _TOLD else []
         raise OutputError(
-            "was begun differently: " + "; ".join([*told[:_TOLD], *more]),
+            f"was begun differently: {listed(differences(found, dict(about)))}",
             where=folder,
             hint="repeat the command it was begun with, choose another -o, or add --overwrite",
         )

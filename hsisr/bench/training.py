@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import torch
 
@@ -84,8 +85,8 @@ def sharpening(
     )
 
 
-def _identity(cell: Cell, patches: PatchSet) -> str:
-    return f"seed {cell.seed} data {patches.digest}"
+def _identity(cell: Cell, patches: PatchSet) -> dict[str, Any]:
+    return {"seed": cell.seed, "data": patches.digest}
 
 
 def planned(

@@ -117,7 +117,7 @@ def _on_spectra(
     task = SrStep(patches, numbers, through, runtime.device, seed)
     batches = training.sampler(patches, numbers.sr.training, seed)
     loss = partial(total_loss, weights=task.loss)
-    identity = f"seed {seed} data {patches.digest}"
+    identity = {"seed": seed, "data": patches.digest}
     work = Work(task, loss, batches, numbers.sr.training, identity)
     return _Begun(work, patches.scale, has_test=True)
 
@@ -142,7 +142,7 @@ def _on_tokens(
     task = TokenStep(tokens, numbers, start, seed)
     batches = TokenSampler(tokens, patch=sampled.patch, batch=sampled.batch, seed=seed)
     loss = partial(total_loss, weights=numbers.sr.loss)
-    work = Work(task, loss, batches, sampled, f"seed {seed} data {tokens.digest}")
+    work = Work(task, loss, batches, sampled, {"seed": seed, "data": tokens.digest})
     return _Begun(work, tokens.scale, has_test=False)
 
 

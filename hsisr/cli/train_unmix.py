@@ -83,7 +83,7 @@ def command(
             partial(total_loss, weights=numbers.unmix.loss),
             training.sampler(patches, lasting, seed),
             lasting,
-            f"seed {seed} data {patches.digest}",
+            {"seed": seed, "data": patches.digest},
         )
         best = training.train(work, folder, runtime=runtime, world=world, minutes=max_time)
     if best is None:

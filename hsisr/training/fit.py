@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import math
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 from zlib import crc32
@@ -26,11 +27,14 @@ from hsisr.errors import ModelError, OutputError
 from hsisr.files import write_durably
 from hsisr.recipe import Training
 from hsisr.runtime import Runtime
+from hsisr.tiling.journal import differences
 from hsisr.training.distributed import ALONE, World
+from hsisr.wording import listed
 from hsisr_models.contract import Outcome
 
 STATE = "state.safetensors"
 METRICS = "metrics.csv"
+_AFRESH = "start afresh with --overwrite"
 Scores = dict[str, float]
 
 
@@ -38,8 +42,8 @@ class Task(Protocol):
     """What is being trained; see `steps`."""
 
     trainable: nn.Module
-    identity: str
-    """Everything but the data that the outcome depends on, in words."""
+    identity: Mapping[str, Any]
+    """Everything but the data that the outcome depends on, by name."""
 
     @property
     def outcome(self) -> Callable[..., Outcome]:
@@ -79,7 +83,7 @@ class Work:
     loss: Loss
     batches: Batches
     training: Training
-    identity: str = ""
+    identity: Mapping[str, Any] = field(default_factory=dict)
     """What the outcome depends on besides the task and the numbers: data, seed."""
 
 
@@ -126,7 +130,9 @@ class _Trainer:
     def __init__(self, work: Work, folder: Path, runtime: Runtime, world: World) -> None:
         task, training = work.task, work.training
         self._task, self._loss, self._training = task, work.loss, training
-        self._identity = f"{training} {task.identity} {work.identity}"
+        identity = {**task.identity, **work.identity, "training": asdict(training)}
+        # as a state will tell it
+        self._identity = json.loads(json.dumps(identity))
         self._folder, self._runtime, self._world = folder, runtime, world
         self.step, self.steps = 0, training.epochs * training.steps
         self._module = task.trainable.to(runtime.device)
@@ -241,7 +247,6 @@ class _Trainer:
             "best": self._best,
             "rows": self._rows,
             "training": self._identity,
-            "threads": torch.get_num_threads(),
         }
         write_tensors(self._folder / STATE, tensors, about)
 
@@ -251,11 +256,14 @@ class _Trainer:
         if not path.exists():
             return
         tensors, about, _ = read_tensors(path)
-        if about.get("training") != self._identity:
+        begun = about.get("training")
+        if not isinstance(begun, dict):
+            raise ModelError("is not a state that can be continued", where=path, hint=_AFRESH)
+        if begun != self._identity:
             raise ModelError(
-                "belongs to a training with other numbers",
+                f"was begun differently: {listed(differences(begun, self._identity))}",
                 where=path,
-                hint="repeat the options it was started with, or start afresh with --overwrite",
+                hint=f"repeat the options it was started with, or {_AFRESH}",
             )
         self.step, self._best, self._rows = about["step"], about["best"], about["rows"]
         try:

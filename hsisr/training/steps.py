@@ -7,8 +7,8 @@ network *through* the frozen unmixing network: gradients flow through it, its we
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -61,7 +61,8 @@ class UnmixStep:
                 spectra = initial_endmembers(patches, self._which, numbers, seed)
             self.network.set_endmembers(spectra.clamp_min(0))
         self.trainable: nn.Module = self.network
-        self.identity = f"{numbers} {seed} {resolution}"
+        settled = {"seed": seed, "resolution": resolution}
+        self.identity: Mapping[str, Any] = {**asdict(numbers), **settled}
 
     def outcome(self, low: Tensor, high: Tensor) -> Outcome:
         """The reconstruction of one resolution; the other is not looked at."""
@@ -180,7 +181,8 @@ class SrStep:
         self._relation = relation if unmix else None
         parts = {"network": self.network, "relation": self._relation}
         self.trainable: nn.Module = nn.ModuleDict({k: v for k, v in parts.items() if v is not None})
-        self.identity = f"{numbers} {unmix.sha256 if unmix else None}"
+        judge = unmix and unmix.sha256
+        self.identity: Mapping[str, Any] = {**asdict(numbers), "unmixing": judge}
         if not any(True for _ in self.trainable.parameters()):
             raise UsageError(f"'{numbers.network}' has nothing to train")
 

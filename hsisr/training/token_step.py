@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -51,7 +54,8 @@ class TokenStep:
         if start is not None:
             self._take_over(start)
         self.trainable: nn.Module = self.network
-        self.identity = f"{recipe.sr} {start and start.sha256}"
+        begun = start and start.sha256
+        self.identity: Mapping[str, Any] = {**asdict(recipe.sr), "start": begun}
 
     def _take_over(self, start: Checkpoint) -> None:
         """Begin with the weights of another model; layers of another shape stay as they are."""

@@ -9,7 +9,9 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -150,9 +152,9 @@ def test_the_best_weights_are_kept_and_every_validation_recorded(
 @pytest.mark.parametrize(
     ("change", "what"),
     [
-        ({"learning_rate": 1e-3}, "other numbers"),
-        ({"epochs": 6}, "other numbers"),
-        ({"batch": 3}, "other numbers"),
+        ({"learning_rate": 1e-3}, "learning_rate 0.002, now 0.001"),
+        ({"epochs": 6}, "epochs 5, now 6"),
+        ({"batch": 3, "epochs": 6}, "batch 2, now 3; epochs 5, now 6"),
     ],
 )
 def test_the_state_of_a_training_with_other_numbers_is_refused(
@@ -169,18 +171,18 @@ def test_the_state_of_another_network_is_refused(
 ) -> None:
     folder, other = tmp_path / "run", small("default", "sr.numbers.width=12")
     advance(reports("sr", prepared, folder, unmix=unmix), 2)
-    for again in (
-        reports("sr", prepared, folder, unmix=unmix, recipe=other),
-        reports("sr without unmixing", prepared, folder),
+    for again, what in (
+        (reports("sr", prepared, folder, unmix=unmix, recipe=other), "width 8, now 12"),
+        (reports("sr without unmixing", prepared, folder), f'unmixing "{unmix.sha256[:8]}.*null'),
     ):
-        with pytest.raises(ModelError, match="other numbers"):
+        with pytest.raises(ModelError, match=what):
             next(again)
     tensors, about, _ = read_tensors(folder / STATE)
     write_tensors(folder / STATE, {f"{name}.0": x for name, x in tensors.items()}, about)
     with pytest.raises(ModelError, match="another network"):
         next(reports("sr", prepared, folder, unmix=unmix))
     shutil.copy(unmix.path, folder / STATE)
-    with pytest.raises(ModelError):
+    with pytest.raises(ModelError, match="not a state"):
         next(reports("sr", prepared, folder, unmix=unmix))
 
 
@@ -205,7 +207,7 @@ def test_the_state_holds_what_was_promised(prepared: PatchSet, tmp_path: Path) -
 class Quadratic:
     """A task whose every number can be followed by hand: the distance of one weight to a goal."""
 
-    identity = "quadratic"
+    identity: Mapping[str, Any] = MappingProxyType({"form": "quadratic"})
 
     def __init__(self) -> None:
         self.trainable: nn.Module = nn.Linear(1, 1, bias=False)
