@@ -150,7 +150,9 @@ def load(name: str) -> Protocol:
         return _read(Path(name).stem, tomllib.loads(path.read_text()))
     except ValueError as error:
         raise UsageError(f"not a protocol: {error}", where=name) from error
-    except (TypeError, KeyError, AttributeError) as error:
+    except KeyError as error:
+        raise UsageError(f"not a protocol: it lacks {error}", where=name) from error
+    except (TypeError, AttributeError) as error:
         raise UsageError(f"not a protocol: {error!r}", where=name) from error
 
 

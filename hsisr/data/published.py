@@ -108,7 +108,8 @@ class Plan:
     def require_sound(self, scales: Sequence[int]) -> None:
         """Raise `ValueError` where parts are not inside the scene, or those of two splits overlap.
 
-        Also where images are no multiple of a scale, or a part is smaller than a pixel of it.
+        Also where a split has no part, images are no multiple of a scale, or a part is smaller
+        than a pixel of it.
         """
         rows, cols, _ = self.shape
         if not Window(0, 0, rows, cols).contains(self.crop):
@@ -125,6 +126,9 @@ class Plan:
             if not all(inside.contains(window) for window in part.windows(inside, scales[0])):
                 raise ValueError(f"a part for {part.split} is not inside the crop")
         self._require_apart(inside)
+        absent = [split for split in SPLITS if split not in {part.split for part in self.parts}]
+        if absent:
+            raise ValueError(f"no part for {' and '.join(absent)}")
 
     def _require_apart(self, inside: Window) -> None:
         areas = [reduce(Window.joined, part.windows(inside, 1)) for part in self.parts]

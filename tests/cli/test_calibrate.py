@@ -300,6 +300,8 @@ def test_networks_are_compared_on_the_published_patches(
         ('metrics = "sspsr"', 'metrics = "mine"', "no metrics 'mine'"),
         ("peak = 8000", "peek = 8000", "peek"),
         ('"validation"', '"check"', "no split 'check'"),
+        ('"validation"', '"train"', "no part for validation"),
+        ('split = "train"\n', "", "it lacks 'split'"),
         (f"image = {EDGE}", "image = 30", "30 pixels are no multiple"),
         (f"rows = [1, {4 * EDGE}]", f"rows = [1, {5 * EDGE}]", "not inside the crop"),
         (f"cols = [1, {EDGE}]", f"cols = [2, {EDGE + 1}]", "1 (train) and 3 (test) overlap"),
@@ -333,7 +335,7 @@ def test_a_file_that_is_no_protocol_is_refused(old, new, said, mine, hsisr, tmp_
 def test_a_scene_neither_trains_nor_validates_that_tests(scene, mine, hsisr, tmp_path):
     parts = "".join(
         f'[[part]]\nsplit = "{split}"\nscenes = ["{scene.format(first=split)}"]\n'
-        for split in ("train", "test")
+        for split in ("train", "test", "validation")
     )
     (tmp_path / "own.toml").write_text(f"{OWN.partition('[[part]]')[0]}{parts}[published]\n")
     ended = hsisr("prepare", "--protocol", tmp_path / "own.toml", mine[1], "-o", tmp_path / "run")
