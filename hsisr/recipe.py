@@ -174,7 +174,10 @@ def _build(cls: type[T], table: Mapping[str, Any], where: str) -> T:
             )
     missing = [key for key in known if key not in table]
     if missing:
-        raise UsageError(f"[{where}] lacks {', '.join(missing)}")
+        raise UsageError(
+            f"[{where}] lacks {', '.join(missing)}",
+            hint="a recipe gives a step whole or leaves it out; --set changes single numbers",
+        )
     return cls(**{key: _typed(table[key], hints[key], f"{where}.{key}") for key in known})
 
 

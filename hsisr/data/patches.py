@@ -260,7 +260,7 @@ def save_block(path: Path, block: Block) -> str:
 class _Sample:
     """The peak as a quantile of a bounded sample of the training blocks."""
 
-    told = f"the {_PEAK_QUANTILE:.1%} quantile of the training pixels"
+    told = f"the {_PEAK_QUANTILE:.1%} quantile of a sample of the training pixels"
 
     def __init__(self, blocks: int) -> None:
         self._share = max(1, _SAMPLE // blocks)

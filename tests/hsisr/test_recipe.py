@@ -201,6 +201,14 @@ def test_an_unknown_recipe_names_the_known_ones(tmp_path: Path) -> None:
         assert ", ".join(NAMES) in str(caught.value.hint)
 
 
+def test_a_step_in_part_is_refused_with_what_changes_a_number(tmp_path: Path) -> None:
+    path = tmp_path / "part.toml"
+    path.write_text("[sr.training]\nepochs = 3\n")
+    with pytest.raises(UsageError, match="lacks network, relation, numbers, loss") as caught:
+        recipes.load(str(path))
+    assert "--set" in str(caught.value.hint)
+
+
 def test_a_broken_file_is_explained(tmp_path: Path) -> None:
     path = tmp_path / "broken.toml"
     for text in ("[sr", "sr = 3", "[unmix]\nmethod = 'x'", "\x00"):
