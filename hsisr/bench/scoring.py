@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from hsisr import evaluate
 from hsisr.cube import Block, Cube
+from hsisr.data.patches import scenes_seen
 from hsisr.model import SrModel
 from hsisr.runtime import Runtime
 from hsisr.scene.degraded import DegradedCube
@@ -50,3 +52,11 @@ def score(
     windows = run(low, operation, seen, tile=terms.tile, runtime=terms.runtime)
     strips = shown(gather_strips(windows, low.spec.upscaled(terms.scale).cols))
     return evaluate.measure(truth, strips, peak=terms.peak, ratio=terms.scale, preset=terms.metrics)
+
+
+def seen(model: SrModel, scored: Mapping[str, Any]) -> Iterator[str]:
+    """A line to tell if a model may know pixels it is scored on, of the `scored` manifest."""
+    card = model.checkpoint and model.checkpoint.card
+    files = scenes_seen({**card.data, "scale": card.scale}, scored) if card else ()
+    if files:
+        yield f"{model.name} was trained or chosen with pixels of {', '.join(files)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,7 +43,7 @@ def ranked(
     for scale, datasets in trial.datasets.items():
         single = {each.name: _ordered(trial, outcome.at(each.name, scale)) for each in datasets}
         rows = {name: standings(results) for name, results in single.items()}
-        told = {name: [_data(trial, name, scale)] for name in rows}
+        told = {name: list(_data(trial, name, scale)) for name in rows}
         if len(rows) > 1:
             mean = f"the mean of {len(rows)} data sets"
             told[mean] = [line for lines in told.values() for line in lines]
@@ -52,13 +53,19 @@ def ranked(
             yield titled(name, scale), some, [*told[name], *measures]
 
 
-def _data(trial: trials.Trial, dataset: str, scale: int) -> str:
-    """How a data set was degraded, and what its values are divided by."""
+def _data(trial: trials.Trial, dataset: str, scale: int) -> Iterator[str]:
+    """How a data set was degraded, what its values are divided by, and which models know it."""
+    from hsisr.bench.scoring import seen
     from hsisr.data.patches import open_patches
+    from hsisr.model import load_sr
 
     patches = open_patches(trial.terms.home(dataset, scale))
     operator, peak = patches.manifest["degradation"], patches.manifest["peak_is"]
-    return f"{dataset}: degradation {operator}; peak {patches.peak:.6g}, {peak}"
+    yield f"{dataset}: degradation {operator}; peak {patches.peak:.6g}, {peak}"
+    for name in trial.compared(scale):
+        # one that is gone since it was tested is still in the table
+        with suppress(ModelError):
+            yield from seen(load_sr(name, scale), patches.manifest)
 
 
 def _measures(trial: trials.Trial, scale: int) -> list[str]:

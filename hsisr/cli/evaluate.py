@@ -70,7 +70,7 @@ def command(
     Example: hsisr evaluate runs/scene --model runs/scene
     """
     from hsisr import evaluate, runtime
-    from hsisr.bench.scoring import Terms
+    from hsisr.bench.scoring import Terms, seen
     from hsisr.model import load_alike
     from hsisr.scene.degraded import known_operator
 
@@ -92,7 +92,7 @@ def command(
     notes = [
         f"{counted(len(known.images), 'image')} of {truth}, degraded x{ratio} by {operator}",
         *evaluate.definitions(peak=peak, ratio=ratio, preset=metrics),
-        *_seen(known, models),
+        *(line for each in models for line in seen(each, known.manifest)),
     ]
     if json:
         shared.print_json(
@@ -169,17 +169,6 @@ def _opened(path: Path, var: str | None, axes: str | None) -> Iterator[_Truth]:
     with shared.open_scene(path, var, axes) as cube:
         about = {"scenes": [describe(cube)]}
         yield _Truth([cube], largest(cube), "the largest value of the truth", about)
-
-
-def _seen(truth: _Truth, models: Sequence[SrModel]) -> Iterator[str]:
-    """A line for every model whose score is of pixels that it may know."""
-    from hsisr.data.patches import scenes_seen
-
-    for model in models:
-        card = model.checkpoint and model.checkpoint.card
-        files = scenes_seen({**card.data, "scale": card.scale}, truth.manifest) if card else ()
-        if files:
-            yield f"{model.name} was trained or chosen with pixels of {', '.join(files)}"
 
 
 def _identity(model: SrModel) -> dict[str, str | None]:

@@ -325,7 +325,7 @@ def scenes_seen(model: Mapping[str, Any], scored: Mapping[str, Any]) -> list[str
     """
     if "blocks" in scored and _cut_by(model) == _cut_by(scored):
         return []
-    known = [(scene["file"], list(scene["shape"])) for scene in model.get("scenes", ())]
+    known = [(scene.get("file"), scene.get("shape")) for scene in model.get("scenes", ())]
     files = ((scene["file"], list(scene["shape"])) for scene in scored["scenes"])
     return [file for file, shape in files if (file, shape) in known]
 
