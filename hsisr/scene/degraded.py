@@ -30,7 +30,7 @@ def degrade_block(high: Block, scale: int, operator: str) -> Block:
     filled = gaps.fill(high, gaps.band_means(high), depth=SUPPORT * scale)
     low = degrade(torch.from_numpy(np.ascontiguousarray(filled))[None], scale, operator)[0].numpy()
     low[gaps.pooled(np.isnan(high), scale)] = np.nan
-    return low.astype(np.float32, copy=False)
+    return low
 
 
 class DegradedCube:

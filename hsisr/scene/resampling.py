@@ -36,13 +36,12 @@ def covered(have: Spectrum, want: Spectrum) -> NDArray[np.bool_]:
 
 def weights(have: Spectrum, want: Spectrum) -> Matrix:
     """The weight of each sample in each wanted band (B, m); every row sums to 1."""
-    samples = np.array(have.centres_nm)
-    grid, which, count = np.unique(samples, return_inverse=True, return_counts=True)
+    grid, which, count = np.unique(have.centres_nm, return_inverse=True, return_counts=True)
     centres = np.array(want.centres_nm).clip(grid[0], grid[-1])
     taken = _linear(grid, centres)
     if want.widths_nm is not None and len(grid) > 1:
         own = _widths(have, grid, centres)
-        left = np.maximum(np.square(want.widths_nm) - own**2, 0)
+        left = np.square(want.widths_nm) - own**2
         wide = left > 0
         taken[wide] = _gaussian(grid, centres[wide], _SIGMA * np.sqrt(left[wide]))
     # samples at the same wavelength share alike

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hsisr.cube import CubeSpec, Geo, Spectrum, spectral_mismatch
+from hsisr.cube import ArrayCube, Class, CubeSpec, Geo, Spectrum, spectral_mismatch
+from hsisr.window import Window
 
 
 @given(st.tuples(*[st.floats(-1e6, 1e6, width=32)] * 6), st.integers(2, 8), st.integers(1, 9))
@@ -21,6 +23,11 @@ def test_the_corners_of_a_zoomed_scene_stay(
     pairs = zip(coarse.corners(rows, cols), fine.corners(rows * scale, cols * scale), strict=True)
     for old, new in pairs:
         assert new == pytest.approx(old, rel=1e-9, abs=1e-6)
+
+
+def test_corners_are_told_clockwise_from_the_upper_left() -> None:
+    turned = Geo((10, 1, 500, 2, -10, 900))
+    assert turned.corners(rows=2, cols=3) == ((500, 900), (530, 906), (532, 886), (502, 880))
 
 
 def test_upscaling_keeps_everything_but_the_grid() -> None:
@@ -71,7 +78,7 @@ def test_sizes_are_products_of_the_sides() -> None:
     for bands, rows, cols in itertools.product((1, 7), (2, 3), (5,)):
         spec = CubeSpec(bands, rows, cols, np.dtype(np.float64))
         assert spec.nbytes == np.zeros(spec.shape).nbytes
-        assert (spec.window.height, spec.window.width) == (rows, cols)
+        assert spec.window == Window(0, 0, rows, cols)
 
 
 @pytest.mark.parametrize(
@@ -91,3 +98,17 @@ def test_wavelengths_may_differ_by_half_a_band(
 ) -> None:
     scene, known = (Spectrum(centres) if centres else None for centres in (found, expected))
     assert (spectral_mismatch(scene, known) is not None) == differs
+
+
+@pytest.mark.parametrize(("count", "dtype"), [(2, np.uint8), (256, np.uint8), (257, np.uint16)])
+def test_a_map_of_classes_is_of_the_smallest_type_that_holds_them(count: int, dtype: type) -> None:
+    classes = [Class(f"class {number}", (0, 0, 0)) for number in range(count)]
+    spec = CubeSpec(9, 2, 3, np.dtype(np.float32)).classified(classes)
+    assert (spec.shape, spec.dtype, spec.nodata) == ((1, 2, 3), dtype, 0)
+    assert spec.classes == tuple(classes)
+
+
+def test_what_is_read_of_a_cube_in_memory_may_be_changed() -> None:
+    cube = ArrayCube(np.ones((2, 3, 4), np.float32), Path("x"))
+    cube.read(cube.spec.window)[:] = 0
+    assert cube.read(cube.spec.window).all()

@@ -104,6 +104,7 @@ def test_a_zoomed_window_covers_the_same_ground(window: Window, scale: int) -> N
         (Window(1, 2, 3, 4), True),
         (Window(2, 3, 1, 1), True),
         (Window(0, 2, 3, 4), False),
+        (Window(1, 1, 3, 4), False),
         (Window(1, 2, 3, 5), False),
         (Window(2, 2, 3, 4), False),
         (Window(9, 9, 1, 1), False),

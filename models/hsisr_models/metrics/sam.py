@@ -40,7 +40,7 @@ class _Sam:
 
     def update(self, truth: Tensor, estimate: Tensor) -> None:
         """Take in the next strip; missing bands are left out of both spectra of a pixel."""
-        spectra = torch.stack(paired(truth, estimate)).nan_to_num(nan=0).flatten(2)
+        spectra = torch.stack(paired(truth, estimate)).nan_to_num(nan=0)
         lengths = vector_norm(spectra, dim=1, keepdim=True)
         lit = (lengths > 0).all(0)[0]
         u, v = spectra[..., lit] / lengths[..., lit]
@@ -66,7 +66,7 @@ class _Replacing(_Sam):
 
     def update(self, truth: Tensor, estimate: Tensor) -> None:
         """Take in the next strip; missing bands are left out of both spectra of a pixel."""
-        spectra = torch.stack(paired(truth, estimate)).flatten(2)
+        spectra = torch.stack(paired(truth, estimate))
         there = ~spectra.isnan()
         u, v = spectra.where(spectra != 0, self._zero).where(there, 0)[..., there[0].any(0)]
         lengths = vector_norm(u, dim=0) * vector_norm(v, dim=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -64,17 +65,18 @@ def test_degrading_leaves_the_block_alone() -> None:
 
 def test_the_pixels_grow_and_the_corner_stays() -> None:
     source = ArrayCube(scene(9, 8), Path("x"))
-    fine = Geo((10, 0, 500, 0, -10, 900), "EPSG:32633")
-    source.spec = source.spec.__class__(**{**vars(source.spec), "geo": fine})
+    fine = Geo((10, 1, 500, 2, -10, 900), "EPSG:32633")
+    source.spec = replace(source.spec, geo=fine, native="what the fine file says")
     cube = DegradedCube(source, 4, "area")
-    assert cube.spec.geo == Geo((40, 0, 500, 0, -40, 900), "EPSG:32633")
-    assert cube.spec.geo.zoomed(4) == fine
+    assert cube.spec.geo == Geo((40, 4, 500, 8, -40, 900), "EPSG:32633")
+    assert cube.spec.native is None
     assert (cube.files, cube.format, cube.notes) == (source.files, source.format, source.notes)
 
 
 def test_a_scene_smaller_than_a_pixel_is_refused() -> None:
     with pytest.raises(InputError, match="7 x 30 pixels cannot be degraded by 8"):
         DegradedCube(ArrayCube(scene(7, 30), Path("x")), 8, "area")
+    assert DegradedCube(ArrayCube(scene(8, 8), Path("x")), 8, "area").spec.shape == (3, 1, 1)
 
 
 def test_leaving_it_closes_the_source(tmp_path: Path) -> None:

@@ -77,9 +77,22 @@ def test_bands_beyond_the_samples_and_in_gaps_are_not_covered() -> None:
     places = np.arange(400.0, 1000.0, 5.0)
     have = Spectrum(tuple(places[(places < 600) | (places > 700)]))
     # beyond 397.5 or 997.5 nothing was sampled, nor more than a step behind 595 or before 705
-    covers = {390: False, 398: True, 598: True, 601: False, 650: False, 699: False, 701: True}
+    covers = {390: False, 398: True, 598: True, 600: True, 601: False, 699: False, 701: True}
     covers |= {995: True, 997: True, 999: False}
     want = Spectrum(tuple(map(float, covers)), (5.0,) * len(covers))
     assert covered(have, want).tolist() == list(covers.values())
     # a band as wide as the gap bridges it
     assert covered(have, Spectrum((650.0,), (56.0,))).all()
+
+
+def test_bands_may_come_in_any_order() -> None:
+    have = Spectrum((*range(400, 601, 5), *range(700, 901, 5)))
+    # without widths of their own, bands are as wide as the step between them
+    assert covered(have, Spectrum((650.0, 710.0, 590.0))).all()
+    assert covered(have, Spectrum((650.0, 610.0, 690.0))).tolist() == [False, True, True]
+
+
+def test_a_single_sample_is_the_spectrum_at_its_own_wavelength() -> None:
+    have, want = Spectrum((500.0,)), Spectrum((500.0, 520.0), (10.0, 10.0))
+    assert covered(have, want).tolist() == [True, False]
+    np.testing.assert_array_equal(weights(have, want), [[1], [1]])

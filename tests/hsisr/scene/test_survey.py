@@ -11,8 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from hsisr.cube import ArrayCube, Block, Spectrum
+from hsisr.errors import InputError
 from hsisr.scene.spectra import subspace_of
-from hsisr.scene.survey import survey
+from hsisr.scene.survey import Survey, survey
 
 Scene = Callable[..., NDArray[np.float32]]
 
@@ -72,3 +73,47 @@ def test_the_subspace_is_the_same_with_any_number_of_threads(scene: Scene) -> No
         torch.set_num_threads(before)
     for other in found[1:]:
         assert all(torch.equal(other[name], found[0][name]) for name in found[0])
+
+
+def test_the_survey_counts_every_pixel_once(scene: Scene) -> None:
+    block = scene(3, 64, 32)
+    block[1, :50] = np.nan
+    seen = survey(cube_of(block))
+    assert len(seen.samples) == 2
+    np.testing.assert_allclose(seen.means, np.nanmean(block.astype(float), (1, 2)), rtol=1e-6)
+    assert all(np.isfinite(sample).all() for sample in seen.samples)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (5, 300), (300, 200), (33, 32)], ids=str)
+def test_the_survey_is_spread_over_the_scene(scene: Scene, size: tuple[int, int]) -> None:
+    rows, cols = np.mgrid[: size[0], : size[1]].astype(np.float32)
+    seen = survey(cube_of(np.stack((rows, cols))))
+    assert len(seen.samples) <= 16
+    for axis, length in enumerate(size):
+        values = np.concatenate([sample[axis].ravel() for sample in seen.samples])
+        assert values.min() == 0
+        assert values.max() == length - 1
+
+
+def test_a_narrow_scene_between_the_samples_is_found() -> None:
+    block = np.full((2, 400, 400), np.nan, np.float32)
+    block[:, 200:203, 60:64] = 7
+    cube = cube_of(block)
+    found = np.concatenate([sample.ravel() for sample in survey(cube).samples])
+    np.testing.assert_array_equal(survey(cube).means, [7, 7])
+    assert (found == 7).all()
+
+
+def test_a_scene_without_data_is_refused() -> None:
+    with pytest.raises(InputError, match="no pixel holds data"):
+        survey(cube_of(np.full((2, 40, 50), np.nan, np.float32)))
+
+
+@pytest.mark.parametrize("tokens", [0, 3])
+def test_a_survey_that_was_stored_is_the_same(scene: Scene, tokens: int) -> None:
+    stored = survey(cube_of(scene(5, 70, 40)), tokens).tensors()
+    again = Survey.of(stored)
+    assert (again.subspace is None) == (tokens == 0)
+    found = again.tensors()
+    assert list(found) == list(stored)
+    assert all(torch.equal(found[name], stored[name]) for name in stored)

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hsisr.cube import ArrayCube, Block, Cube, Spectrum
-from hsisr.errors import InputError
 from hsisr.runtime import Runtime
 from hsisr.scene import gaps
 from hsisr.scene.survey import survey
@@ -227,40 +226,6 @@ def test_unmixing_tells_its_error_in_the_units_of_the_scene(scene: Scene, cpu: R
     mixed = unmix.decode(torch.from_numpy(maps[None, :3]))[0].numpy() * PEAK
     expected = np.sqrt(np.mean((mixed - block).astype(np.float64) ** 2, 0))
     np.testing.assert_allclose(maps[3], expected, rtol=1e-4)
-
-
-def test_the_survey_counts_every_pixel_once(scene: Scene) -> None:
-    block = scene(3, 64, 32)
-    block[1, :50] = np.nan
-    seen = survey(cube_of(block))
-    assert len(seen.samples) == 2
-    np.testing.assert_allclose(seen.means, np.nanmean(block.astype(float), (1, 2)), rtol=1e-6)
-    assert all(np.isfinite(sample).all() for sample in seen.samples)
-
-
-@pytest.mark.parametrize("size", [(1, 1), (5, 300), (300, 200), (33, 32)], ids=str)
-def test_the_survey_is_spread_over_the_scene(scene: Scene, size: tuple[int, int]) -> None:
-    rows, cols = np.mgrid[: size[0], : size[1]].astype(np.float32)
-    seen = survey(cube_of(np.stack((rows, cols))))
-    assert len(seen.samples) <= 16
-    for axis, length in enumerate(size):
-        values = np.concatenate([sample[axis].ravel() for sample in seen.samples])
-        assert values.min() == 0
-        assert values.max() == length - 1
-
-
-def test_a_narrow_scene_between_the_samples_is_found() -> None:
-    block = np.full((2, 400, 400), np.nan, np.float32)
-    block[:, 200:203, 60:64] = 7
-    cube = cube_of(block)
-    found = np.concatenate([sample.ravel() for sample in survey(cube).samples])
-    np.testing.assert_array_equal(survey(cube).means, [7, 7])
-    assert (found == 7).all()
-
-
-def test_a_scene_without_data_is_refused() -> None:
-    with pytest.raises(InputError, match="no pixel holds data"):
-        survey(cube_of(np.full((2, 40, 50), np.nan, np.float32)))
 
 
 @pytest.mark.parametrize(("tile", "overlap"), [(8, 3), (8, 0), (1, 0), (16, 8), (10, 9), (100, 16)])
