@@ -107,6 +107,7 @@ def test_a_constant_scene_has_no_token(value: float, pixels: int) -> None:
     found = gathered(torch.tensor_split(scene, [pixels // 3], 1), 8)
     assert found.spread.shape == found.weights.shape == (0,)
     assert found.axes.shape == (4, 0)
+    assert found.covered == 1
     torch.testing.assert_close(found.mean, scene[:, 0])
 
 

@@ -29,7 +29,7 @@ class Windows:
     """
 
     def __init__(self, weights: Tensor, alike: Callable[[Moments], Tensor]) -> None:
-        self._weights, self._alike = weights.to(torch.float64), alike
+        self._weights, self._alike = weights, alike
         self._above: Tensor | None = None
         self._totals = torch.zeros(2, 1, dtype=torch.float64)
         """Of each band, over its windows, and how many they are."""

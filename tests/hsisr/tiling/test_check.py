@@ -147,8 +147,8 @@ def test_a_model_that_is_worse_than_bicubic_has_lost(scene: Scene, cpu: Runtime)
 
 
 def test_rounding_is_what_one_finds_by_hand(scene: Scene, cpu: Runtime) -> None:
-    seen, reduced = survey(cube_of(scene(4, 70, 33))), Runtime(cpu.device, torch.bfloat16)
-    middles = np.stack([sample[:, 10:22, 10:22] for sample in seen.samples], 1)
+    seen, reduced = survey(cube_of(scene(4, 70, 20))), Runtime(cpu.device, torch.bfloat16)
+    middles = np.stack([sample[:, 10:22, 4:16] for sample in seen.samples], 1)
     exact = middles.repeat(2, 2).repeat(2, 3)
     # bfloat16 is the upper half of float32, rounded to the nearest, halves to even
     bits = exact.view(np.uint32)
@@ -211,11 +211,9 @@ def test_blocks_are_spread_over_the_scene(scale: int, size: tuple[int, int]) -> 
         covered[window.slices] += 1
     assert covered.max() == 1
     if len(windows) == 6:
-        # no half of the scene is left out
-        for half in (covered[: size[0] // 2], covered[size[0] // 2 :]):
-            assert half.any()
-        for half in (covered[:, : size[1] // 2], covered[:, size[1] // 2 :]):
-            assert half.any()
+        # from border to border
+        for axis in (0, 1):
+            assert covered.any(axis)[[0, -1]].all()
 
 
 @pytest.mark.parametrize(("bands", "side"), [(10, 48 * 8), (425, 35 * 8), (3000, 13 * 8)])
@@ -234,9 +232,9 @@ def test_blocks_avoid_missing_data(scene: Scene, cpu: Runtime) -> None:
     block[1, 299, 399] = np.nan
     cube = cube_of(block)
     windows = sample(cube, 2)
-    complete = [w for w in windows if np.isfinite(block[:, *w.slices]).all()]
-    assert windows[: len(complete)] == complete
-    assert len(complete) == 3
+    missing = [np.isnan(block[:, *w.slices]).sum() for w in windows]
+    # the complete ones, then the one that lacks a sample, and none without data
+    assert missing == [0, 0, 0, 1]
     found = self_check(cube, windows, Repeated(2), survey(cube), operator="bicubic", runtime=cpu)
     assert found is not None
     assert all(map(math.isfinite, (found.model.psnr, found.bicubic.psnr, found.bicubic.sam)))

@@ -23,7 +23,7 @@ def random_pair(bands: int, side: int, dtype: torch.dtype = torch.float64) -> tu
 
 
 def test_it_is_the_mean_arc_cosine() -> None:
-    truth, estimate = random_pair(6, 8)
+    truth, estimate = random_pair(6, 50)
     cosine = torch.nn.functional.cosine_similarity(truth, estimate, dim=1)
     torch.testing.assert_close(angle(truth, estimate), cosine.acos().mean())
 
