@@ -14,7 +14,7 @@ from torchmetrics.functional.image import error_relative_global_dimensionless_sy
 
 from hsisr import evaluate
 from hsisr.cube import ArrayCube, Block
-from hsisr.errors import UsageError
+from hsisr.errors import InputError, UsageError
 from hsisr.window import Window
 from hsisr_models.metrics import SHELF
 
@@ -127,3 +127,32 @@ def test_an_unknown_preset_is_refused_with_those_there_are() -> None:
     with pytest.raises(UsageError, match="no metrics 'best'") as caught:
         evaluate.definitions(peak="1", ratio=2, preset="best")
     assert caught.value.hint == "one of sspsr, mcnet, wald"
+
+
+def test_strips_are_the_cube_from_top_to_bottom(rng: np.random.Generator) -> None:
+    block = rng.random((2, 150, 7)).astype(np.float32)
+    strips = list(evaluate.strips_of(ArrayCube(block, Path("scene.img")), 150, 7))
+    assert len(strips) > 1
+    assert [window.row for window, _ in strips] == [0, *(w.row_stop for w, _ in strips[:-1])]
+    np.testing.assert_array_equal(np.concatenate([part for _, part in strips], 1), block)
+    for rows, cols in ((150, 8), (151, 7)):
+        with pytest.raises(InputError, match=f"150 x 7 pixels, the truth is {rows} x {cols}"):
+            next(evaluate.strips_of(ArrayCube(block, Path("scene.img")), rows, cols))
+
+
+@pytest.mark.parametrize("row", [0, 149])
+def test_the_peak_is_the_largest_value_that_is_there(row: int) -> None:
+    block = np.full((2, 150, 7), -1, np.float32)
+    block[0, 3:148] = np.nan
+    cube = ArrayCube(block, Path("scene.img"))
+    for unusable in (-1, 0, np.nan):
+        block[np.isfinite(block)] = unusable
+        with pytest.raises(InputError, match="no pixel holds a positive value"):
+            evaluate.largest(cube)
+    block[1, row, 5] = 0.25
+    assert evaluate.largest(cube) == 0.25
+
+
+def test_scores_of_several_images_are_averaged_by_measure() -> None:
+    row = evaluate.average("bicubic", [{"psnr": 30.0, "sam": 1.0}, {"psnr": 34.0, "sam": 2.0}])
+    assert (row.name, row.values) == ("bicubic", {"psnr": 32.0, "sam": 1.5})
