@@ -112,6 +112,19 @@ def applied(operation: Operation, block: Block, tile: int, runtime: Runtime) -> 
     return output
 
 
+def test_a_network_sees_a_scene_in_parts_of_its_peak(scene: Scene, cpu: Runtime) -> None:
+    block = scene(5, 9, 11)
+    sharpen = network(5, 2, block, cpu)
+    seen = torch.from_numpy(block)[None]
+    with torch.no_grad():
+        found, plain = (
+            everything(replace(sharpen, peak=peak).prepare(seen), seen) for peak in (1000.0, 1.0)
+        )
+        parts = everything(replace(sharpen, peak=1.0).prepare(seen / 1000), seen)
+    torch.testing.assert_close(found, 1000 * parts)
+    assert (found - plain).abs().max() > 1
+
+
 def members(operation: Operation, block: Block) -> NDArray[np.float64]:
     """What an operation makes of a scene in each of its 8 orientations, (8, B, h, w)."""
     results = []
