@@ -278,7 +278,7 @@ class UnmixSharpened:
     def prepare(self, scene: Tensor, *, kept: Area | None = None) -> Renderer:
         """All maps of `UnmixLinearly` (1, p + 3 or p + 4, scale h, scale w)."""
         render = self.sharpen.prepare(scene, kept=kept)
-        most = max(1, _VALUES // (scene.shape[1] * self.scale**2))
+        most = _VALUES // (scene.shape[1] * self.scale**2)
 
         def unmixed(rows: slice, cols: slice) -> Tensor:
             step = max(_NARROWEST, most // (rows.stop - rows.start))
