@@ -171,6 +171,10 @@ def test_a_box_beside_a_corner_of_a_rotated_scene_is_refused() -> None:
     assert covering((left, 1000, left + 1, 1100), cube).height
     with pytest.raises(UsageError, match="nothing of this box"):
         covering((left - 9, 1000, left - 1, 1100), cube)
+    for beyond in ((COLS + 0.5, 20), (20, ROWS + 0.5)):
+        x, y = turned @ beyond
+        with pytest.raises(UsageError, match="nothing of this box"):
+            covering((x - 0.1, y - 0.1, x + 0.1, y + 0.1), cube)
 
 
 def test_nothing_asked_for_is_the_scene_itself() -> None:
@@ -178,6 +182,7 @@ def test_nothing_asked_for_is_the_scene_itself() -> None:
     assert selected(cube, None, None, None) is cube
     part = selected(cube, "2-3", "1,2,3,4", None)
     assert part.spec.shape == (2, 3, 4)
+    assert selected(cube, None, "1,2,3,4", None).spec.shape == (6, 3, 4)
     with pytest.raises(UsageError, match="contradict"):
         selected(cube, None, "1,2,3,4", "0,0,1,1")
 
