@@ -274,6 +274,23 @@ def test_left_early_no_thread_is_left(scene: Scene, cpu: Runtime) -> None:
     assert 0 < done < len(plan(cube.spec, operation, (4, 4)))
 
 
+def test_the_caller_is_asked_whether_to_go_on_while_a_tile_takes_long(
+    scene: Scene, cpu: Runtime
+) -> None:
+    cube, asked = cube_of(scene(2, 9, 9)), threading.Event()
+
+    def until_asked() -> None:
+        asked.wait(10)
+
+    slow = Greedy(Pointwise(), lambda call, size: not asked.is_set(), until_asked)
+    tile = plan(cube.spec, slow.inner, (9, 9))
+    engine = engine_for(cube, slow, cpu, (9, 9))  # type: ignore[arg-type]
+    for step in engine.run(Taken(), tile.slabs(1, lambda _: True)):
+        if not step.pixels:
+            asked.set()
+    assert asked.is_set()
+
+
 class Damaged(ArrayCube):
     """A scene whose lower part cannot be read."""
 

@@ -173,7 +173,7 @@ def test_no_other_tile_is_quicker(
 
 @pytest.mark.parametrize("longest", [1, 2, 5])
 def test_time_is_for_what_is_computed_and_for_pieces_of_files(longest: int) -> None:
-    operation = Sees(scale=2, reach=10)
+    operation = Sees(scale=3, reach=10)
     spec = replace(SPEC, rows=150, cols=240)
     cut = plan(spec, operation, (50, 80))
     computed, pieces = 0.0, 0
@@ -184,10 +184,10 @@ def test_time_is_for_what_is_computed_and_for_pieces_of_files(longest: int) -> N
         computed += LAYER * 2 * spec.bands * tile.read.height * tile.read.width
         computed += PIXEL * tile.write.height * tile.write.width
     for slab in cut.slabs(longest, lambda _: True):
-        if slab.write.width < 2 * spec.cols:
+        if slab.write.width < 3 * spec.cols:
             # those above and below the scene are counted as well
             pieces += spec.bands * (50 + 2 * cut.halo + slab.write.height)
-    found = time(Sizes(cut, longest, 1, 0), spec, scale=2, reach=10)
+    found = time(Sizes(cut, longest, 1, 0), spec, scale=3, reach=10)
     assert found == pytest.approx(computed + PIECE * pieces)
 
 
