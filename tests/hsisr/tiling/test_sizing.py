@@ -155,6 +155,22 @@ def test_numbers_of_half_the_size_take_the_memory_of_half_as_many() -> None:
     assert few == half < cut(MOST, tile=tile, scale=1).memory
 
 
+class Holds(Sees):
+    """One whose rendering holds a million numbers more for each band."""
+
+    def workspace(self, rows: int, cols: int) -> int:
+        return super().workspace(rows, cols) + 10**6
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_what_rendering_holds_is_allowed_for_in_every_thread(threads: int) -> None:
+    few, more = (
+        fit(SPEC, [SPEC.upscaled(4)], operation, threads, MOST, (16, 16)).memory
+        for operation in (Sees(), Holds())
+    )
+    assert more - few >= threads * 4 * SPEC.bands * 10**6
+
+
 SIDES = st.sampled_from((8, 16, 32, 64, 128, 512))
 
 
