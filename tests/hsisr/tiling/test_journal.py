@@ -18,7 +18,7 @@ import pytest
 import torch
 
 from hsisr.errors import Interrupted, OutputError, UsageError
-from hsisr.tiling.journal import Journal, Share, Unkept, begun_in
+from hsisr.tiling.journal import Journal, Share, Unkept, begun_in, clear
 
 FORK = multiprocessing.get_context("fork")
 BEGUN = {"input": [{"file": "scene.img", "bytes": 12}], "scale": 2, "shape": (3, 4, 5)}
@@ -391,3 +391,13 @@ def test_a_run_that_is_not_kept_notes_only_what_was_clipped() -> None:
         assert (one.done(), one.clipped(), one.worthless) == (set(), 5, True)
         with one.closing(5) as last:
             assert last
+
+
+def test_only_the_folder_of_this_run_is_cleared_and_only_if_nobody_is_at_it(folder: Path) -> None:
+    with journal(folder, "1/2"):
+        clear(folder, BEGUN)
+        assert folder.exists()
+    clear(folder, BEGUN | {"scale": 3})
+    assert folder.exists()
+    clear(folder, BEGUN)
+    assert not folder.exists()
