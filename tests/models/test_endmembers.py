@@ -61,6 +61,16 @@ def test_vca_finds_pure_pixels_without_noise(endmembers: int, bands: int, seed: 
     assert angles(found, truth).max() < 1e-3
 
 
+@pytest.mark.parametrize("bands", [6, 50])
+@pytest.mark.parametrize("decibels", [5, 20, 40])
+def test_vca_knows_how_far_a_scene_is_above_its_noise(bands: int, decibels: float) -> None:
+    rng = np.random.default_rng(0)
+    clean = rng.dirichlet(np.ones(3), 20_000) @ spectra(3, bands)
+    noise = np.sqrt(np.square(clean).mean() / 10 ** (decibels / 10))
+    scene = torch.from_numpy(clean + noise * rng.standard_normal(clean.shape))
+    assert vca._decibels(scene, 3) == pytest.approx(decibels, abs=0.5)
+
+
 @of_pixels
 @pytest.mark.parametrize(("endmembers", "bands"), [(2, 8), (3, 50), (5, 50), (7, 200)])
 @pytest.mark.parametrize("seed", range(3))
