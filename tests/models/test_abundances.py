@@ -310,3 +310,10 @@ def test_the_other_truth_of_samson_is_fcls(shared_data: Callable[[str], Path]) -
     pixels = torch.from_numpy(scene.reshape(-1, scene.shape[-1]).T.copy())
     found = fcls.solve(pixels, torch.from_numpy(known.T.copy())).abundances.numpy()
     np.testing.assert_allclose(found, truth.reshape(-1, len(found)).T, atol=1e-4)
+
+
+def test_spectra_below_zero_are_of_the_nearest_endmember_too() -> None:
+    known = torch.tensor([[1.0, 0.0, 0.0], [0.0, 2.0, 0.0], [0.0, 0.0, 3.0]])
+    # the darkest vertex is the nearest point of the simplex
+    found = SHELF["fcls"].solve(-50 * torch.ones(3, 2), known).abundances
+    torch.testing.assert_close(found, torch.tensor([[1.0, 1], [0, 0], [0, 0]]).double())
