@@ -147,3 +147,11 @@ def test_real_scenes_are_known_to_be_counted_too_high_but_by_the_elbow(
         tuple(counted(each.__name__.split(".")[-1], pixels) for each in (hysime, nwhfc, elbow))
         == expected
     )
+
+
+def test_the_gain_of_a_band_does_not_change_what_stands_out_of_its_noise(
+    rng: np.random.Generator,
+) -> None:
+    pixels = scene(4, 0.01)
+    gains = rng.uniform(0.01, 100, pixels.shape[1])
+    assert counted("nwhfc", pixels * gains) == counted("nwhfc", pixels) > 0
