@@ -41,9 +41,9 @@ class Ensemble:
         """All 8 are prepared, and kept."""
         return len(_TURNS) * self.inner.footprint
 
-    def workspace(self, rows: int, cols: int) -> int:
+    def workspace(self, bands: int, rows: int, cols: int) -> int:
         """That of the inner operation, and beside it the first, the sums, and what is turned."""
-        return self.inner.workspace(rows, cols) + 8 * self.scale**2 * rows * cols
+        return self.inner.workspace(bands, rows, cols) + 8 * bands * self.scale**2 * rows * cols
 
     def prepare(self, scene: Tensor, *, kept: Area | None = None) -> Renderer:
         """The mean (1, B, scale h, scale w), followed by the spread where asked for."""

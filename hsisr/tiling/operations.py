@@ -32,8 +32,8 @@ class Operation(Protocol):
     def footprint(self) -> int:
         """Numbers held for each pixel of a scene that is prepared, beside the scene, about."""
 
-    def workspace(self, rows: int, cols: int) -> int:
-        """Numbers held for each band while so many pixels of the scene are rendered, about."""
+    def workspace(self, bands: int, rows: int, cols: int) -> int:
+        """Numbers held while so many pixels of a scene of so many bands are rendered, about."""
 
     def prepare(self, scene: Tensor, *, kept: Area | None = None) -> Renderer:
         """Of a scene (1, B, h, w) that is physical and complete, (1, C, scale h, scale w).
@@ -50,6 +50,10 @@ class Operation(Protocol):
 
 _IMAGES = 3
 """Of what is rendered there are so many at a time, about."""
+_TOLD = 4
+"""Maps beside the abundances, at most."""
+_SOLVING = 32
+"""Numbers that solvers hold for an endmember of a pixel, about."""
 
 
 class Resolver(Protocol):
@@ -77,9 +81,9 @@ class Sharpen:
         """That of the network."""
         return self.resolver.footprint
 
-    def workspace(self, rows: int, cols: int) -> int:
+    def workspace(self, bands: int, rows: int, cols: int) -> int:
         """Of the sharper scene."""
-        return _IMAGES * self.scale**2 * rows * cols
+        return _IMAGES * bands * self.scale**2 * rows * cols
 
     def prepare(self, scene: Tensor, *, kept: Area | None = None) -> Renderer:
         """The sharper scene, in the units of the input."""
@@ -121,10 +125,10 @@ class Consistent:
         """That of the inner operation."""
         return self.inner.footprint
 
-    def workspace(self, rows: int, cols: int) -> int:
+    def workspace(self, bands: int, rows: int, cols: int) -> int:
         """That of the inner operation, on all that a correction sees."""
         around = 2 * projection_reach(self.scale, self.operator)
-        return self.inner.workspace(rows + around, cols + around)
+        return self.inner.workspace(bands, rows + around, cols + around)
 
     def prepare(self, scene: Tensor, *, kept: Area | None = None) -> Renderer:
         """The nearest consistent scene, see `imaging.back_project`."""
@@ -171,9 +175,9 @@ class Unmix:
     footprint: int = 0
     scale: int = 1
 
-    def workspace(self, rows: int, cols: int) -> int:
-        """Of the maps."""
-        return _IMAGES * rows * cols
+    def workspace(self, bands: int, rows: int, cols: int) -> int:
+        """Of the scene, as it is mixed again."""
+        return _IMAGES * bands * rows * cols
 
     def prepare(self, scene: Tensor, *, kept: Area | None = None) -> Renderer:
         """All maps (1, p + 3, h, w)."""
@@ -217,9 +221,9 @@ class UnmixLinearly:
     reach: int = 0
     footprint: int = 0
 
-    def workspace(self, rows: int, cols: int) -> int:
-        """Of the maps."""
-        return _IMAGES * rows * cols
+    def workspace(self, bands: int, rows: int, cols: int) -> int:
+        """Of the scene, as it is solved, mixed again and compared, and of what a solver needs."""
+        return ((1 + _IMAGES) * bands + _SOLVING * len(self.endmembers)) * rows * cols
 
     def prepare(self, scene: Tensor, *, kept: Area | None = None) -> Renderer:
         """All maps (1, p + 3, h, w), or p + 4 with the gain."""
@@ -271,17 +275,23 @@ class UnmixSharpened:
         """That of sharpening."""
         return self.sharpen.footprint
 
-    def workspace(self, rows: int, cols: int) -> int:
-        """Of the maps; of the sharper scene there is little at a time."""
-        return _IMAGES * self.scale**2 * rows * cols
+    def workspace(self, bands: int, rows: int, cols: int) -> int:
+        """Of the maps, and of what of the sharper scene there is at a time."""
+        scale, some = self.scale, min(cols, self._at_once(bands, rows))
+        maps = _IMAGES * (len(self.unmix.endmembers) + _TOLD) * scale**2 * rows * cols
+        sharper = self.sharpen.workspace(bands, rows, some)
+        return maps + sharper + self.unmix.workspace(bands, scale * rows, scale * some)
+
+    def _at_once(self, bands: int, rows: int) -> int:
+        """Columns of the scene that are sharpened and unmixed at a time."""
+        return max(_NARROWEST, _VALUES // (bands * self.scale**2 * rows))
 
     def prepare(self, scene: Tensor, *, kept: Area | None = None) -> Renderer:
         """All maps of `UnmixLinearly` (1, p + 3 or p + 4, scale h, scale w)."""
         render = self.sharpen.prepare(scene, kept=kept)
-        most = _VALUES // (scene.shape[1] * self.scale**2)
 
         def unmixed(rows: slice, cols: slice) -> Tensor:
-            step = max(_NARROWEST, most // (rows.stop - rows.start))
+            step = self._at_once(scene.shape[1], rows.stop - rows.start)
             parts = (slice(c, min(c + step, cols.stop)) for c in range(cols.start, cols.stop, step))
             return torch.cat([self._maps(render(rows, part).float()) for part in parts], 3)
 

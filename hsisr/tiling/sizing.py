@@ -142,8 +142,8 @@ class Needs:
         tile = (5 * self._number * operation.footprint // 4 + 10 * spec.bands) * halo
         rows = min(CHUNK, height)
         # and two more of what is rendered: as it is handed over, and on its way to the file
-        rendered = operation.workspace(rows, width) + 2 * operation.scale**2 * rows * width
-        tile += 4 * self._bands * rendered
+        rendered = operation.workspace(spec.bands, rows, width)
+        tile += 4 * (rendered + 2 * self._bands * operation.scale**2 * rows * width)
         span = min(tiles * shape[1], spec.cols)
         slab = self._stored * height * span + 4 * spec.bands * (height + around) * (span + around)
         used = threads * tile + AHEAD * slab
