@@ -69,6 +69,7 @@ def test_the_pixels_grow_and_the_corner_stays() -> None:
     source.spec = replace(source.spec, geo=fine, native="what the fine file says")
     cube = DegradedCube(source, 4, "area")
     assert cube.spec.geo == Geo((40, 4, 500, 8, -40, 900), "EPSG:32633")
+    assert cube.spec.geo.zoomed(4) == fine
     assert cube.spec.native is None
     assert (cube.files, cube.format, cube.notes) == (source.files, source.format, source.notes)
 
